@@ -1,0 +1,30 @@
+"""minicnn: a convolutional network from scratch, equal to Keras and fast on a CPU.
+
+    from minicnn import Sequential, layers, datasets
+
+Modules and names are Keras', so that code moves by changing its imports.
+"""
+
+from minicnn import data, datasets, initializers, layers, losses, metrics, optimizers
+from minicnn.layers import Input
+from minicnn.model import Sequential
+from minicnn.parallel import get_num_threads, set_num_threads
+from minicnn.session import clear_session, set_random_seed
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Input",
+    "Sequential",
+    "clear_session",
+    "data",
+    "datasets",
+    "get_num_threads",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+    "set_num_threads",
+    "set_random_seed",
+]

@@ -1,0 +1,116 @@
+"""The door: whatever a user hands in becomes one plain array here, or a clear error.
+
+Behind the door every array is C-contiguous, aligned, native and of the model's dtype, because a
+kernel is compiled once for each kind of array it meets and reads out of bounds in silence.
+"""
+
+from typing import Any
+
+import numpy as np
+
+
+def real_array(value: Any, name: str) -> np.ndarray:
+    """`value` as an array of booleans, integers or floating-point numbers, uncopied if it is one.
+
+    Raises
+    ------
+    TypeError
+        For text, objects, complex numbers, dates and ragged lists.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of unequal lengths
+        raise TypeError(f"{name} must be an array of real numbers: {error}") from None
+    if array.dtype.kind not in "buif":
+        raise TypeError(
+            f"{name} must be an array of real numbers, received dtype {array.dtype} "
+            f"({type(value).__name__})"
+        )
+    return array
+
+
+def flag(value: Any, name: str, who: str) -> bool:
+    """`value` if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{who}: {name} must be True or False, received {value!r}")
+    return bool(value)
+
+
+def plain(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """The same numbers, contiguous, aligned and writable; a copy only where it is needed."""
+    return np.require(array, np.dtype(dtype), ["C", "A", "W"])
+
+
+def samples(value: Any, name: str, input_shape: tuple[int, ...], who: str) -> np.ndarray:
+    """`value` as an array of samples, each of `input_shape`; its dtype is left as it is."""
+    array = real_array(value, f"{who}: {name}")
+    if array.shape[1:] != input_shape or array.ndim == 0:
+        expected = "(samples, " + ", ".join(map(str, input_shape)) + ")"
+        hint = ""
+        if array.shape == input_shape:
+            hint = f"; for a single sample pass {name}[None]"
+        elif (*array.shape[1:], 1) == input_shape:
+            hint = f"; for images without a channel axis pass {name}[..., None]"
+        raise ValueError(
+            f"{who}: expected {name} of shape {expected}, received {array.shape}{hint}"
+        )
+    return array
+
+
+def weights(values: Any, expected: list[np.ndarray], who: str) -> list[np.ndarray]:
+    """`values` as real arrays of the shapes of `expected`, one for one."""
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{who}: expected a list of arrays, received {type(values).__name__}")
+    arrays = [real_array(value, f"{who}: weight {i}") for i, value in enumerate(values)]
+    shapes = [array.shape for array in arrays]
+    if shapes != [array.shape for array in expected]:
+        raise ValueError(
+            f"{who}: expected weights of shapes {[array.shape for array in expected]}, "
+            f"received {shapes}"
+        )
+    return arrays
+
+
+def class_labels(value: Any, name: str, samples: int, classes: int) -> np.ndarray:
+    """`value` as (samples,) integers in [0, classes).
+
+    Accepted are (samples,) and (samples, 1) of any real dtype that holds whole numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For other shapes and lengths (one-hot rows, say), fractions, NaN, labels out of range.
+    """
+    array = real_array(value, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        hint = ""
+        if array.ndim == 2 and array.shape[1] == classes:
+            hint = f"; if these are one-hot rows, pass {name}.argmax(axis=1)"
+        raise ValueError(
+            f"{name} must be integer labels of shape (samples,), received shape {array.shape}{hint}"
+        )
+    if len(array) != samples:
+        raise ValueError(f"expected {samples} labels in {name}, one a sample, received {len(array)}")
+    wrong = ~((array >= 0) & (array < classes))  # written so that NaN is wrong, too
+    if array.dtype.kind == "f":
+        wrong |= array != np.floor(array)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(
+            f"{name} must be whole numbers from 0 to {classes - 1}, "
+            f"received {array[first]} at position {first}"
+        )
+    return array.astype(np.intp)
+
+
+def scores(value: Any, name: str) -> np.ndarray:
+    """`value` as floating-point predictions (samples, classes) with at least one sample."""
+    array = real_array(value, name)
+    if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] == 0:
+        raise ValueError(
+            f"{name} must have shape (samples, classes) with at least one of each, "
+            f"received {array.shape}"
+        )
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)

@@ -1,0 +1,281 @@
+"""`Dataset`: a recipe for a stream of samples or batches, by the rules of tf.data.
+
+Every method returns a new recipe and does no work. Each `for` loop over a recipe runs it anew.
+
+    Dataset.from_tensor_slices((x, y)).shuffle(10_000).repeat().batch(64).prefetch(AUTOTUNE)
+"""
+
+import itertools
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minicnn.session import random_stream
+from minicnn.shapes import positive_int
+
+INFINITE_CARDINALITY = -1
+UNKNOWN_CARDINALITY = -2
+AUTOTUNE = -1  # for prefetch: choose for me
+
+
+class Dataset:
+    """A recipe for a stream of elements; an element is an array or a tuple of elements.
+
+    Parameters
+    ----------
+    make_iterator : callable
+        Starts one pass over the elements.
+    cardinality : int
+        How many there are in a pass: INFINITE_CARDINALITY and UNKNOWN_CARDINALITY are allowed.
+    """
+
+    def __init__(self, make_iterator: Callable[[], Iterator], cardinality: int):
+        self._make_iterator = make_iterator
+        self._cardinality = cardinality
+
+    def __iter__(self) -> Iterator:
+        return self._make_iterator()
+
+    def cardinality(self) -> int:
+        """Elements in a pass, or -1 if there is no end, or -2 if nobody can know beforehand."""
+        return self._cardinality
+
+    def __len__(self) -> int:
+        if self._cardinality < 0:
+            raise TypeError("this Dataset has no length: it is endless or of unknown size")
+        return self._cardinality
+
+    @staticmethod
+    def from_tensor_slices(tensors: Any) -> "Dataset":
+        """One element for each index of the first axis, of one array or of all in a tuple.
+
+        Raises
+        ------
+        ValueError
+            If the arrays are of different lengths, or have no axis to cut along.
+        """
+        arrays = _map(np.asarray, tensors)
+        leaves = list(_leaves(arrays))
+        if not leaves or any(array.ndim == 0 for array in leaves):
+            raise ValueError(
+                "from_tensor_slices: expected arrays with at least one axis, "
+                f"received shapes {[array.shape for array in leaves]}"
+            )
+        lengths = {len(array) for array in leaves}
+        if len(lengths) > 1:
+            raise ValueError(
+                "from_tensor_slices: expected arrays of one length, "
+                f"received lengths {[len(array) for array in leaves]}"
+            )
+        size = lengths.pop()
+
+        def elements() -> Iterator:
+            for i in range(size):
+                yield _map(lambda array: array[i], arrays)
+
+        return Dataset(elements, size)
+
+    @staticmethod
+    def from_generator(generator: Callable[[], Iterator]) -> "Dataset":
+        """The elements that `generator()` yields; it is called once for each pass."""
+        if not callable(generator):
+            raise TypeError(
+                "from_generator: expected a function that starts a new pass, "
+                f"received {type(generator).__name__}"
+            )
+        return Dataset(lambda: iter(generator()), UNKNOWN_CARDINALITY)
+
+    def shuffle(
+        self, buffer_size: int, seed: int | None = None, reshuffle_each_iteration: bool = True
+    ) -> "Dataset":
+        """Mix the elements of a pass with a buffer of `buffer_size` elements.
+
+        The buffer is filled before the first element comes out. Then one buffered element is
+        drawn at random and the next one of the input takes its place; at the end of the input the
+        buffer drains. Element i cannot come out before position i - buffer_size + 1: only a buffer
+        as large as the data makes all orders possible.
+
+        Parameters
+        ----------
+        buffer_size : int
+        seed : int, optional
+            Fixes the sequence of orders, from run to run.
+        reshuffle_each_iteration : bool
+            Whether each pass gets an order of its own.
+        """
+        size = positive_int(buffer_size, "buffer_size", "shuffle")
+        if seed is None:
+            seed = int(random_stream().integers(2**63))
+        seed = positive_int(seed, "seed", "shuffle", minimum=0)
+        passes = itertools.count()
+
+        def elements() -> Iterator:
+            number = next(passes) if reshuffle_each_iteration else 0
+            rng = np.random.default_rng([seed, number])
+            source = iter(self)
+            buffer = list(itertools.islice(source, size))
+            for newcomer in source:
+                place = rng.integers(len(buffer))
+                drawn, buffer[place] = buffer[place], newcomer
+                yield drawn
+            for place in rng.permutation(len(buffer)):
+                yield buffer[place]
+
+        return Dataset(elements, self._cardinality)
+
+    def repeat(self, count: int | None = None) -> "Dataset":
+        """One pass after the other: `count` of them, or without end if it is None or -1.
+
+        A repeated empty dataset is empty.
+        """
+        if count is not None:
+            count = positive_int(count, "count", "repeat", minimum=-1)
+        endless = count is None or count == -1
+
+        def elements() -> Iterator:
+            for _ in itertools.count() if endless else range(count):
+                empty = True
+                for element in self:
+                    empty = False
+                    yield element
+                if empty:
+                    return
+
+        cardinality = self._cardinality
+        if count == 0 or cardinality == 0:
+            cardinality = 0
+        elif endless:
+            cardinality = INFINITE_CARDINALITY
+        elif cardinality > 0:
+            cardinality *= count
+        return Dataset(elements, cardinality)
+
+    def batch(self, batch_size: int, drop_remainder: bool = False) -> "Dataset":
+        """`batch_size` elements at a time, stacked along a new first axis.
+
+        The last batch may be smaller, unless `drop_remainder` leaves it out.
+        """
+        size = positive_int(batch_size, "batch_size", "batch")
+
+        def elements() -> Iterator:
+            source = iter(self)
+            while members := list(itertools.islice(source, size)):
+                if len(members) == size or not drop_remainder:
+                    yield _stack(members)
+
+        cardinality = self._cardinality
+        if cardinality > 0:
+            cardinality = cardinality // size if drop_remainder else math.ceil(cardinality / size)
+        return Dataset(elements, cardinality)
+
+    def take(self, count: int) -> "Dataset":
+        """The first `count` elements of each pass; -1 takes all."""
+        count = positive_int(count, "count", "take", minimum=-1)
+        if count == -1:
+            return self
+        cardinality = self._cardinality
+        if cardinality == INFINITE_CARDINALITY or cardinality > count:
+            cardinality = count
+        elif count == 0:
+            cardinality = 0
+        return Dataset(lambda: itertools.islice(self, count), cardinality)
+
+    def map(self, function: Callable) -> "Dataset":
+        """`function` of every element; the members of a tuple become its arguments."""
+        if not callable(function):
+            raise TypeError(f"map: expected a function, received {type(function).__name__}")
+
+        def elements() -> Iterator:
+            for element in self:
+                yield function(*element) if isinstance(element, tuple) else function(element)
+
+        return Dataset(elements, self._cardinality)
+
+    def prefetch(self, buffer_size: int) -> "Dataset":
+        """Prepare up to `buffer_size` elements ahead, on a background thread of each pass.
+
+        The content does not change. An error in the source is raised where its element would have
+        come. The thread ends with its pass, also when the loop over it is left early.
+        """
+        ahead = positive_int(buffer_size, "buffer_size", "prefetch", minimum=AUTOTUNE)
+        if ahead == 0:
+            return self
+        ahead = 2 if ahead == AUTOTUNE else ahead  # one in hand, one in the making
+        return Dataset(lambda: _prefetched(self, ahead), self._cardinality)
+
+
+def _prefetched(source: Dataset, ahead: int) -> Iterator:
+    ready: deque = deque()
+    change = threading.Condition()
+    left = False
+
+    def produce() -> None:
+        """Append (element, error, at_end) triples until the end, an error, or nobody waits."""
+        iterator = None
+        outcome = None
+        while outcome is None or outcome[2] is False:
+            try:
+                iterator = iter(source) if iterator is None else iterator
+                outcome = (next(iterator), None, False)
+            except StopIteration:
+                outcome = (None, None, True)
+            except BaseException as error:  # whatever it is, it belongs to the consumer
+                outcome = (None, error, True)
+            with change:
+                change.wait_for(lambda: left or len(ready) < ahead)
+                if left:
+                    break
+                ready.append(outcome)
+                change.notify_all()
+        if hasattr(iterator, "close"):
+            iterator.close()
+
+    producer = threading.Thread(target=produce, name="minicnn-prefetch", daemon=True)
+    producer.start()
+    try:
+        while True:
+            with change:
+                change.wait_for(lambda: ready)
+                element, error, at_end = ready.popleft()
+                change.notify_all()
+            if error is not None:
+                raise error
+            if at_end:
+                return
+            yield element
+    finally:  # also when the consumer breaks off, or drops the iterator
+        with change:
+            left = True
+            change.notify_all()
+        if producer is not threading.current_thread():  # the garbage collector runs anywhere
+            producer.join()
+
+
+def _map(function: Callable, element: Any) -> Any:
+    if isinstance(element, tuple):
+        return tuple(_map(function, member) for member in element)
+    return function(element)
+
+
+def _leaves(element: Any) -> Iterator:
+    if isinstance(element, tuple):
+        for member in element:
+            yield from _leaves(member)
+    else:
+        yield element
+
+
+def _stack(elements: list) -> Any:
+    if isinstance(elements[0], tuple):
+        return tuple(_stack(list(members)) for members in zip(*elements, strict=True))
+    try:
+        return np.stack(elements)
+    except ValueError:
+        shapes = sorted({np.shape(element) for element in elements})
+        raise ValueError(
+            f"batch: elements of one batch need one shape, received {shapes}"
+        ) from None

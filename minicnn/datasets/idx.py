@@ -1,0 +1,97 @@
+"""The IDX format of MNIST and its relatives: Fashion-MNIST, KMNIST, the digits of EMNIST.
+
+A file is a header and then its bytes, row by row. The header, all numbers big-endian: two zero
+bytes, one byte for the type (8: unsigned bytes), one for the number of axes, then four bytes for
+the length of each. Described by LeCun, Cortes and Burges on the MNIST page.
+"""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from minicnn.datasets.mnist import Images
+
+UNSIGNED_BYTES = 8
+GZIP_LIMIT = 1032  # deflate cannot shrink anything by more, so a larger claim is a lie
+FILES = {
+    "x_train": ("train-images-idx3-ubyte", 3),
+    "y_train": ("train-labels-idx1-ubyte", 1),
+    "x_test": ("t10k-images-idx3-ubyte", 3),
+    "y_test": ("t10k-labels-idx1-ubyte", 1),
+}
+
+
+def load_idx(folder: Any) -> tuple[Images, Images]:
+    """The four files of a data set from a folder, plain or gzipped, under their usual names.
+
+    Parameters
+    ----------
+    folder : path
+        Holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+        t10k-labels-idx1-ubyte, each as it is or with `.gz` at its end.
+
+    Returns
+    -------
+    (x_train, y_train), (x_test, y_test)
+        uint8: images (n, h, w) and labels (n,), as `mnist.load_data`.
+
+    Raises
+    ------
+    OSError
+        If the folder or one of the files is not there, or cannot be read.
+    ValueError
+        If a file is damaged, or if images and labels do not go together.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"expected a folder with IDX files, but {folder} is not one")
+    arrays = {}
+    for key, (name, axes) in FILES.items():
+        path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+        if path is None:
+            raise FileNotFoundError(f"expected a file {name} or {name}.gz in {folder}")
+        arrays[key] = read_idx(path, axes)
+    for part in ("train", "test"):
+        images, labels = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
+        if images != labels:
+            raise ValueError(
+                f"{folder}: expected a label for each image, "
+                f"found {images} images and {labels} labels for {part}ing"
+            )
+    return (arrays["x_train"], arrays["y_train"]), (arrays["x_test"], arrays["y_test"])
+
+
+def read_idx(path: Any, axes: int) -> np.ndarray:
+    """The unsigned bytes of one IDX file with so many axes; gzipped if the name ends in `.gz`."""
+    path = Path(path)
+    gzipped = path.suffix == ".gz"
+    most = path.stat().st_size * (GZIP_LIMIT if gzipped else 1)
+    try:
+        with gzip.open(path) if gzipped else open(path, "rb") as file:
+            return _read(file, axes, most)
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is not a sound IDX file: {error}") from None
+
+
+def _read(file: BinaryIO, axes: int, most: int) -> np.ndarray:
+    header = file.read(4 + 4 * axes)
+    expected_magic = bytes([0, 0, UNSIGNED_BYTES, axes])
+    if len(header) < 4 + 4 * axes or header[:4] != expected_magic:
+        raise ValueError(
+            f"expected it to start with bytes {expected_magic.hex(' ')} and {axes} lengths, "
+            f"found {header.hex(' ') or 'nothing'}"
+        )
+    shape = struct.unpack(f">{axes}I", header[4:])
+    size = math.prod(shape)  # Python's integers do not wrap around
+    if 0 in shape or size > most:
+        raise ValueError(f"its header claims a shape of {shape}, which the file cannot hold")
+    data = file.read(size + 1)
+    if len(data) != size:
+        found = "more" if len(data) > size else f"{len(data)}"
+        raise ValueError(f"expected {size} bytes after the header, for shape {shape}, found {found}")
+    return np.frombuffer(data, np.uint8).reshape(shape).copy()

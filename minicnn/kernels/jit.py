@@ -1,0 +1,51 @@
+"""The one place that says how kernels are compiled, where compiled code is kept, and who is told."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import numba
+from numba.core import event
+
+OPTIONS = {
+    # Threads run Python code and kernels side by side, so a kernel must let go of the GIL.
+    "nogil": True,
+    # 1/0 is inf, as in NumPy; Python's rule adds a branch that keeps loops from vectorising.
+    "error_model": "numpy",
+    # Sums may be reordered to fill vector registers. "nnan" and "ninf" stay out: they delete
+    # every test for NaN, and a network whose loss is NaN would report finite numbers.
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+}
+
+
+def jit(function: Callable) -> Callable:
+    """Compile `function` when first called, and keep the machine code on disk where that works.
+
+    Kernels that call each other stand in one file: Numba's cache does not notice a change in
+    another file. If no folder can be written, kernels are compiled anew in every process;
+    the environment variable NUMBA_CACHE_DIR names a folder of your choice.
+    """
+    try:
+        return numba.njit(cache=True, **OPTIONS)(function)
+    except RuntimeError:  # "cannot cache function ...: no locator available"
+        return numba.njit(**OPTIONS)(function)
+
+
+class _OnFirstCompilation(event.Listener):
+    def __init__(self, tell: Callable[[], None]):
+        self.tell = tell
+        self.told = False
+
+    def on_start(self, _event: event.Event) -> None:
+        if not self.told:
+            self.told = True
+            self.tell()
+
+    def on_end(self, _event: event.Event) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def announce_compilation(tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell()` once if a kernel has to be compiled meanwhile (code found on disk is not)."""
+    with event.install_listener("numba:compile", _OnFirstCompilation(tell)):
+        yield

@@ -1,0 +1,202 @@
+"""What a layer is: the contract that every layer keeps, and what all of them share.
+
+A layer keeps its weights and nothing else, so one object can serve several threads at once:
+
+    y, cache = layer.forward(x)            cache: what the way back needs, nothing more
+    dx, grads = layer.backward(dy, cache)  grads: same keys and shapes as layer.params
+
+dy is the gradient of a loss by y, and so on. Only the optimizer changes weights.
+"""
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from minicnn import activations, checks, initializers
+from minicnn.session import automatic_name
+from minicnn.shapes import Shape, positive_int
+
+
+class Layer:
+    """Base class. A layer of your own defines `output_shape`, `forward` and `backward`.
+
+    Shapes given to methods and returned by them are those of one sample; in arrays the axis of
+    samples comes first.
+
+    Parameters
+    ----------
+    name : str, optional
+        Unique within a model; without one, the class in snake case with a counter.
+    input_shape : tuple, optional
+        Of a model's first layer. Deprecated, as in Keras: start the model with `Input` instead.
+
+    Attributes
+    ----------
+    params : dict
+        The weights by name, in Keras' order; empty before `build` and where nothing is learned.
+    input_shape : tuple or None
+        What the layer was built for.
+    """
+
+    def __init__(self, name: str | None = None, input_shape: Any = None):
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ValueError(
+                f"{type(self).__name__}: name must be a non-empty string without '/', "
+                f"received {name!r}"
+            )
+        self.name = automatic_name(type(self)) if name is None else name
+        self.params: dict[str, np.ndarray] = {}
+        self.input_shape: Shape | None = None
+        self.requested_input_shape: Shape | None = None
+        if input_shape is not None:
+            self.requested_input_shape = sample_shape(input_shape, "input_shape", self.who)
+            warnings.warn(
+                "Do not pass an `input_shape` argument to a layer. Start the model with "
+                "`Input(shape)` instead.",
+                stacklevel=_frames_to_user(),
+            )
+
+    @property
+    def who(self) -> str:
+        """Class and name, as errors say them."""
+        return f"{type(self).__name__} '{self.name}'"
+
+    def __repr__(self) -> str:
+        return f"<{self.who}>"
+
+    def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = "float32") -> None:
+        """Make the weights for inputs of that shape, drawing from `rng`."""
+        self.output_shape(input_shape)  # raises if the layer cannot take such inputs
+        self.params = self.new_params(input_shape, rng, dtype)
+        self.input_shape = tuple(input_shape)
+
+    def new_params(
+        self, input_shape: Shape, rng: np.random.Generator, dtype: Any
+    ) -> dict[str, np.ndarray]:
+        """Fresh weights; none unless a layer says otherwise."""
+        return {}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of one output. Pure geometry: needs no weights."""
+        raise NotImplementedError
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Output y, and what `backward` needs to know of this pass."""
+        raise NotImplementedError
+
+    def backward(self, dy: np.ndarray, cache: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Gradients of the input and of each weight, the latter summed over the samples."""
+        raise NotImplementedError
+
+    def weight_gradients(self, dy: np.ndarray, cache: Any) -> dict[str, np.ndarray]:
+        """`backward` without dx, for a first layer: nobody asks how to change the images."""
+        return self.backward(dy, cache)[1]
+
+    def count_params(self) -> int:
+        """How many numbers the layer learns."""
+        if self.input_shape is None:
+            raise ValueError(f"{self.who} has no weights before it is built for an input shape")
+        return sum(weight.size for weight in self.params.values())
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights: kernel, then bias."""
+        return [weight.copy() for weight in self.params.values()]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Overwrite the weights, in the order of `get_weights`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If number, shapes or kinds differ from the layer's; then nothing is changed.
+        """
+        own = list(self.params.values())
+        for weight, new in zip(own, checks.weights(weights, own, self.who), strict=True):
+            weight[...] = new
+
+    def checked_input(self, x: Any) -> np.ndarray:
+        """`x` as a kernel needs it: of the shape the layer was built for, in the layer's dtype."""
+        if self.input_shape is None:
+            raise ValueError(f"{self.who} has to be built before it can compute")
+        x = checks.samples(x, "x", self.input_shape, self.who)
+        return checks.plain(x, self._dtype(x))
+
+    def checked_gradient(self, dy: Any, y_shape: Shape) -> np.ndarray:
+        """`dy` as a kernel needs it: of the output's shape, in the layer's dtype."""
+        dy = checks.real_array(dy, f"{self.who}: dy")
+        if dy.shape != y_shape:
+            raise ValueError(
+                f"{self.who}: expected dy of the output's shape {y_shape}, received {dy.shape}"
+            )
+        return checks.plain(dy, self._dtype(dy))
+
+    def _dtype(self, array: np.ndarray) -> np.dtype:
+        for weight in self.params.values():
+            return weight.dtype
+        return array.dtype if array.dtype in (np.float32, np.float64) else np.dtype("float32")
+
+
+class KernelLayer(Layer):
+    """A layer with a kernel, a bias unless it is declined, and an activation at its end.
+
+    Parameters
+    ----------
+    activation : "relu", "softmax", "linear" or None
+    use_bias : bool
+    kernel_initializer, bias_initializer : str or Initializer
+    """
+
+    def __init__(
+        self, activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+    ):
+        super().__init__(name, input_shape)
+        self.use_bias = checks.flag(use_bias, "use_bias", self.who)
+        self.activation = activations.get(activation, self.who)
+        self.kernel_initializer = initializers.get(kernel_initializer, self.who)
+        self.bias_initializer = initializers.get(bias_initializer, self.who)
+
+    def kernel_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the kernel for such inputs; its last axis is the bias'."""
+        raise NotImplementedError
+
+    def new_params(self, input_shape, rng, dtype):
+        kernel_shape = self.kernel_shape(input_shape)
+        wanted = {"kernel": (self.kernel_initializer, kernel_shape)}
+        if self.use_bias:
+            wanted["bias"] = (self.bias_initializer, kernel_shape[-1:])
+        params = {}
+        for key, (initializer, shape) in wanted.items():
+            weight = np.array(initializer(shape, rng, dtype), dtype, order="C")
+            if weight.shape != shape:
+                raise ValueError(
+                    f"{self.who}: {key}_initializer gave an array of shape {weight.shape}, "
+                    f"expected {shape}"
+                )
+            params[key] = weight
+        return params
+
+
+def sample_shape(shape: Any, name: str, who: str) -> Shape:
+    """`shape` as a tuple of positive integers: the shape of one sample."""
+    if not isinstance(shape, tuple | list):
+        raise TypeError(f"{who}: {name} must be a tuple of integers, received {shape!r}")
+    return tuple(positive_int(size, name, who) for size in shape)
+
+
+def image_shape(input_shape: Shape, who: str) -> Shape:
+    """`input_shape` if it is that of images, (h, w, c)."""
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"{who}: expected images of shape (height, width, channels), received {input_shape}"
+        )
+    return input_shape
+
+
+def _frames_to_user() -> int:
+    """Stack level of the code outside this package, so that a warning points at the user's line."""
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("minicnn."):
+        frame, level = frame.f_back, level + 1
+    return level

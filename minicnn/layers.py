@@ -1,0 +1,327 @@
+"""The layers: what each computes, and how the gradient of a loss flows back through it.
+
+The contract they keep is that of `minicnn.layer.Layer`:
+
+    y, cache = layer.forward(x)
+    dx, grads = layer.backward(dy, cache)
+
+The loops are in `minicnn.kernels`; what they compute can be read here.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import activations
+from minicnn.kernels import direct, im2col, pooling
+from minicnn.layer import KernelLayer, Layer, image_shape, sample_shape
+from minicnn.shapes import (
+    Geometry,
+    Shape,
+    padding_name,
+    positive_int,
+    positive_pair,
+    window_geometry,
+)
+
+__all__ = ["Conv2D", "Dense", "Flatten", "Input", "Layer", "MaxPooling2D", "ReLU", "Softmax"]
+
+# In order of preference: "auto" takes the first that can serve the geometry.
+CONVOLUTIONS = {"im2col": im2col, "direct": direct}
+
+
+class Conv2D(KernelLayer):
+    """Convolution: images (h, w, c) -> (oh, ow, filters).
+
+    The formula stands in `minicnn.kernels.direct`, the output's size in
+    `minicnn.shapes.window_geometry`. Weights: kernel (kh, kw, c, filters), bias (filters,).
+
+    Parameters
+    ----------
+    filters : int
+    kernel_size, strides : int or pair of int
+        Height and width.
+    padding : "valid" or "same"
+    activation : "relu", "softmax", "linear" or None
+    use_bias : bool
+    kernel_initializer, bias_initializer : str or Initializer
+    algorithm : "auto", "im2col" or "direct"
+        How to compute it; all agree up to rounding. After `build`, `algorithm_` says what was
+        taken.
+    name : str, optional
+    input_shape : (h, w, c), optional
+        Deprecated in favour of `Input`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For sizes that are no positive integers and for unknown names; in `build`, for images that
+        no window fits, and for an algorithm that cannot serve the geometry.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        strides: int | tuple[int, int] = (1, 1),
+        padding: str = "valid",
+        activation: str | None = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        algorithm: str = "auto",
+        name: str | None = None,
+        input_shape: Any = None,
+    ):
+        super().__init__(
+            activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+        )
+        self.filters = positive_int(filters, "filters", self.who)
+        self.kernel_size = positive_pair(kernel_size, "kernel_size", self.who)
+        self.strides = positive_pair(strides, "strides", self.who)
+        self.padding = padding_name(padding, self.who)
+        if algorithm not in ("auto", *CONVOLUTIONS):
+            known = ", ".join(f'"{key}"' for key in ("auto", *CONVOLUTIONS))
+            raise ValueError(f"{self.who}: algorithm must be one of {known}, received {algorithm!r}")
+        self.algorithm = algorithm
+        self.algorithm_: str | None = None
+
+    def geometry(self, input_shape: Shape) -> Geometry:
+        """Where the kernel stands on images of that shape."""
+        return _sliding(self, "kernel_size", input_shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        geometry = self.geometry(input_shape)
+        return geometry.oh, geometry.ow, self.filters
+
+    def kernel_shape(self, input_shape: Shape) -> Shape:
+        return *self.kernel_size, input_shape[-1], self.filters
+
+    def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = "float32") -> None:
+        algorithm = self._choose_algorithm(self.geometry(input_shape))
+        super().build(input_shape, rng, dtype)
+        self.algorithm_ = algorithm
+
+    def _choose_algorithm(self, geometry: Geometry) -> str:
+        candidates = CONVOLUTIONS if self.algorithm == "auto" else [self.algorithm]
+        for name in candidates:
+            reason = CONVOLUTIONS[name].why_not(geometry)
+            if reason is None:
+                return name
+        raise ValueError(f'{self.who}: algorithm="{self.algorithm}" cannot serve it: {reason}')
+
+    def forward(self, x):
+        x = self.checked_input(x)
+        geometry = self.geometry(self.input_shape)
+        kernel = self.params["kernel"]
+        bias = self.params["bias"] if self.use_bias else np.zeros(self.filters, kernel.dtype)
+        z = CONVOLUTIONS[self.algorithm_].forward(x, kernel, bias, geometry)
+        y = self.activation.forward(z)
+        return y, (x, y, geometry)
+
+    def backward(self, dy, cache):
+        dz = self._before_activation(dy, cache)
+        _, _, geometry = cache
+        dx = CONVOLUTIONS[self.algorithm_].grad_input(dz, self.params["kernel"], geometry)
+        return dx, self._weight_gradients(dz, cache)
+
+    def weight_gradients(self, dy, cache):
+        return self._weight_gradients(self._before_activation(dy, cache), cache)
+
+    def _before_activation(self, dy, cache):
+        _, y, _ = cache
+        return self.activation.backward(self.checked_gradient(dy, y.shape), y)
+
+    def _weight_gradients(self, dz, cache):
+        x, _, geometry = cache
+        grads = {"kernel": CONVOLUTIONS[self.algorithm_].grad_kernel(x, dz, geometry)}
+        if self.use_bias:
+            grads["bias"] = dz.sum(axis=(0, 1, 2))  # one bias was added at every position
+        return grads
+
+
+class MaxPooling2D(Layer):
+    """The largest value of every window, each channel by itself: (h, w, c) -> (oh, ow, c).
+
+    Cells of padding never win. The gradient of a window goes to its one winner, among equals the
+    first in row-major order, as in TensorFlow.
+
+    Parameters
+    ----------
+    pool_size : int or pair of int
+        Height and width.
+    strides : int or pair of int, optional
+        As `pool_size`, if not given.
+    padding : "valid" or "same"
+        "valid" drops the rows and columns left over, an odd last one for instance.
+    name : str, optional
+    input_shape : (h, w, c), optional
+        Deprecated in favour of `Input`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For sizes that are no positive integers and for unknown names; in `build`, for images that
+        no window fits.
+    """
+
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int] = (2, 2),
+        strides: int | tuple[int, int] | None = None,
+        padding: str = "valid",
+        name: str | None = None,
+        input_shape: Any = None,
+    ):
+        super().__init__(name, input_shape)
+        self.pool_size = positive_pair(pool_size, "pool_size", self.who)
+        self.strides = positive_pair(
+            self.pool_size if strides is None else strides, "strides", self.who
+        )
+        self.padding = padding_name(padding, self.who)
+
+    def geometry(self, input_shape: Shape) -> Geometry:
+        """Where the windows stand on images of that shape."""
+        return _sliding(self, "pool_size", input_shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        geometry = self.geometry(input_shape)
+        return geometry.oh, geometry.ow, input_shape[-1]
+
+    def forward(self, x):
+        x = self.checked_input(x)
+        geometry = self.geometry(self.input_shape)
+        last_cell = geometry.kh * geometry.kw - 1
+        winner = np.empty(
+            (len(x), *self.output_shape(self.input_shape)), np.min_scalar_type(last_cell)
+        )
+        y = pooling.forward(x, geometry, winner)  # winner: which cell of its window
+        return y, (winner, geometry)
+
+    def backward(self, dy, cache):
+        winner, geometry = cache
+        dy = self.checked_gradient(dy, winner.shape)
+        return pooling.grad_input(dy, winner, geometry), {}  # nothing to learn: no gradients
+
+
+class Flatten(Layer):
+    """All axes of a sample in one, row by row: (h, w, c) -> (h*w*c,)."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (int(np.prod(input_shape)),)
+
+    def forward(self, x):
+        x = self.checked_input(x)
+        return x.reshape(len(x), *self.output_shape(self.input_shape)), x.shape
+
+    def backward(self, dy, cache):
+        x_shape = cache
+        dy = self.checked_gradient(dy, (x_shape[0], *self.output_shape(self.input_shape)))
+        return dy.reshape(x_shape), {}
+
+
+class Dense(KernelLayer):
+    """Every output a weighted sum of all inputs: activation(x @ kernel + bias).
+
+    Inputs (..., inputs) give (..., units); axes before the last are treated like samples. Weights:
+    kernel (inputs, units), bias (units,).
+
+    Parameters
+    ----------
+    units : int
+    activation : "relu", "softmax", "linear" or None
+    use_bias : bool
+    kernel_initializer, bias_initializer : str or Initializer
+    name : str, optional
+    input_shape : tuple, optional
+        Deprecated in favour of `Input`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For `units` that is no positive integer and for unknown names.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        name: str | None = None,
+        input_shape: Any = None,
+    ):
+        super().__init__(
+            activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+        )
+        self.units = positive_int(units, "units", self.who)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return *input_shape[:-1], self.units
+
+    def kernel_shape(self, input_shape: Shape) -> Shape:
+        return input_shape[-1], self.units
+
+    def forward(self, x):
+        x = self.checked_input(x)
+        z = x @ self.params["kernel"]  # (n, inputs) @ (inputs, units)
+        if self.use_bias:
+            z += self.params["bias"]
+        y = self.activation.forward(z)
+        return y, (x, y)
+
+    def backward(self, dy, cache):
+        x, y = cache
+        dz = self.activation.backward(self.checked_gradient(dy, y.shape), y)
+        dz_rows = dz.reshape(-1, self.units)
+        x_rows = x.reshape(-1, x.shape[-1])
+        grads = {"kernel": x_rows.T @ dz_rows}
+        if self.use_bias:
+            grads["bias"] = dz_rows.sum(axis=0)
+        return dz @ self.params["kernel"].T, grads
+
+
+class _ActivationLayer(Layer):
+    activation: activations.Activation
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def forward(self, x):
+        y = self.activation.forward(self.checked_input(x))
+        return y, y
+
+    def backward(self, dy, cache):
+        y = cache
+        return self.activation.backward(self.checked_gradient(dy, y.shape), y), {}
+
+
+class ReLU(_ActivationLayer):
+    """max(x, 0), cell by cell; the gradient at 0 is 0."""
+
+    activation = activations.ACTIVATIONS["relu"]
+
+
+class Softmax(_ActivationLayer):
+    """Scores to probabilities over the last axis: exp(x) / sum(exp(x))."""
+
+    activation = activations.ACTIVATIONS["softmax"]
+
+
+class Input:
+    """The shape of one sample, as a model's first entry: `Sequential([Input((28, 28, 1)), ...])`.
+
+    Not a layer: it is listed neither in `model.layers` nor in the summary.
+    """
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = sample_shape(shape, "shape", "Input")
+
+
+def _sliding(layer: Conv2D | MaxPooling2D, name: str, input_shape: Shape) -> Geometry:
+    h, w, _ = image_shape(input_shape, layer.who)
+    try:
+        return window_geometry((h, w), getattr(layer, name), layer.strides, layer.padding, name)
+    except ValueError as error:
+        raise ValueError(f"{layer.who}: {error}") from None

@@ -1,0 +1,175 @@
+"""`Sequential`: layers one after the other, their weights and their table.
+
+What it learns and how is in `minicnn.trainer`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn import checks, weights_file
+from minicnn.layer import Layer, sample_shape
+from minicnn.layers import Input
+from minicnn.session import automatic_name, random_stream
+from minicnn.shapes import Shape
+from minicnn.summary import summary_lines
+from minicnn.trainer import Trainer
+
+
+class Sequential(Trainer):
+    """A network of layers, each fed with the output of the one before.
+
+    Parameters
+    ----------
+    layers : list, optional
+        Layers in order; an `Input` may come first and says what shape samples have. Without one,
+        weights are made when the first data arrive, or by `build`.
+    name : str, optional
+    dtype : "float32" or "float64"
+        Of the weights and of all arithmetic.
+
+    Attributes
+    ----------
+    layers : list
+    name : str
+    input_shape : tuple or None
+        Shape of one sample; None while it is not known.
+    """
+
+    def __init__(self, layers: list[Any] | None = None, name: str | None = None, dtype="float32"):
+        super().__init__()
+        if dtype not in ("float32", "float64", np.float32, np.float64):
+            raise ValueError(f'Sequential: dtype must be "float32" or "float64", received {dtype!r}')
+        self.name = automatic_name(type(self)) if name is None else name
+        self.dtype = np.dtype(dtype)
+        self.layers: list[Layer] = []
+        self.input_shape: Shape | None = None
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer: Layer | Input) -> None:
+        """Append a layer; it is built at once if the shape of its inputs is known.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For anything but a layer, for a name that is taken, for a layer that does not fit
+            behind the last one. The model is then as it was.
+        """
+        if isinstance(layer, Input):
+            if self.layers or self.input_shape:
+                raise ValueError(f"{self._who}: Input has to come first, and only once")
+            self.input_shape = layer.shape
+            return
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{self._who}: expected a layer, received {layer!r}")
+        if layer.name in [other.name for other in self.layers]:
+            raise ValueError(
+                f"{self._who}: layers of one model need different names, but '{layer.name}' is "
+                "already there; pass another name="
+            )
+        input_shape = self.input_shape
+        if not self.layers and input_shape is None:
+            input_shape = layer.requested_input_shape
+        if input_shape is not None:
+            self._build_layer(layer, self.output_shape if self.layers else input_shape)
+        self.input_shape = input_shape
+        self.layers.append(layer)
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for batches of that shape, samples included: (None, 28, 28, 1)."""
+        if not isinstance(input_shape, tuple | list) or len(input_shape) < 2:
+            raise ValueError(
+                f"{self._who}: expected the shape of a batch, (None, 28, 28, 1) for instance, "
+                f"received {input_shape!r}"
+            )
+        self._build_for(sample_shape(input_shape[1:], "input_shape", self._who))
+
+    def _build_for(self, input_shape: Shape) -> None:
+        if self.input_shape is not None:
+            if input_shape != self.input_shape:
+                raise ValueError(
+                    f"{self._who}: expected samples of shape {self.input_shape}, for which the "
+                    f"model is built, received {input_shape}"
+                )
+            return
+        shape = input_shape
+        for layer in self.layers:
+            self._build_layer(layer, shape)
+            shape = layer.output_shape(shape)
+        self.input_shape = input_shape
+
+    def _build_layer(self, layer: Layer, input_shape: Shape) -> None:
+        if layer.input_shape is None:
+            layer.build(input_shape, random_stream(), self.dtype)
+        elif layer.input_shape != input_shape:
+            raise ValueError(
+                f"{layer.who}: already built for inputs of shape {layer.input_shape}, "
+                f"received {input_shape}"
+            )
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of one sample's output."""
+        self._require_built()
+        last = self.layers[-1]
+        return last.output_shape(last.input_shape)
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print the table of layers, output shapes and parameters, line by line."""
+        self._require_built()
+        for line in summary_lines(self.name, self.layers):
+            print_fn(line)
+
+    def count_params(self) -> int:
+        """How many numbers the model learns."""
+        self._require_built()
+        return sum(layer.count_params() for layer in self.layers)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights, layer by layer, each with its kernel first."""
+        self._require_built()
+        return [weight for layer in self.layers for weight in layer.get_weights()]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Overwrite all weights, in the order of `get_weights`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If number, shapes or kinds differ from the model's; then nothing is changed.
+        """
+        self._require_built()
+        own = [weight for layer in self.layers for weight in layer.params.values()]
+        for weight, new in zip(own, checks.weights(weights, own, self._who), strict=True):
+            weight[...] = new
+
+    def save_weights(self, path: Any) -> None:
+        """Write the weights to an NPZ file, which replaces an older one only when complete."""
+        self._require_built()
+        weights_file.save(path, self.layers)
+
+    def load_weights(self, path: Any) -> None:
+        """Read what `save_weights` wrote for a model of the same layers, whatever their names.
+
+        Raises
+        ------
+        OSError, ValueError
+            If there is no such file, or other things in it; then nothing is changed.
+        """
+        self._require_built()
+        weights_file.load(path, self.layers)
+
+    @property
+    def _who(self) -> str:
+        return f"Sequential '{self.name}'"
+
+    def _require_built(self) -> None:
+        if not self.layers:
+            raise ValueError(f"{self._who}: the model has no layers yet; add some first")
+        if self.input_shape is None:
+            raise ValueError(
+                f"{self._who}: the model does not know the shape of its inputs yet; start it with "
+                "Input(shape), or call build((None, *shape)) or fit first"
+            )

@@ -1,0 +1,155 @@
+"""Optimizers: the only code that changes a weight during training."""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from minicnn import checks
+from minicnn.kernels import updates
+
+
+def _number(value: Any, name: str, who: str, low: float, high: float = np.inf) -> float:
+    """`value` as a float in [low, high); low itself is refused where it is 0 and high is inf."""
+    open_below = high == np.inf
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{who}: {name} must be a number, received {value!r}")
+    if not (low < value if open_below else low <= value) or not value < high:
+        bounds = f"above {low}" if open_below else f"in [{low}, {high})"
+        raise ValueError(f"{who}: {name} must be {bounds}, received {value!r}")
+    return float(value)
+
+
+class Optimizer:
+    """Base class: counts steps and keeps one array per weight for each name in `slots`.
+
+    Attributes
+    ----------
+    learning_rate : float
+    iterations : int
+        Steps taken so far.
+    state : dict of lists of arrays
+        For each slot, one array per weight, in the order of the weights; empty before the first
+        step.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, learning_rate: float):
+        self.learning_rate = _number(learning_rate, "learning_rate", type(self).__name__, 0)
+        self.iterations = 0
+        self.state: dict[str, list[np.ndarray]] = {}
+
+    def apply(self, gradients: list[np.ndarray], weights: list[np.ndarray]) -> None:
+        """One step: change `weights` in place, each by its gradient of the same shape.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ from each other, or from those of the first step.
+        """
+        expected = [w.shape for w in weights]
+        received = [g.shape for g in gradients]
+        if received != expected:
+            raise ValueError(
+                f"{type(self).__name__}: expected gradients of the weights' shapes {expected}, "
+                f"received {received}"
+            )
+        if not self.state:
+            self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
+        for slot, arrays in self.state.items():
+            if [a.shape for a in arrays] != expected:
+                raise ValueError(
+                    f"{type(self).__name__}: {slot} was made for weights of shapes "
+                    f"{[a.shape for a in arrays]}, received {expected}; give each model an "
+                    "optimizer of its own"
+                )
+        self.iterations += 1
+        for index, (gradient, weight) in enumerate(zip(gradients, weights, strict=True)):
+            self.update(gradient, weight, *(self.state[slot][index] for slot in self.slots))
+
+    def update(self, gradient: np.ndarray, weight: np.ndarray, *slots: np.ndarray) -> None:
+        """Change one weight array, and its slots, in place."""
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if it is above 0.
+
+        velocity <- momentum * velocity - learning_rate * gradient
+        weight   <- weight + velocity                                      (plain)
+        weight   <- weight + momentum * velocity - learning_rate * gradient  (nesterov)
+
+    Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013).
+    """
+
+    slots = ("velocity",)
+
+    def __init__(
+        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False
+    ):
+        super().__init__(learning_rate)
+        self.momentum = _number(momentum, "momentum", "SGD", 0, 1)
+        self.nesterov = checks.flag(nesterov, "nesterov", "SGD")
+
+    def update(self, gradient, weight, velocity):
+        step = -self.learning_rate * gradient
+        velocity *= self.momentum
+        velocity += step
+        weight += self.momentum * velocity + step if self.nesterov else velocity
+
+
+class Adam(Optimizer):
+    """Adam in the form of Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014),
+    end of section 2, with "epsilon hat":
+
+        m <- m + (g - m) (1 - beta_1)
+        v <- v + (g^2 - v) (1 - beta_2)
+        weight <- weight - m alpha / (sqrt(v) + epsilon)
+        alpha = learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t)      t = 1, 2, ...
+
+    Epsilon stands outside the root and is not corrected for bias, so in the first step it acts
+    1/sqrt(1 - beta_2) = 31.6 times larger than in the paper's algorithm 1. Keras' choice, too.
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+    ):
+        super().__init__(learning_rate)
+        self.beta_1 = _number(beta_1, "beta_1", "Adam", 0, 1)
+        self.beta_2 = _number(beta_2, "beta_2", "Adam", 0, 1)
+        self.epsilon = _number(epsilon, "epsilon", "Adam", 0)
+
+    def update(self, gradient, weight, m, v):
+        corrections = np.sqrt(1 - self.beta_2**self.iterations) / (1 - self.beta_1**self.iterations)
+        alpha = self.learning_rate * corrections
+        numbers = (alpha, self.beta_1, self.beta_2, self.epsilon)
+        updates.adam(
+            weight.reshape(-1),
+            np.ascontiguousarray(gradient, weight.dtype).reshape(-1),
+            m.reshape(-1),
+            v.reshape(-1),
+            *(weight.dtype.type(number) for number in numbers),
+        )
+
+
+OPTIMIZERS = {"adam": Adam, "sgd": SGD}
+
+
+def get(optimizer: Any) -> Optimizer:
+    """A new optimizer of that name, or the given one."""
+    if isinstance(optimizer, str) and optimizer.lower() in OPTIMIZERS:
+        return OPTIMIZERS[optimizer.lower()]()
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    known = ", ".join(f'"{key}"' for key in OPTIMIZERS)
+    raise ValueError(
+        f"compile: optimizer must be one of {known} or an instance of an optimizer, "
+        f"received {optimizer!r}"
+    )

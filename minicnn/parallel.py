@@ -1,0 +1,118 @@
+"""Parallel work lives here and nowhere else: a batch in shards, shards on threads, BLAS held back.
+
+The cut depends on the size of the batch and never on the number of threads, and results come back
+in the order of the shards. So one seed gives the same bits on one core and on eight.
+"""
+
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from minicnn.shapes import positive_int
+
+Result = TypeVar("Result")
+
+# Eight images and what the layers keep of them stay close to the cache; a batch of 32 feeds four
+# cores. Each shard brings a full set of gradients to be summed, so large batches get larger shards.
+SMALLEST_SHARD = 8
+MOST_SHARDS = 16
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # honours taskset and containers; not on macOS, Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_threads = _available_cores()
+
+
+def set_num_threads(threads: int) -> None:
+    """How many threads share the work of a batch. Results do not depend on it, bit for bit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `threads` is not an integer of at least 1.
+    """
+    global _threads
+    _threads = positive_int(threads, "threads", "set_num_threads")
+
+
+def get_num_threads() -> int:
+    """The number of threads in use: at first the cores this process may run on."""
+    return _threads
+
+
+def cut(images: int) -> list[slice]:
+    """The shards of a batch, as slices; a function of the batch size alone."""
+    size = max(SMALLEST_SHARD, -(-images // MOST_SHARDS))
+    return [slice(start, min(start + size, images)) for start in range(0, images, size)]
+
+
+def run(function: Callable[[slice], Result], shards: list[slice]) -> list[Result]:
+    """`[function(shard) for shard in shards]`, on the worker threads. The first error is raised."""
+    with blas_on_one_thread():
+        if _threads == 1 or len(shards) == 1:
+            return [function(shard) for shard in shards]
+        return list(_workers(_threads).map(function, shards))
+
+
+@functools.lru_cache(maxsize=1)
+def _workers(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="minicnn-worker")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has the pool's object but not its threads
+    os.register_at_fork(after_in_child=_workers.cache_clear)
+
+
+@functools.cache
+def _blas_libraries():
+    # The libraries must be loaded before they can be found: Numba's np.dot calls SciPy's BLAS.
+    import scipy.linalg.cython_blas  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+class _BlasLimit:
+    """Counts who is inside, because several of the user's threads may predict at once."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.limiter = None
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.limiter = _blas_libraries().limit(limits=1)
+            self.inside += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limiter.restore_original_limits()
+
+
+_blas_limit = _BlasLimit()
+
+
+@contextlib.contextmanager
+def blas_on_one_thread() -> Iterator[None]:
+    """Hold BLAS to one thread meanwhile; afterwards it has as many as before.
+
+    Two pools of threads on the same cores get in each other's way: BLAS' idle workers spin on the
+    cores that ours need, which cost a factor of 2.6 when it was measured.
+    """
+    _blas_limit.enter()
+    try:
+        yield
+    finally:
+        _blas_limit.leave()

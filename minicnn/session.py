@@ -1,0 +1,50 @@
+"""The only global state: the names handed out so far, and the random stream behind `seed=None`."""
+
+import collections
+import re
+
+import numpy as np
+
+from minicnn.shapes import positive_int
+
+_times_taken: collections.Counter = collections.Counter()
+_random_stream = np.random.default_rng()
+
+
+def clear_session() -> None:
+    """Let automatic names start over: the next convolution is `conv2d` again.
+
+    Models and layers that exist keep their names, weights and memory.
+    """
+    _times_taken.clear()
+
+
+def set_random_seed(seed: int) -> None:
+    """Make all that follows repeatable: initial weights, the order of `fit`, unseeded shuffles.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `seed` is not an integer of at least 0.
+    """
+    global _random_stream
+    _random_stream = np.random.default_rng(positive_int(seed, "seed", "set_random_seed", minimum=0))
+
+
+def random_stream() -> np.random.Generator:
+    """The generator that draws for everything that was not given a seed or generator."""
+    return _random_stream
+
+
+def automatic_name(of: type) -> str:
+    """The next free name for an instance: `conv2d`, then `conv2d_1`, ..."""
+    prefix = snake_case(of.__name__)
+    count = _times_taken[prefix]
+    _times_taken[prefix] += 1
+    return f"{prefix}_{count}" if count else prefix
+
+
+def snake_case(name: str) -> str:
+    """`MaxPooling2D` -> `max_pooling2d`, by Keras' rule."""
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()

@@ -1,0 +1,115 @@
+"""One step of training: a batch in shards, every shard there and back on a thread, then the sums.
+
+Several machines would do the same: each takes its shards, and the gradients are added up.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn import parallel
+from minicnn.activations import ACTIVATIONS
+from minicnn.layer import Layer
+from minicnn.losses import SparseCategoricalCrossentropy
+from minicnn.optimizers import Optimizer
+
+
+class Objective(NamedTuple):
+    """What training makes small: a loss at the end of layers. See `objective`."""
+
+    layers: list[Layer]
+    loss: SparseCategoricalCrossentropy
+    predictions: Callable[[np.ndarray], np.ndarray]  # from the last layer's output
+
+
+def objective(layers: list[Layer], loss: SparseCategoricalCrossentropy) -> Objective:
+    """`layers` and `loss`, with a softmax between the two merged into the loss.
+
+    Keras does the same under TensorFlow: a model that ends in softmax is trained on its logits,
+    where the loss cannot overflow and needs no clipping. The merged layer shares its weights with
+    the last of `layers`.
+    """
+    last = layers[-1]
+    if loss.from_logits or getattr(last, "activation", None) is not ACTIVATIONS["softmax"]:
+        return Objective(layers, loss, ACTIVATIONS["linear"].forward)
+    without_softmax = copy.copy(last)
+    without_softmax.activation = ACTIVATIONS["linear"]
+    loss = SparseCategoricalCrossentropy(from_logits=True, name=loss.name)
+    return Objective([*layers[:-1], without_softmax], loss, ACTIVATIONS["softmax"].forward)
+
+
+def train_step(
+    goal: Objective, optimizer: Optimizer, x: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """One step of `optimizer` on one batch; returns losses (n,) and predictions (n, classes)."""
+    shards = parallel.cut(len(x))
+    results = parallel.run(
+        lambda shard: loss_and_gradients(goal, x[shard], labels[shard], len(x)), shards
+    )
+    losses, predictions, gradients = zip(*results, strict=True)
+    weights = [weight for layer in goal.layers for weight in layer.params.values()]
+    optimizer.apply(_sum_in_order(gradients), weights)
+    return np.concatenate(losses), np.concatenate(predictions)
+
+
+def loss_and_gradients(
+    goal: Objective, x: np.ndarray, labels: np.ndarray, batch_size: int
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """There and back through the layers with one shard of a batch of `batch_size`.
+
+    Returns
+    -------
+    losses : (samples,) float64
+    predictions : (samples, classes)
+    gradients : list
+        Of the batch's mean loss, as far as these samples have a part in it; one for each weight.
+    """
+    caches = []
+    for layer in goal.layers:
+        x, cache = layer.forward(x)
+        caches.append(cache)
+    losses, dy = goal.loss.losses_and_gradient(labels, x)
+    predictions = goal.predictions(x)
+
+    dy /= batch_size  # the loss of a batch is the mean over all its samples
+    first, *others = zip(goal.layers, caches, strict=True)
+    gradients: list[np.ndarray] = []
+    for layer, cache in reversed(others):
+        dy, grads = layer.backward(dy, cache)
+        gradients[:0] = (grads[key] for key in layer.params)
+    layer, cache = first
+    grads = layer.weight_gradients(dy, cache)
+    gradients[:0] = (grads[key] for key in layer.params)
+    return losses, predictions, gradients
+
+
+def evaluate_step(
+    goal: Objective, x: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses (n,) and predictions (n, classes) of one batch; nothing is learned."""
+    outputs = forward(goal.layers, x)
+    losses, _ = goal.loss.losses_and_gradient(labels, outputs)
+    return losses, goal.predictions(outputs)
+
+
+def forward(layers: list[Layer], x: np.ndarray) -> np.ndarray:
+    """Output of the last layer for a batch of at least one sample."""
+
+    def shard_forward(shard: slice) -> np.ndarray:
+        y = x[shard]
+        for layer in layers:
+            y, _ = layer.forward(y)
+        return y
+
+    return np.concatenate(parallel.run(shard_forward, parallel.cut(len(x))))
+
+
+def _sum_in_order(gradients: tuple[list[np.ndarray], ...]) -> list[np.ndarray]:
+    """Sums over the shards, weight by weight: always in this order, or bits would differ."""
+    totals, *others = gradients
+    for other in others:
+        for total, gradient in zip(totals, other, strict=True):
+            total += gradient
+    return totals

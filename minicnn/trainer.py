@@ -1,0 +1,279 @@
+"""What a model learns and how: compile, fit, evaluate, predict. Epochs and batches live here.
+
+What happens to one batch is in `minicnn.step`; where batches come from, in `minicnn.batches`.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import checks, losses, metrics, optimizers, step
+from minicnn.batches import Epochs, Source, Wanted, source
+from minicnn.data import Dataset
+from minicnn.history import History, Progress, verbosity
+from minicnn.layer import Layer
+from minicnn.session import random_stream
+from minicnn.shapes import Shape, positive_int
+
+Logs = dict[str, float]
+
+
+class Trainer:
+    """The part of a model that learns. The model has `layers`, `dtype` and `input_shape`.
+
+    Attributes
+    ----------
+    optimizer, loss, metrics : as compiled
+    history : History
+        Of the latest `fit`.
+    """
+
+    layers: list[Layer]
+    dtype: np.dtype
+    input_shape: Shape | None
+
+    def __init__(self):
+        self.optimizer: optimizers.Optimizer | None = None
+        self.loss: losses.SparseCategoricalCrossentropy | None = None
+        self.metrics: list[metrics.SparseCategoricalAccuracy] = []
+        self.history: History | None = None
+        self._mean_loss = metrics.Mean("loss")
+
+    def compile(self, optimizer: Any, loss: Any, *, metrics: Any = ()) -> None:
+        """Say how to learn, what to make small, and what to report beside it.
+
+        Parameters
+        ----------
+        optimizer : "adam", "sgd" or Optimizer
+        loss : "sparse_categorical_crossentropy" or SparseCategoricalCrossentropy
+        metrics : list of "accuracy" or SparseCategoricalAccuracy
+        """
+        chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics)
+        self.optimizer, self.loss, self.metrics = chosen
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        validation_data: Any = None,
+        shuffle: bool = True,
+        steps_per_epoch: int | None = None,
+    ) -> History:
+        """Learn from labelled samples, going on from the present weights and optimizer state.
+
+        Parameters
+        ----------
+        x : (n, ...) array of any real dtype, or Dataset of (x, y) batches
+        y : (n,) integers, or None with a Dataset
+        batch_size : int, optional
+            32 for arrays. The last batch may be smaller.
+        epochs : int
+        verbose : "auto", 0, 1 or 2
+            Silent (0), a bar if there is a terminal (1, "auto"), or one line an epoch (2).
+        validation_data : (x, y) or Dataset, optional
+            Evaluated after each epoch.
+        shuffle : bool
+            Draw a new order of all samples for each epoch. A Dataset is taken as it comes.
+        steps_per_epoch : int, optional
+            Batches to call an epoch, instead of one pass over the data: see `batches.Epochs`.
+
+        Returns
+        -------
+        History
+            A new one; also kept as `model.history`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arguments and arrays that cannot be used, before any weight changes; for a batch of
+            a Dataset, before the step that would use it.
+        """
+        epochs = positive_int(epochs, "epochs", "fit")
+        verbose = verbosity(verbose, "fit")
+        order = random_stream() if checks.flag(shuffle, "shuffle", "fit") else None
+        train = Epochs(
+            self._labelled("fit", x, y, batch_size, order), steps_per_epoch, "steps_per_epoch", "fit"
+        )
+        validation = None
+        if validation_data is not None:
+            validation = self._validation(validation_data, batch_size)
+        goal = step.objective(self.layers, self.loss)
+        self.history = history = History(
+            {"verbose": verbose, "epochs": epochs, "steps": train.steps}
+        )
+        try:
+            for epoch in range(epochs):
+                if verbose and epochs > 1:
+                    print(f"Epoch {epoch + 1}/{epochs}", flush=True)
+                self.reset_metrics()
+                with Progress(verbose, train.steps) as progress:
+                    for images, labels in train:
+                        outcome = step.train_step(goal, self.optimizer, images, labels)
+                        history.end_batch(self._update_metrics(labels, *outcome))
+                        progress.step(self._logs())
+                logs = self._logs()
+                if validation is not None:
+                    val_logs = self._evaluate(validation)
+                    logs |= {f"val_{name}": value for name, value in val_logs.items()}
+                history.end_epoch(epoch, logs)
+                progress.end(logs)
+        finally:
+            train.close()
+        return history
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics over labelled samples, each sample counting once; nothing is learned.
+
+        Parameters
+        ----------
+        x, y, batch_size, verbose
+            As in `fit`.
+        steps : int, optional
+            Batches to take; an endless Dataset needs it.
+        return_dict : bool
+
+        Returns
+        -------
+        [loss, metric, ...] in the order of `compile`; the bare loss if there is no metric; or a
+        dict by name
+        """
+        verbose = verbosity(verbose, "evaluate")
+        return_dict = checks.flag(return_dict, "return_dict", "evaluate")
+        epoch = Epochs(self._labelled("evaluate", x, y, batch_size), steps, "steps", "evaluate")
+        progress = Progress(verbose, epoch.steps)
+        try:
+            logs = self._evaluate(epoch, progress)
+        finally:
+            epoch.close()
+        progress.end(logs)
+        return logs if return_dict else self._results()
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
+    ) -> np.ndarray:
+        """The model's output for each sample, (n, ...).
+
+        Parameters
+        ----------
+        x : (n, ...) array of any real dtype, or Dataset of x or (x, y) batches
+            No samples give no rows: (0, ...).
+        batch_size, verbose, steps
+            As in `evaluate`.
+        """
+        verbose = verbosity(verbose, "predict")
+        self._build_from(x)
+        wanted = Wanted("predict", self.input_shape, None, self.dtype)
+        batches = source(x, None, batch_size, wanted)
+        if not isinstance(x, Dataset) and batches.cardinality == 0:
+            return np.empty((0, *self.output_shape), self.dtype)
+        epoch = Epochs(batches, steps, "steps", "predict")
+        outputs = []
+        try:
+            with Progress(verbose, epoch.steps) as progress:
+                for images, _ in epoch:
+                    outputs.append(step.forward(self.layers, images))
+                    progress.step({})
+        finally:
+            epoch.close()
+        progress.end({})
+        return np.concatenate(outputs)
+
+    def train_on_batch(self, x: Any, y: Any) -> Any:
+        """One step on one batch of arrays.
+
+        Returns
+        -------
+        [loss, metric, ...] or the bare loss: running means since `reset_metrics`, as in Keras 3
+        """
+        labelled = self._labelled("train_on_batch", x, y, max(len(x), 1))
+        ((images, labels),) = labelled.start_pass()
+        goal = step.objective(self.layers, self.loss)
+        self._update_metrics(labels, *step.train_step(goal, self.optimizer, images, labels))
+        return self._results()
+
+    def reset_metrics(self) -> None:
+        """Let the running means of loss and metrics start over."""
+        for metric in (self._mean_loss, *self.metrics):
+            metric.reset_state()
+
+    def _evaluate(self, epoch: Epochs, progress: Progress | None = None) -> Logs:
+        goal = step.objective(self.layers, self.loss)
+        self.reset_metrics()
+        with progress or Progress(0, None) as progress:
+            for images, labels in epoch:
+                self._update_metrics(labels, *step.evaluate_step(goal, images, labels))
+                progress.step(self._logs())
+        return self._logs()
+
+    def _update_metrics(
+        self, labels: np.ndarray, losses: np.ndarray, predictions: np.ndarray
+    ) -> Logs:
+        """Take in a batch; returns its own values."""
+        values = {"loss": self._mean_loss.update(losses)}
+        for metric in self.metrics:
+            values[metric.name] = metric.update(metric.per_sample(labels, predictions))
+        return values
+
+    def _logs(self) -> Logs:
+        """Running values, sorted by name as in Keras 3."""
+        values = {metric.name: metric.result() for metric in (self._mean_loss, *self.metrics)}
+        return dict(sorted(values.items()))
+
+    def _results(self) -> Any:
+        values = [metric.result() for metric in (self._mean_loss, *self.metrics)]
+        return values if self.metrics else values[0]
+
+    def _labelled(
+        self,
+        who: str,
+        x: Any,
+        y: Any,
+        batch_size: int | None,
+        order: np.random.Generator | None = None,
+    ) -> Source:
+        """Batches to learn from or to judge by, for a model that is compiled and built."""
+        if self.loss is None:
+            raise ValueError(f"{who}: the model has to be compiled first: model.compile(...)")
+        self._build_from(x)
+        if len(self.output_shape) != 1:
+            raise ValueError(
+                f"{who}: the loss needs one score a class, but the model's output has shape "
+                f"{self.output_shape}; end it with Flatten() and Dense(classes)"
+            )
+        wanted = Wanted(who, self.input_shape, self.output_shape[0], self.dtype)
+        return source(x, y, batch_size, wanted, order)
+
+    def _validation(self, data: Any, batch_size: int | None) -> Epochs:
+        who = "fit, validation_data"
+        if isinstance(data, Dataset):
+            return Epochs(self._labelled(who, data, None, None), None, "take(...)", who)
+        if not isinstance(data, tuple | list) or len(data) != 2:
+            raise ValueError(f"{who}: expected (x, y) or a Dataset, received {type(data).__name__}")
+        size = None if batch_size is None else batch_size
+        return Epochs(self._labelled(who, *data, size), None, "steps", who)
+
+    def _build_from(self, x: Any) -> None:
+        """Make the weights of a model that has waited for its first data."""
+        if self.input_shape is not None:
+            return
+        if isinstance(x, Dataset):
+            x = next(iter(x), ())
+            x = x[0] if isinstance(x, tuple) and x else x
+        self.build(np.shape(x))
+
+
+def _metrics(chosen: Any) -> list[metrics.SparseCategoricalAccuracy]:
+    if not isinstance(chosen, list | tuple):
+        raise TypeError(f"compile: metrics must be a list, received {chosen!r}")
+    return [metrics.get(metric) for metric in chosen]
