@@ -92,7 +92,9 @@ def class_labels(value: Any, name: str, samples: int, classes: int) -> np.ndarra
             f"{name} must be integer labels of shape (samples,), received shape {array.shape}{hint}"
         )
     if len(array) != samples:
-        raise ValueError(f"expected {samples} labels in {name}, one a sample, received {len(array)}")
+        raise ValueError(
+            f"expected {samples} labels in {name}, one a sample, received {len(array)}"
+        )
     wrong = ~((array >= 0) & (array < classes))  # written so that NaN is wrong, too
     if array.dtype.kind == "f":
         wrong |= array != np.floor(array)

@@ -82,7 +82,9 @@ class Conv2D(KernelLayer):
         self.padding = padding_name(padding, self.who)
         if algorithm not in ("auto", *CONVOLUTIONS):
             known = ", ".join(f'"{key}"' for key in ("auto", *CONVOLUTIONS))
-            raise ValueError(f"{self.who}: algorithm must be one of {known}, received {algorithm!r}")
+            raise ValueError(
+                f"{self.who}: algorithm must be one of {known}, received {algorithm!r}"
+            )
         self.algorithm = algorithm
         self.algorithm_: str | None = None
 

@@ -9,7 +9,9 @@ from minicnn import checks
 from minicnn.checks import class_labels, scores
 
 
-def cross_entropy_of_logits(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cross_entropy_of_logits(
+    labels: np.ndarray, logits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Softmax and cross-entropy in one, which cannot overflow: -log(softmax(z)[label]).
 
         loss = log(sum_j exp(z_j - m)) - (z_label - m),  m = max(z)

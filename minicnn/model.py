@@ -40,7 +40,9 @@ class Sequential(Trainer):
     def __init__(self, layers: list[Any] | None = None, name: str | None = None, dtype="float32"):
         super().__init__()
         if dtype not in ("float32", "float64", np.float32, np.float64):
-            raise ValueError(f'Sequential: dtype must be "float32" or "float64", received {dtype!r}')
+            raise ValueError(
+                f'Sequential: dtype must be "float32" or "float64", received {dtype!r}'
+            )
         self.name = automatic_name(type(self)) if name is None else name
         self.dtype = np.dtype(dtype)
         self.layers: list[Layer] = []

@@ -85,9 +85,7 @@ class SGD(Optimizer):
 
     slots = ("velocity",)
 
-    def __init__(
-        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False
-    ):
+    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False):
         super().__init__(learning_rate)
         self.momentum = _number(momentum, "momentum", "SGD", 0, 1)
         self.nesterov = checks.flag(nesterov, "nesterov", "SGD")

@@ -95,7 +95,10 @@ class Trainer:
         verbose = verbosity(verbose, "fit")
         order = random_stream() if checks.flag(shuffle, "shuffle", "fit") else None
         train = Epochs(
-            self._labelled("fit", x, y, batch_size, order), steps_per_epoch, "steps_per_epoch", "fit"
+            self._labelled("fit", x, y, batch_size, order),
+            steps_per_epoch,
+            "steps_per_epoch",
+            "fit",
         )
         validation = None
         if validation_data is not None:

@@ -93,5 +93,7 @@ def _read(file: BinaryIO, axes: int, most: int) -> np.ndarray:
     data = file.read(size + 1)
     if len(data) != size:
         found = "more" if len(data) > size else f"{len(data)}"
-        raise ValueError(f"expected {size} bytes after the header, for shape {shape}, found {found}")
+        raise ValueError(
+            f"expected {size} bytes after the header, for shape {shape}, found {found}"
+        )
     return np.frombuffer(data, np.uint8).reshape(shape).copy()

@@ -1,0 +1,40 @@
+"""What all tests share: fresh names for every test, a quiet TensorFlow, a generator of numbers."""
+
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+import minicnn
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+@pytest.fixture(autouse=True)
+def fresh_session():
+    """Names start over and randomness is fixed, whatever ran before; threads as they were."""
+    threads = minicnn.get_num_threads()
+    minicnn.clear_session()
+    minicnn.set_random_seed(0)
+    yield
+    minicnn.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def tf():
+    """TensorFlow, or a skip that says that it is missing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own imports warn
+        return pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+
+
+@pytest.fixture(scope="session")
+def keras(tf):
+    return pytest.importorskip("keras")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
