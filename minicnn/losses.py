@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.activations import softmax
 from minicnn import checks
+from minicnn.activations import softmax
 from minicnn.checks import class_labels, scores
 
 
