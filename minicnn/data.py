@@ -10,6 +10,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class Dataset:
 
         def elements() -> Iterator:
             for i in range(size):
-                yield _map(lambda array: array[i], arrays)
+                yield _map(itemgetter(i), arrays)
 
         return Dataset(elements, size)
 

@@ -1,6 +1,5 @@
 """Weights on disk: an NPZ file (a zip of plain arrays), never pickled, replaced as a whole."""
 
-import contextlib
 import os
 import uuid
 import zipfile
@@ -33,10 +32,9 @@ def save(path: Any, layers: list[Layer]) -> None:
             np.savez(file, allow_pickle=False, **_by_key(layers))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -1,4 +1,4 @@
-"""The one place that says how kernels are compiled, where compiled code is kept, and who is told."""
+"""The one place for Numba's options, the cache of compiled code, and who is told of compiling."""
 
 import contextlib
 from collections.abc import Callable, Iterator
