@@ -21,6 +21,7 @@ from minicnn.shapes import positive_int
 INFINITE_CARDINALITY = -1
 UNKNOWN_CARDINALITY = -2
 AUTOTUNE = -1  # for prefetch: choose for me
+PATIENCE = 0.5  # seconds; a loop that is left early does not wait longer for its source
 
 
 class Dataset:
@@ -95,10 +96,10 @@ class Dataset:
     ) -> "Dataset":
         """Mix the elements of a pass with a buffer of `buffer_size` elements.
 
-        The buffer is filled before the first element comes out. Then one buffered element is
-        drawn at random and the next one of the input takes its place; at the end of the input the
-        buffer drains. Element i cannot come out before position i - buffer_size + 1: only a buffer
-        as large as the data makes all orders possible.
+        The buffer is filled before the first element comes out. Each element that comes out is
+        drawn from it at random and makes room to read the next one of the input; at the end of
+        the input the buffer drains. Element i cannot come out before position
+        i - buffer_size + 1: only a buffer as large as the data makes all orders possible.
 
         Parameters
         ----------
@@ -117,14 +118,13 @@ class Dataset:
         def elements() -> Iterator:
             number = next(passes) if reshuffle_each_iteration else 0
             rng = np.random.default_rng([seed, number])
-            source = iter(self)
-            buffer = list(itertools.islice(source, size))
-            for newcomer in source:
-                place = rng.integers(len(buffer))
-                drawn, buffer[place] = buffer[place], newcomer
-                yield drawn
-            for place in rng.permutation(len(buffer)):
-                yield buffer[place]
+            buffer: list = []
+            for element in self:
+                buffer.append(element)
+                if len(buffer) == size:
+                    yield _draw(buffer, rng)
+            while buffer:
+                yield _draw(buffer, rng)
 
         return Dataset(elements, self._cardinality)
 
@@ -181,8 +181,6 @@ class Dataset:
         cardinality = self._cardinality
         if cardinality == INFINITE_CARDINALITY or cardinality > count:
             cardinality = count
-        elif count == 0:
-            cardinality = 0
         return Dataset(lambda: itertools.islice(self, count), cardinality)
 
     def map(self, function: Callable) -> "Dataset":
@@ -209,31 +207,34 @@ class Dataset:
         return Dataset(lambda: _prefetched(self, ahead), self._cardinality)
 
 
+def _draw(buffer: list, rng: np.random.Generator) -> Any:
+    """Take an element out of the buffer at random."""
+    place = int(rng.random() * len(buffer))  # a tenth of the time of rng.integers
+    buffer[place], buffer[-1] = buffer[-1], buffer[place]
+    return buffer.pop()
+
+
 def _prefetched(source: Dataset, ahead: int) -> Iterator:
     ready: deque = deque()
     change = threading.Condition()
     left = False
 
+    def hand_over(element: Any, error: BaseException | None = None, at_end: bool = False) -> None:
+        with change:
+            ready.append((element, error, at_end))
+            change.notify_all()
+
     def produce() -> None:
-        """Append (element, error, at_end) triples until the end, an error, or nobody waits."""
-        iterator = None
-        outcome = None
-        while outcome is None or outcome[2] is False:
-            try:
-                iterator = iter(source) if iterator is None else iterator
-                outcome = (next(iterator), None, False)
-            except StopIteration:
-                outcome = (None, None, True)
-            except BaseException as error:  # whatever it is, it belongs to the consumer
-                outcome = (None, error, True)
-            with change:
-                change.wait_for(lambda: left or len(ready) < ahead)
-                if left:
-                    break
-                ready.append(outcome)
-                change.notify_all()
-        if hasattr(iterator, "close"):
-            iterator.close()
+        try:
+            for element in source:
+                hand_over(element)
+                with change:
+                    change.wait_for(lambda: left or len(ready) < ahead)
+                    if left:
+                        return
+            hand_over(None, at_end=True)
+        except BaseException as error:  # whatever it is, it belongs to the consumer
+            hand_over(None, error)
 
     producer = threading.Thread(target=produce, name="minicnn-prefetch", daemon=True)
     producer.start()
@@ -253,7 +254,7 @@ def _prefetched(source: Dataset, ahead: int) -> Iterator:
             left = True
             change.notify_all()
         if producer is not threading.current_thread():  # the garbage collector runs anywhere
-            producer.join()
+            producer.join(PATIENCE)
 
 
 def _map(function: Callable, element: Any) -> Any:

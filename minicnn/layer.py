@@ -94,6 +94,13 @@ class Layer:
         """`backward` without dx, for a first layer: nobody asks how to change the images."""
         return self.backward(dy, cache)[1]
 
+    def prepared(self) -> "Layer":
+        """The layer for passes with its present weights, with all done that needs no samples.
+
+        It shares the weights, but is out of date as soon as they change.
+        """
+        return self
+
     def count_params(self) -> int:
         """How many numbers the layer learns."""
         if self.input_shape is None:

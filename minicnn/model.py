@@ -86,21 +86,28 @@ class Sequential(Trainer):
                 f"{self._who}: expected the shape of a batch, (None, 28, 28, 1) for instance, "
                 f"received {input_shape!r}"
             )
-        self._build_for(sample_shape(input_shape[1:], "input_shape", self._who))
+        shape = sample_shape(input_shape[1:], "input_shape", self._who)
+        self._require_layers()
+        if self.input_shape is None:
+            self._build_layers(shape)
+            self.input_shape = shape
+        elif shape != self.input_shape:
+            raise ValueError(
+                f"{self._who}: expected samples of shape {self.input_shape}, for which the model "
+                f"is built, received {shape}"
+            )
 
-    def _build_for(self, input_shape: Shape) -> None:
-        if self.input_shape is not None:
-            if input_shape != self.input_shape:
-                raise ValueError(
-                    f"{self._who}: expected samples of shape {self.input_shape}, for which the "
-                    f"model is built, received {input_shape}"
-                )
-            return
-        shape = input_shape
-        for layer in self.layers:
-            self._build_layer(layer, shape)
-            shape = layer.output_shape(shape)
-        self.input_shape = input_shape
+    def _build_layers(self, shape: Shape) -> None:
+        """Build all layers or, if one of them cannot take its inputs, none."""
+        waiting = [layer for layer in self.layers if layer.input_shape is None]
+        try:
+            for layer in self.layers:
+                self._build_layer(layer, shape)
+                shape = layer.output_shape(shape)
+        except BaseException:
+            for layer in waiting:
+                layer.params, layer.input_shape = {}, None
+            raise
 
     def _build_layer(self, layer: Layer, input_shape: Shape) -> None:
         if layer.input_shape is None:
@@ -167,9 +174,12 @@ class Sequential(Trainer):
     def _who(self) -> str:
         return f"Sequential '{self.name}'"
 
-    def _require_built(self) -> None:
+    def _require_layers(self) -> None:
         if not self.layers:
             raise ValueError(f"{self._who}: the model has no layers yet; add some first")
+
+    def _require_built(self) -> None:
+        self._require_layers()
         if self.input_shape is None:
             raise ValueError(
                 f"{self._who}: the model does not know the shape of its inputs yet; start it with "

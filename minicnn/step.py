@@ -44,9 +44,10 @@ def train_step(
     goal: Objective, optimizer: Optimizer, x: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """One step of `optimizer` on one batch; returns losses (n,) and predictions (n, classes)."""
-    shards = parallel.cut(len(x))
+    ready = goal._replace(layers=[layer.prepared() for layer in goal.layers])
     results = parallel.run(
-        lambda shard: loss_and_gradients(goal, x[shard], labels[shard], len(x)), shards
+        lambda shard: loss_and_gradients(ready, x[shard], labels[shard], len(x)),
+        parallel.cut(len(x)),
     )
     losses, predictions, gradients = zip(*results, strict=True)
     weights = [weight for layer in goal.layers for weight in layer.params.values()]
@@ -97,9 +98,11 @@ def evaluate_step(
 def forward(layers: list[Layer], x: np.ndarray) -> np.ndarray:
     """Output of the last layer for a batch of at least one sample."""
 
+    ready = [layer.prepared() for layer in layers]
+
     def shard_forward(shard: slice) -> np.ndarray:
         y = x[shard]
-        for layer in layers:
+        for layer in ready:
             y, _ = layer.forward(y)
         return y
 

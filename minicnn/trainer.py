@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn import checks, losses, metrics, optimizers, step
 from minicnn.batches import Epochs, Source, Wanted, source
-from minicnn.data import Dataset
+from minicnn.data import INFINITE_CARDINALITY, Dataset
 from minicnn.history import History, Progress, verbosity
 from minicnn.layer import Layer
 from minicnn.session import random_stream
@@ -39,17 +39,18 @@ class Trainer:
         self.history: History | None = None
         self._mean_loss = metrics.Mean("loss")
 
-    def compile(self, optimizer: Any, loss: Any, *, metrics: Any = ()) -> None:
+    def compile(self, optimizer: Any, loss: Any, *, metrics: Any = None) -> None:
         """Say how to learn, what to make small, and what to report beside it.
 
         Parameters
         ----------
         optimizer : "adam", "sgd" or Optimizer
         loss : "sparse_categorical_crossentropy" or SparseCategoricalCrossentropy
-        metrics : list of "accuracy" or SparseCategoricalAccuracy
+        metrics : list of "accuracy" or SparseCategoricalAccuracy, optional
         """
         chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics)
         self.optimizer, self.loss, self.metrics = chosen
+        self.reset_metrics()
 
     def fit(
         self,
@@ -124,7 +125,8 @@ class Trainer:
                 history.end_epoch(epoch, logs)
                 progress.end(logs)
         finally:
-            train.close()
+            for batches in filter(None, (train, validation)):
+                batches.close()
         return history
 
     def evaluate(
@@ -175,11 +177,12 @@ class Trainer:
             As in `evaluate`.
         """
         verbose = verbosity(verbose, "predict")
-        self._build_from(x)
+        self._build_from("predict", x)
+        no_rows = np.empty((0, *self.output_shape), self.dtype)
         wanted = Wanted("predict", self.input_shape, None, self.dtype)
         batches = source(x, None, batch_size, wanted)
         if not isinstance(x, Dataset) and batches.cardinality == 0:
-            return np.empty((0, *self.output_shape), self.dtype)
+            return no_rows
         epoch = Epochs(batches, steps, "steps", "predict")
         outputs = []
         try:
@@ -197,11 +200,14 @@ class Trainer:
 
         Returns
         -------
-        [loss, metric, ...] or the bare loss: running means since `reset_metrics`, as in Keras 3
+        [loss, metric, ...] or the bare loss, of this batch alone and from before the step
         """
-        labelled = self._labelled("train_on_batch", x, y, max(len(x), 1))
+        who = "train_on_batch"
+        x = checks.real_array(x, f"{who}: x")
+        labelled = self._labelled(who, x, y, batch_size=max(x.size, 1))  # one batch in any case
         ((images, labels),) = labelled.start_pass()
         goal = step.objective(self.layers, self.loss)
+        self.reset_metrics()
         self._update_metrics(labels, *step.train_step(goal, self.optimizer, images, labels))
         return self._results()
 
@@ -248,7 +254,7 @@ class Trainer:
         """Batches to learn from or to judge by, for a model that is compiled and built."""
         if self.loss is None:
             raise ValueError(f"{who}: the model has to be compiled first: model.compile(...)")
-        self._build_from(x)
+        self._build_from(who, x)
         if len(self.output_shape) != 1:
             raise ValueError(
                 f"{who}: the loss needs one score a class, but the model's output has shape "
@@ -260,23 +266,30 @@ class Trainer:
     def _validation(self, data: Any, batch_size: int | None) -> Epochs:
         who = "fit, validation_data"
         if isinstance(data, Dataset):
-            return Epochs(self._labelled(who, data, None, None), None, "take(...)", who)
-        if not isinstance(data, tuple | list) or len(data) != 2:
+            if data.cardinality() == INFINITE_CARDINALITY:
+                raise ValueError(f"{who}: this Dataset never ends; pass dataset.take(batches)")
+            x, y, batch_size = data, None, None
+        elif isinstance(data, tuple | list) and len(data) == 2:
+            x, y = data
+        else:
             raise ValueError(f"{who}: expected (x, y) or a Dataset, received {type(data).__name__}")
-        size = None if batch_size is None else batch_size
-        return Epochs(self._labelled(who, *data, size), None, "steps", who)
+        return Epochs(self._labelled(who, x, y, batch_size), None, "steps", who)
 
-    def _build_from(self, x: Any) -> None:
+    def _build_from(self, who: str, x: Any) -> None:
         """Make the weights of a model that has waited for its first data."""
         if self.input_shape is not None:
             return
         if isinstance(x, Dataset):
-            x = next(iter(x), ())
-            x = x[0] if isinstance(x, tuple) and x else x
-        self.build(np.shape(x))
+            element = next(iter(x), None)
+            if element is None:
+                raise ValueError(f"{who}: expected at least one batch, received an empty Dataset")
+            x = element[0] if isinstance(element, tuple) else element
+        self.build(checks.real_array(x, f"{who}: x").shape)
 
 
 def _metrics(chosen: Any) -> list[metrics.SparseCategoricalAccuracy]:
+    if chosen is None:
+        return []
     if not isinstance(chosen, list | tuple):
         raise TypeError(f"compile: metrics must be a list, received {chosen!r}")
     return [metrics.get(metric) for metric in chosen]

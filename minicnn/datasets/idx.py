@@ -18,6 +18,7 @@ from minicnn.datasets.mnist import Images
 
 UNSIGNED_BYTES = 8
 GZIP_LIMIT = 1032  # deflate cannot shrink anything by more, so a larger claim is a lie
+PIECE = 2**20  # bytes
 FILES = {
     "x_train": ("train-images-idx3-ubyte", 3),
     "y_train": ("train-labels-idx1-ubyte", 1),
@@ -90,10 +91,12 @@ def _read(file: BinaryIO, axes: int, most: int) -> np.ndarray:
     size = math.prod(shape)  # Python's integers do not wrap around
     if 0 in shape or size > most:
         raise ValueError(f"its header claims a shape of {shape}, which the file cannot hold")
-    data = file.read(size + 1)
+    data = bytearray()  # grows with what there is: a claim alone must not take any memory
+    while piece := file.read(min(size + 1 - len(data), PIECE)):
+        data += piece
     if len(data) != size:
         found = "more" if len(data) > size else f"{len(data)}"
         raise ValueError(
             f"expected {size} bytes after the header, for shape {shape}, found {found}"
         )
-    return np.frombuffer(data, np.uint8).reshape(shape).copy()
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -1,0 +1,241 @@
+"""Convolution with fewer multiplications: Winograd's minimal filtering, for stride 1, 3x3 and 5x5.
+
+The image is cut into overlapping tiles of 8x8 cells; a 5x5 kernel makes 4x4 outputs of each tile, a
+3x3 kernel 6x6. With d a tile, g the kernel and * cell by cell (Lavin and Gray, "Fast Algorithms
+for Convolutional Neural Networks", 2015):
+
+    Y = A' [(G g G') * (B' d B)] A        64 multiplications for 16 outputs instead of 400
+
+The sum over channels can be taken between the brackets. So each of the 64 cells is one matrix
+product, tiles x channels times channels x filters, and the transforms are paid once per channel.
+
+Why it works, in one dimension: the outputs y_i = sum_k g_k d_(i+k) are the transpose of multiplying
+two polynomials, and a product of polynomials is known by its values at 8 points: evaluate both
+(V_m, V_r), multiply the values, interpolate (V_8^-1). Transposed: y = V_m' [(V_r g) * (V_8^-1' d)],
+which names the three matrices: A = V_m, G = V_r, B = V_8^-1, each V the powers of the points.
+
+The way back is the way there, transposed, step by step: Z = A dY A' once for each tile of dY; then
+dU = V' Z for the kernel and Z U' for the input.
+"""
+
+from fractions import Fraction
+from functools import cache
+
+import numpy as np
+
+from minicnn.kernels.jit import jit
+
+TILE = 8
+# Small and in pairs +-p: large powers of large points would cost digits. The last is infinity.
+POINTS = [Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2")]
+IMAGES_AT_ONCE = 4  # enough rows for a matrix product; more would leave the second-level cache
+BLOCK = 512  # numbers in a row that are combined at a time: nine rows stay in the first cache
+
+
+def why_not(geometry):
+    """The reason why this algorithm cannot serve a geometry, or None."""
+    if (geometry.sh, geometry.sw) != (1, 1):
+        return f"it needs strides of 1, not {(geometry.sh, geometry.sw)}"
+    if (geometry.kh, geometry.kw) not in ((3, 3), (5, 5)):
+        return f"it needs a kernel of 3x3 or 5x5, not {geometry.kh}x{geometry.kw}"
+    return None
+
+
+@cache
+def matrices(r):
+    """A (8, m), B (8, 8) and G (8, r) in exact fractions, for a kernel of r and m = 9 - r outputs.
+
+    Row p of A and of G holds the powers of point p; infinity has the highest power alone. Column p
+    of B holds the coefficients of the polynomial that is 0 at all other points. What it is at p
+    itself should be 1: that factor is given to G, which leaves simple numbers in B.
+    """
+    a, b, g = [], [], []
+    for point in POINTS:
+        others = [other for other in POINTS if other != point]
+        value = Fraction(1)
+        for other in others:
+            value *= point - other
+        a.append([point**i for i in range(TILE + 1 - r)])
+        g.append([point**k / value for k in range(r)])
+        b.append([*_polynomial(others), Fraction(0)])
+    a.append([Fraction(int(i == TILE - r)) for i in range(TILE + 1 - r)])
+    g.append([Fraction(int(k == r - 1)) for k in range(r)])
+    b.append(_polynomial(POINTS))
+    return np.array(a), np.array(b).T, np.array(g)
+
+
+def _polynomial(roots):
+    """Coefficients of the product of (x - root), constant first."""
+    coefficients = [Fraction(1)]
+    for root in roots:
+        shifted = [Fraction(0), *coefficients]
+        scaled = [*(root * c for c in coefficients), Fraction(0)]
+        coefficients = [s - t for s, t in zip(shifted, scaled, strict=True)]
+    return coefficients
+
+
+def prepare(kernel):
+    """U = G g G' for each channel and filter: once a step, as it needs no image.
+
+    Returns
+    -------
+    u (8, 8, c, f) for the way there, and u' (8, 8, f, c) for the way back
+    """
+    r, _, c, f = kernel.shape
+    g = _float_matrices(r, kernel.dtype)["G"]
+    u = (np.kron(g, g) @ kernel.reshape(r * r, c * f)).reshape(TILE, TILE, c, f)
+    return u, np.ascontiguousarray(u.swapaxes(2, 3))
+
+
+def forward(x, prepared, bias, geometry):
+    """Output y (n, oh, ow, f) of images x (n, h, w, c), `prepare(kernel)` and bias (f,)."""
+    matrix = _float_matrices(geometry.kh, x.dtype)
+    u, _ = prepared
+    y = np.empty((len(x), geometry.oh, geometry.ow, u.shape[3]), x.dtype)
+    for group in _groups(len(x)):
+        v = transform(matrix["B'"], input_tiles(x[group], geometry))  # (8, 8, tiles, c)
+        outputs = transform(matrix["A'"], v @ u)  # (m, m, tiles, f)
+        join_outputs(outputs, bias, geometry, y[group])
+    return y
+
+
+def grad_input(dy, prepared, geometry):
+    """Gradient dx (n, h, w, c) of the input, from that of the output, dy (n, oh, ow, f)."""
+    matrix = _float_matrices(geometry.kh, dy.dtype)
+    _, u_transposed = prepared
+    dx = np.zeros((len(dy), geometry.h, geometry.w, u_transposed.shape[3]), dy.dtype)
+    for group in _groups(len(dy)):
+        z = transform(matrix["A"], output_tiles(dy[group], geometry))  # (8, 8, tiles, f)
+        dtiles = transform(matrix["B"], z @ u_transposed)  # (8, 8, tiles, c)
+        add_inputs(dtiles, geometry, dx[group])
+    return dx
+
+
+def grad_kernel(x, dy, geometry):
+    """Gradient dkernel (kh, kw, c, f), summed over the images, from x and dy (n, oh, ow, f)."""
+    r, c, f = geometry.kh, x.shape[3], dy.shape[3]
+    matrix = _float_matrices(r, x.dtype)
+    du = np.zeros((TILE, TILE, c, f), x.dtype)
+    for group in _groups(len(x)):
+        v = transform(matrix["B'"], input_tiles(x[group], geometry))
+        z = transform(matrix["A"], output_tiles(dy[group], geometry))
+        du += v.swapaxes(2, 3) @ z  # the product sums over the tiles
+    g = matrix["G"]
+    return (np.kron(g, g).T @ du.reshape(TILE * TILE, c * f)).reshape(r, r, c, f)
+
+
+def _groups(n):
+    return [slice(first, first + IMAGES_AT_ONCE) for first in range(0, n, IMAGES_AT_ONCE)]
+
+
+@cache
+def _float_matrices(r, dtype):
+    exact = dict(zip("ABG", matrices(r), strict=True))
+    exact |= {"A'": exact["A"].T, "B'": exact["B"].T}
+    return {name: np.ascontiguousarray(matrix.astype(dtype)) for name, matrix in exact.items()}
+
+
+@jit
+def transform(matrix, tiles):
+    """matrix @ tile @ matrix' for every tile and channel: (q, q, tiles, c) -> (p, p, tiles, c)."""
+    p, q = matrix.shape
+    _, _, count, c = tiles.shape
+    fours = np.zeros((p, -(-q // 4) * 4), matrix.dtype)  # columns of zeros up to a multiple of 4
+    fours[:, :q] = matrix
+    length = count * c
+    flat = tiles.reshape(q, q, length)
+    half = np.empty((q, p, min(length, BLOCK)), tiles.dtype)
+    result = np.empty((p, p, length), tiles.dtype)
+    for start in range(0, length, BLOCK):
+        numbers = min(BLOCK, length - start)
+        _combine_rows(fours, flat, start, half, 0, numbers)
+        _combine_rows(fours, half, 0, result, start, numbers)
+    return result.reshape(p, p, count, c)
+
+
+@jit
+def _combine_rows(matrix, source, source_start, target, target_start, numbers):
+    """target[k, i] = sum over j of matrix[i, j] * source[j, k].
+
+    Rows become columns on the way, so that a second call combines what were the columns.
+    """
+    last = len(source) - 1
+    for k in range(source.shape[1]):
+        for i in range(len(matrix)):
+            out = target[k, i, target_start : target_start + numbers]
+            for j in range(0, matrix.shape[1], 4):  # four at a time: fewer loads and stores of out
+                m0, m1, m2, m3 = matrix[i, j], matrix[i, j + 1], matrix[i, j + 2], matrix[i, j + 3]
+                s0 = source[j, k, source_start : source_start + numbers]
+                s1 = source[min(j + 1, last), k, source_start : source_start + numbers]
+                s2 = source[min(j + 2, last), k, source_start : source_start + numbers]
+                s3 = source[min(j + 3, last), k, source_start : source_start + numbers]
+                if j == 0:
+                    for e in range(numbers):
+                        out[e] = (m0 * s0[e] + m1 * s1[e]) + (m2 * s2[e] + m3 * s3[e])
+                else:
+                    for e in range(numbers):
+                        out[e] += (m0 * s0[e] + m1 * s1[e]) + (m2 * s2[e] + m3 * s3[e])
+
+
+def input_tiles(x, g):
+    """All tiles that outputs are made of, (8, 8, tiles, c); neighbours share kh - 1 cells."""
+    return _cut(x, g, TILE, g.top, g.left)
+
+
+def output_tiles(dy, g):
+    """The outputs cut into tiles that share nothing, (m, m, tiles, f), with zeros at the edge."""
+    return _cut(dy, g, TILE + 1 - g.kh, 0, 0)
+
+
+@jit
+def _cut(images, g, size, top, left):
+    n, h, w, c = images.shape
+    m = TILE + 1 - g.kh
+    down, across = -(-g.oh // m), -(-g.ow // m)
+    tiles = np.zeros((size, size, n * down * across, c), images.dtype)
+    for tile in range(n * down * across):
+        image, row, column = _tile_corner(tile, down, across, m, top, left)
+        for i in range(max(0, -row), min(size, h - row)):
+            for j in range(max(0, -column), min(size, w - column)):
+                source, target = images[image, row + i, column + j], tiles[i, j, tile]
+                for ch in range(c):
+                    target[ch] = source[ch]
+    return tiles
+
+
+@jit
+def add_inputs(dtiles, g, dx):
+    """The transpose of `input_tiles`: added to dx (n, h, w, c), where tiles overlap as well."""
+    _, h, w, c = dx.shape
+    m = TILE + 1 - g.kh
+    down, across = -(-g.oh // m), -(-g.ow // m)
+    for tile in range(dtiles.shape[2]):
+        image, row, column = _tile_corner(tile, down, across, m, g.top, g.left)
+        for i in range(max(0, -row), min(TILE, h - row)):
+            for j in range(max(0, -column), min(TILE, w - column)):
+                source, target = dtiles[i, j, tile], dx[image, row + i, column + j]
+                for ch in range(c):
+                    target[ch] += source[ch]
+
+
+@jit
+def join_outputs(tiles, bias, g, y):
+    """The transpose of `output_tiles`, plus the bias, written to y (n, oh, ow, f)."""
+    _, oh, ow, f = y.shape
+    m = TILE + 1 - g.kh
+    down, across = -(-oh // m), -(-ow // m)
+    for tile in range(tiles.shape[2]):
+        image, row, column = _tile_corner(tile, down, across, m, 0, 0)
+        for i in range(min(m, oh - row)):
+            for j in range(min(m, ow - column)):
+                source, target = tiles[i, j, tile], y[image, row + i, column + j]
+                for o in range(f):
+                    target[o] = source[o] + bias[o]
+
+
+@jit
+def _tile_corner(tile, down, across, m, top, left):
+    """Image of a tile, and where in it the tile's first row and column stand."""
+    image, place = divmod(tile, down * across)
+    i, j = divmod(place, across)
+    return image, i * m - top, j * m - left
