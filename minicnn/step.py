@@ -44,7 +44,7 @@ def train_step(
     goal: Objective, optimizer: Optimizer, x: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """One step of `optimizer` on one batch; returns losses (n,) and predictions (n, classes)."""
-    ready = goal._replace(layers=[layer.prepared() for layer in goal.layers])
+    ready = goal._replace(layers=_prepared(goal.layers))
     results = parallel.run(
         lambda shard: loss_and_gradients(ready, x[shard], labels[shard], len(x)),
         parallel.cut(len(x)),
@@ -98,7 +98,7 @@ def evaluate_step(
 def forward(layers: list[Layer], x: np.ndarray) -> np.ndarray:
     """Output of the last layer for a batch of at least one sample."""
 
-    ready = [layer.prepared() for layer in layers]
+    ready = _prepared(layers)
 
     def shard_forward(shard: slice) -> np.ndarray:
         y = x[shard]
@@ -107,6 +107,12 @@ def forward(layers: list[Layer], x: np.ndarray) -> np.ndarray:
         return y
 
     return np.concatenate(parallel.run(shard_forward, parallel.cut(len(x))))
+
+
+def _prepared(layers: list[Layer]) -> list[Layer]:
+    # BLAS' second thread would go on spinning for a while, on a core that the shards need.
+    with parallel.blas_on_one_thread():
+        return [layer.prepared() for layer in layers]
 
 
 def _sum_in_order(gradients: tuple[list[np.ndarray], ...]) -> list[np.ndarray]:
