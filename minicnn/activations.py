@@ -5,16 +5,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.kernels import relu as relu_kernel
+
 
 class Activation(NamedTuple):
-    """A function y = forward(z) and its derivative, dz = backward(dy, y), over arrays."""
+    """A function and its derivative over arrays: y = forward(z), dz = backward(dy, y).
+
+    `forward(z, out=z)` may put y in the place of z.
+    """
 
     name: str
-    forward: Callable[[np.ndarray], np.ndarray]
+    forward: Callable[..., np.ndarray]
     backward: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def linear(z: np.ndarray) -> np.ndarray:
+def linear(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """y = z."""
     return z
 
@@ -24,23 +29,24 @@ def linear_backward(dy: np.ndarray, _y: np.ndarray) -> np.ndarray:
     return dy
 
 
-def relu(z: np.ndarray) -> np.ndarray:
+def relu(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """y = max(z, 0); NaN stays NaN."""
-    return np.maximum(z, 0)
+    return np.maximum(z, 0, out=out)
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dz = dy where z > 0, else 0; at z = 0 exactly it is 0, as in TensorFlow."""
-    return dy * (y > 0)
+    return relu_kernel.grad_input(dy.reshape(-1), y.reshape(-1)).reshape(y.shape)
 
 
-def softmax(z: np.ndarray) -> np.ndarray:
+def softmax(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """y = exp(z) / sum(exp(z)) over the last axis.
 
     The largest z is taken off first: the quotient is the same, and no exp can overflow.
     """
-    exponentials = np.exp(z - z.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):  # 3e38 and -3e38 differ by infinity, whose exp(-inf) is right
+        exponentials = np.exp(z - z.max(axis=-1, keepdims=True))
+    return np.divide(exponentials, exponentials.sum(axis=-1, keepdims=True), out=out)
 
 
 def softmax_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -67,10 +67,21 @@ class Layer:
         return f"<{self.who}>"
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = "float32") -> None:
-        """Make the weights for inputs of that shape, drawing from `rng`."""
+        """Make the weights for inputs of that shape, drawing from `rng`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the layer cannot take such inputs, or for a dtype other than float32 and float64.
+        """
+        input_shape = sample_shape(input_shape, "input_shape", self.who)
+        if dtype not in ("float32", "float64", np.float32, np.float64):
+            raise ValueError(
+                f'{self.who}: dtype must be "float32" or "float64", received {dtype!r}'
+            )
         self.output_shape(input_shape)  # raises if the layer cannot take such inputs
         self.params = self.new_params(input_shape, rng, dtype)
-        self.input_shape = tuple(input_shape)
+        self.input_shape = input_shape
 
     def new_params(
         self, input_shape: Shape, rng: np.random.Generator, dtype: Any
@@ -190,6 +201,13 @@ def sample_shape(shape: Any, name: str, who: str) -> Shape:
     if not isinstance(shape, tuple | list):
         raise TypeError(f"{who}: {name} must be a tuple of integers, received {shape!r}")
     return tuple(positive_int(size, name, who) for size in shape)
+
+
+def vector_shape(input_shape: Shape, who: str) -> Shape:
+    """`input_shape` if its last axis can be taken for a vector: if there is one."""
+    if not input_shape:
+        raise ValueError(f"{who}: expected inputs of shape (..., size), received single numbers")
+    return input_shape
 
 
 def image_shape(input_shape: Shape, who: str) -> Shape:

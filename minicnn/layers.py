@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn import activations
 from minicnn.kernels import direct, im2col, pooling, winograd
-from minicnn.layer import KernelLayer, Layer, image_shape, sample_shape
+from minicnn.layer import KernelLayer, Layer, image_shape, sample_shape, vector_shape
 from minicnn.shapes import (
     Geometry,
     Shape,
@@ -101,7 +101,7 @@ class Conv2D(KernelLayer):
         return *self.kernel_size, input_shape[-1], self.filters
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = "float32") -> None:
-        algorithm = self.choose_algorithm(input_shape)
+        algorithm = self.choose_algorithm(sample_shape(input_shape, "input_shape", self.who))
         super().build(input_shape, rng, dtype)
         self.algorithm_ = algorithm
 
@@ -136,7 +136,7 @@ class Conv2D(KernelLayer):
         kernel = self._prepare_kernel()
         bias = self.params.get("bias", np.zeros(self.filters, x.dtype))
         z = CONVOLUTIONS[self.algorithm_].forward(x, kernel, bias, geometry)
-        y = self.activation.forward(z)
+        y = self.activation.forward(z, out=z)
         return y, (x, y, geometry)
 
     def backward(self, dy, cache):
@@ -278,7 +278,7 @@ class Dense(KernelLayer):
         self.units = positive_int(units, "units", self.who)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return *input_shape[:-1], self.units
+        return *vector_shape(input_shape, self.who)[:-1], self.units
 
     def kernel_shape(self, input_shape: Shape) -> Shape:
         return input_shape[-1], self.units
@@ -288,7 +288,7 @@ class Dense(KernelLayer):
         z = x @ self.params["kernel"]  # (n, inputs) @ (inputs, units)
         if self.use_bias:
             z += self.params["bias"]
-        y = self.activation.forward(z)
+        y = self.activation.forward(z, out=z)
         return y, (x, y)
 
     def backward(self, dy, cache):
@@ -327,6 +327,9 @@ class Softmax(_ActivationLayer):
     """Scores to probabilities over the last axis: exp(x) / sum(exp(x))."""
 
     activation = activations.ACTIVATIONS["softmax"]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return vector_shape(input_shape, self.who)
 
 
 class Input:

@@ -20,6 +20,12 @@ def _number(value: Any, name: str, who: str, low: float, high: float = np.inf) -
     return float(value)
 
 
+def _description(weight: Any) -> str:
+    if not isinstance(weight, np.ndarray):
+        return type(weight).__name__
+    return f"{weight.dtype} of shape {weight.shape} and strides {weight.strides}"
+
+
 class Optimizer:
     """Base class: counts steps and keeps one array per weight for each name in `slots`.
 
@@ -45,22 +51,35 @@ class Optimizer:
 
         Raises
         ------
-        ValueError
-            If the shapes differ from each other, or from those of the first step.
+        TypeError, ValueError
+            If the shapes differ from each other, or from those of the first step; if a weight
+            cannot be changed in place.
         """
+        who = type(self).__name__
+        gradients = [checks.real_array(g, f"{who}: gradient {i}") for i, g in enumerate(gradients)]
+        for weight in weights:
+            # A kernel walks over reshape(-1), which of other arrays is a copy: a step for nothing.
+            if (
+                not isinstance(weight, np.ndarray)
+                or not weight.flags.carray
+                or (weight.dtype not in (np.float32, np.float64))
+            ):
+                raise TypeError(
+                    f"{who}: expected weights in contiguous, writable arrays of float32 or "
+                    f"float64, received {_description(weight)}"
+                )
         expected = [w.shape for w in weights]
         received = [g.shape for g in gradients]
         if received != expected:
             raise ValueError(
-                f"{type(self).__name__}: expected gradients of the weights' shapes {expected}, "
-                f"received {received}"
+                f"{who}: expected gradients of the weights' shapes {expected}, received {received}"
             )
         if not self.state:
             self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
         for slot, arrays in self.state.items():
             if [a.shape for a in arrays] != expected:
                 raise ValueError(
-                    f"{type(self).__name__}: {slot} was made for weights of shapes "
+                    f"{who}: {slot} was made for weights of shapes "
                     f"{[a.shape for a in arrays]}, received {expected}; give each model an "
                     "optimizer of its own"
                 )

@@ -80,6 +80,14 @@ def _blas_libraries():
     return ThreadpoolController().select(user_api="blas")
 
 
+def _let_any_thread_limit_blas() -> None:
+    # From version 3.8 on, threadpoolctl ignores in silence every thread but the one that set a
+    # limit first. The last to leave is often another, and BLAS would stay at one thread for good.
+    for library in _blas_libraries().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
+
+
 class _BlasLimit:
     """Counts who is inside, because several of the user's threads may predict at once."""
 
@@ -91,6 +99,7 @@ class _BlasLimit:
     def enter(self) -> None:
         with self.lock:
             if self.inside == 0:
+                _let_any_thread_limit_blas()
                 self.limiter = _blas_libraries().limit(limits=1)
             self.inside += 1
 
@@ -98,7 +107,9 @@ class _BlasLimit:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
+                _let_any_thread_limit_blas()
                 self.limiter.restore_original_limits()
+                _let_any_thread_limit_blas()
 
 
 _blas_limit = _BlasLimit()

@@ -1,0 +1,276 @@
+"""The command line: `python -m minicnn train`, `evaluate` and `summary`."""
+
+import argparse
+import math
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minicnn
+from minicnn import Sequential, arguments, datasets
+from minicnn.arguments import Parser
+from minicnn.data import AUTOTUNE, Dataset
+from minicnn.history import History
+from minicnn.layers import Conv2D
+from minicnn.optimizers import Adam
+from minicnn.tutorial import scaled, tutorial_network
+
+DESCRIPTION = "A convolutional network from scratch, equal to Keras and fast on a CPU."
+
+
+class Data(NamedTuple):
+    """Images (n, h, w) and labels (n,), bytes all of them, and how many classes there are."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    classes: int
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train the tutorial's network, then test it; save its weights and draw pictures if asked."""
+    data, model = _data_and_network(args)
+    if args.batch_size > len(data.x_train):
+        args.parser.error(
+            f"argument --batch-size: expected at most {len(data.x_train)}, the number of training "
+            f"images, received '{args.batch_size}'"
+        )
+    if args.figures:
+        with args.parser.blaming("--figures"):  # now: a long training must not end in an error
+            args.figures.mkdir(parents=True, exist_ok=True)
+            arguments.try_to_write(args.figures, "learning_curve.png")
+    h, w = data.x_train.shape[1:]
+    print(
+        f"Training on {args.data}: {len(data.x_train):,} images of {h} x {w} pixels, "
+        f"{data.classes} classes ({_threads()}, seed {args.seed})",
+        flush=True,
+    )
+    model.summary()
+    _compile(model, args.learning_rate)
+    history = _fit(model, data, args)
+    loss, accuracy = model.evaluate(scaled(data.x_test), data.y_test, verbose=0)
+    if not math.isfinite(loss):
+        print("Training has diverged: the loss is not finite. Try a lower --learning-rate.")
+    if args.save:
+        with args.parser.blaming("--save"):
+            model.save_weights(args.save)
+        print(f"Weights saved in {args.save}")
+    if args.figures:
+        figures = _draw(model, history, data)
+        with args.parser.blaming("--figures"):
+            _save_figures(figures, args.figures)
+    _print_result(loss, accuracy)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Say how good saved weights are, on the test images."""
+    data, model = _data_and_network(args)
+    with args.parser.blaming("FILE.npz"):
+        model.load_weights(args.weights)
+    _compile(model)
+    images = f"{len(data.x_test):,} test images"
+    print(f"Evaluating {args.weights} on {args.data}: {images} ({_threads()})", flush=True)
+    _print_result(*model.evaluate(scaled(data.x_test), data.y_test, batch_size=args.batch_size))
+
+
+def summary(_args: argparse.Namespace) -> None:
+    """Print the table of the network for MNIST."""
+    tutorial_network().summary()
+
+
+def _data_and_network(args: argparse.Namespace) -> tuple[Data, Sequential]:
+    minicnn.clear_session()  # a command is a session of its own, also if it is not the first
+    if args.threads:
+        minicnn.set_num_threads(args.threads)
+    minicnn.set_random_seed(args.seed)
+    with args.parser.blaming("--data"):
+        data = _load(args.data)
+        return data, tutorial_network((*data.x_train.shape[1:], 1), data.classes)
+
+
+def _load(name: str) -> Data:
+    parts = datasets.mnist.load_data() if name == "mnist" else datasets.load_idx(name)
+    (x_train, y_train), (x_test, y_test) = parts
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise ValueError(
+            f"{name}: expected training and test images of one size, "
+            f"found {x_train.shape[1:]} and {x_test.shape[1:]}"
+        )
+    classes = max(10, int(y_train.max()) + 1, int(y_test.max()) + 1)
+    return Data(x_train, y_train, x_test, y_test, classes)
+
+
+def _compile(model: Sequential, learning_rate: float = 0.001) -> None:
+    loss = "sparse_categorical_crossentropy"
+    model.compile(Adam(learning_rate=learning_rate), loss, metrics=["accuracy"])
+
+
+def _fit(model: Sequential, data: Data, args: argparse.Namespace) -> History:
+    x, y = scaled(data.x_train), data.y_train
+    if args.steps_per_epoch is None:
+        return model.fit(x, y, batch_size=args.batch_size, epochs=args.epochs)
+    # As in the tutorial: without end, so that any number of steps has enough data.
+    endless = Dataset.from_tensor_slices((x, y)).shuffle(len(y)).repeat()
+    batches = endless.batch(args.batch_size).prefetch(AUTOTUNE)
+    return model.fit(batches, epochs=args.epochs, steps_per_epoch=args.steps_per_epoch)
+
+
+def _draw(model: Sequential, history: History, data: Data) -> dict[str, Any]:
+    """All pictures by name."""
+    from minicnn import plots  # only now: Matplotlib takes its time
+
+    probabilities = model.predict(scaled(data.x_test), verbose=0)
+    convolutions = [layer for layer in model.layers if isinstance(layer, Conv2D)]
+    return {
+        "digits": plots.digit_grid(data.x_train, data.y_train),
+        "learning_curve": plots.learning_curve(history),
+        **{f"filters_{layer.name}": plots.filters(layer) for layer in convolutions},
+        "confusion_matrix": plots.confusion_matrix(data.y_test, probabilities.argmax(axis=1)),
+        "worst_mistakes": plots.worst_mistakes(data.x_test, data.y_test, probabilities),
+    }
+
+
+def _save_figures(figures: dict[str, Any], folder: Path) -> None:
+    from minicnn import plots
+
+    for name, figure in figures.items():
+        plots.save(figure, folder / f"{name}.png")
+    print(f"Pictures saved in {folder}: {', '.join(f'{name}.png' for name in figures)}")
+
+
+def _print_result(loss: float, accuracy: float) -> None:
+    print(f"test loss: {loss:.4f} - test accuracy: {accuracy:.4f}")
+
+
+def _threads() -> str:
+    threads = minicnn.get_num_threads()
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m minicnn", description=DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"minicnn {minicnn.__version__}")
+    parser.set_defaults(parser=parser, run=None)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+
+    train_parser = _add_command(commands, train, "train the tutorial's network and test it")
+    _add_shared(train_parser)
+    _add_training(train_parser)
+    evaluate_parser = _add_command(commands, evaluate, "test weights that were saved")
+    evaluate_parser.add_argument(
+        "weights",
+        metavar="FILE.npz",
+        type=arguments.weights_to_read,
+        help="weights written by: python -m minicnn train --save FILE.npz",
+    )
+    _add_shared(evaluate_parser)
+    evaluate_parser.set_defaults(seed=0)
+    _add_command(commands, summary, "print the table of the network's layers and weights")
+    return parser
+
+
+def _add_command(commands: Any, run: Any, help_text: str) -> Parser:
+    parser = commands.add_parser(
+        run.__name__, help=help_text, description=run.__doc__, allow_abbrev=False
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def _add_shared(parser: Parser) -> None:
+    add, count = parser.add_argument, arguments.integer_from(1)
+    add(
+        "--data",
+        default="mnist",
+        metavar="mnist|FOLDER",
+        help="MNIST, which comes with minicnn, or a folder with the four IDX files of a data set "
+        "of the same format, gzipped or not (default: %(default)s)",
+    )
+    add(
+        "--batch-size",
+        type=count,
+        default=32,
+        metavar="N",
+        help="images in a batch (default: %(default)s)",
+    )
+    add(
+        "--threads",
+        type=count,
+        metavar="N",
+        help="cores to use; results do not depend on it (default: all that are available)",
+    )
+
+
+def _add_training(parser: Parser) -> None:
+    add, count = parser.add_argument, arguments.integer_from(1)
+    add("--epochs", type=count, default=1, metavar="N", help="how many (default: %(default)s)")
+    add(
+        "--steps-per-epoch",
+        type=count,
+        metavar="N",
+        help="batches in an epoch (default: one pass over all training images)",
+    )
+    add(
+        "--learning-rate",
+        type=arguments.positive_number,
+        default=0.001,
+        metavar="RATE",
+        help="of the optimizer, Adam (default: %(default)s)",
+    )
+    add(
+        "--seed",
+        type=arguments.integer_from(0),
+        default=0,
+        metavar="N",
+        help="fixes first weights and order of images: same seed, same result "
+        "(default: %(default)s)",
+    )
+    add(
+        "--save",
+        type=arguments.weights_to_write,
+        metavar="FILE.npz",
+        help="write the weights to this file, replacing an older one (default: do not keep them)",
+    )
+    add(
+        "--figures",
+        type=arguments.folder_to_write,
+        metavar="FOLDER",
+        help="draw digits, learning curve, filters, confusion matrix and worst mistakes into "
+        "this folder, which is made if necessary (default: draw nothing)",
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status. Wrong arguments end in SystemExit(2)."""
+    parser = _parser()
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        usage = f"{args.parser.prog} --help"
+        args.parser.error(f"unknown argument {unknown[0]}; known are those of {usage}")
+    if args.run is None:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        with warnings.catch_warnings():
+            # NumPy's warnings of overflow: `train` says in words that it has diverged.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            args.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"{args.parser.name}: interrupted", file=sys.stderr)
+        return 130
+    except MemoryError:
+        args.parser.error("not enough memory; a smaller --batch-size needs less")
+    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,318 @@
+"""`Dataset` keeps the rules of tf.data: items 16 to 18 of the list of behaviours, one by one."""
+
+import itertools
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import minicnn
+from minicnn.data import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, Dataset
+
+# A true distribution fails a chi-square test this rarely; the seeds are fixed, so it never flakes.
+SIGNIFICANCE = 1e-4
+
+
+def numbers(n):
+    return Dataset.from_tensor_slices(np.arange(n))
+
+
+def values(dataset):
+    return [element.tolist() for element in dataset]
+
+
+class Counted:
+    """A source of 0, 1, ..., n-1 that knows how far it was read."""
+
+    def __init__(self, n):
+        self.n = n
+        self.read = 0
+
+    def __call__(self):
+        for i in range(self.n):
+            self.read += 1
+            yield np.int64(i)
+
+
+def order_probabilities(n, buffer_size):
+    """Every order that the rule of the shuffle buffer allows, with its probability, from 1."""
+
+    def outputs(buffer, unread):
+        if not buffer:
+            yield (), 1.0
+        for drawn in buffer:
+            rest = tuple(i for i in buffer if i != drawn) + unread[:1]
+            for tail, probability in outputs(rest, unread[1:]):
+                yield (drawn, *tail), probability / len(buffer)
+
+    items = tuple(range(n))
+    return dict(outputs(items[:buffer_size], items[buffer_size:]))
+
+
+# Item 16: the shuffle buffer
+
+
+@pytest.mark.parametrize("buffer_size", [1, 2, 7, 19, 20, 21, 1000])
+def test_item_16_fills_the_buffer_then_reads_one_element_for_each_output(buffer_size):
+    source = Counted(20)
+    shuffled = iter(Dataset.from_generator(source).shuffle(buffer_size))
+    assert source.read == 0
+    for outputs, _ in enumerate(shuffled, start=1):
+        assert source.read == min(buffer_size + outputs - 1, 20)
+    assert outputs == 20
+
+
+@pytest.mark.parametrize("buffer_size", [1, 2, 3, 5, 12, 29, 30, 40])
+def test_item_16_an_item_cannot_come_before_its_window(buffer_size):
+    earliest = [math.inf] * 30
+    for seed in range(100):
+        for position, item in enumerate(values(numbers(30).shuffle(buffer_size, seed=seed))):
+            assert position >= item - buffer_size + 1
+            earliest[item] = min(earliest[item], position)
+    # The window is not narrower either: its first place is reached.
+    assert min(np.subtract(earliest, range(30))) == max(1 - buffer_size, -29)
+
+
+def test_item_16_a_buffer_of_one_keeps_the_order():
+    assert values(numbers(50).shuffle(1)) == list(range(50))
+
+
+@pytest.mark.parametrize("buffer_size", [2, 3, 4, 5, 100])
+def test_item_16_each_output_is_drawn_uniformly_from_the_buffer(buffer_size):
+    # With 5 or 100 places for 5 items this says: all 120 permutations, equally often.
+    expected = order_probabilities(5, buffer_size)
+    passes = numbers(5).shuffle(buffer_size, seed=16)
+    draws = 30 * len(expected)
+    seen = Counter(tuple(values(passes)) for _ in range(draws))
+    assert set(seen) <= set(expected)
+    assert buffer_size < 5 or len(expected) == 120
+    observed = [seen[order] for order in expected]
+    frequencies = [draws * probability for probability in expected.values()]
+    assert stats.chisquare(observed, frequencies).pvalue > SIGNIFICANCE
+
+
+def test_item_16_every_element_comes_out_once():
+    for n, buffer_size in itertools.product((0, 1, 2, 9), (1, 2, 5, 9, 10)):
+        assert sorted(values(numbers(n).shuffle(buffer_size))) == list(range(n))
+
+
+# Item 17: a new order for each pass
+
+
+def orders(dataset, passes=3):
+    return [values(dataset) for _ in range(passes)]
+
+
+def test_item_17_each_pass_gets_a_new_order():
+    first, second, third = orders(numbers(20).shuffle(20))
+    assert first != second != third != first
+
+
+def test_item_17_each_repetition_gets_a_new_order():
+    epochs = np.reshape(values(numbers(20).shuffle(20).repeat(3)), (3, 20)).tolist()
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+
+
+def test_item_17_a_seed_repeats_the_sequence_of_orders():
+    first = orders(numbers(20).shuffle(20, seed=5))
+    assert orders(numbers(20).shuffle(20, seed=5)) == first
+    assert orders(numbers(20).shuffle(20, seed=6)) != first
+    assert first[0] != first[1]
+
+
+def test_item_17_without_reshuffling_all_passes_share_one_order():
+    for seed in (None, 0, 7):
+        mixed = numbers(20).shuffle(20, seed=seed, reshuffle_each_iteration=False)
+        first, second, third = orders(mixed)
+        assert first == second == third != list(range(20))
+        assert values(mixed.repeat(2)) == first + first
+
+
+def test_item_17_set_random_seed_governs_unseeded_shuffles():
+    def two_recipes():
+        return orders(numbers(20).shuffle(20)) + orders(numbers(20).shuffle(20))
+
+    minicnn.set_random_seed(1)
+    first = two_recipes()
+    minicnn.set_random_seed(1)
+    assert two_recipes() == first
+    assert two_recipes() != first
+    assert first[:3] != first[3:]  # two recipes do not share their orders
+
+
+def test_item_17_a_seeded_shuffle_neither_asks_nor_moves_the_session_seed():
+    minicnn.set_random_seed(1)
+    seeded = orders(numbers(20).shuffle(20, seed=3))
+    unseeded = orders(numbers(20).shuffle(20))
+    minicnn.set_random_seed(1)
+    assert orders(numbers(20).shuffle(20)) == unseeded
+    assert orders(numbers(20).shuffle(20, seed=3)) == seeded
+
+
+# Item 18: repeat, batch, take, map, cardinality
+
+
+def test_item_18_shuffle_then_repeat_keeps_epochs_apart():
+    for buffer_size in (2, 10, 100):
+        epochs = np.reshape(values(numbers(10).shuffle(buffer_size).repeat(4)), (4, 10))
+        assert (np.sort(epochs) == np.arange(10)).all()
+
+
+def test_item_18_repeat_then_shuffle_blurs_epochs():
+    epochs = np.reshape(values(numbers(10).repeat(4).shuffle(10, seed=0)), (4, 10))
+    assert (np.sort(epochs) != np.arange(10)).any()
+    assert Counter(epochs.ravel().tolist()) == Counter(list(range(10)) * 4)
+
+
+def test_item_18_repeat_then_batch_straddles_epochs():
+    assert values(numbers(3).repeat().batch(2).take(4)) == [[0, 1], [2, 0], [1, 2], [0, 1]]
+    assert values(numbers(3).repeat(3).batch(2)) == [[0, 1], [2, 0], [1, 2], [0, 1], [2]]
+
+
+def test_item_18_batch_then_repeat_has_a_partial_batch_in_each_epoch():
+    assert values(numbers(3).batch(2).repeat(2)) == [[0, 1], [2], [0, 1], [2]]
+
+
+def test_item_18_drop_remainder_leaves_out_only_the_partial_batch():
+    assert values(numbers(5).batch(2)) == [[0, 1], [2, 3], [4]]
+    assert values(numbers(5).batch(2, drop_remainder=True)) == [[0, 1], [2, 3]]
+    assert values(numbers(4).batch(2, drop_remainder=True)) == [[0, 1], [2, 3]]
+    assert values(numbers(1).batch(2, drop_remainder=True)) == []
+    assert values(numbers(5).batch(2, drop_remainder=True).repeat(2)) == 2 * [[0, 1], [2, 3]]
+
+
+def test_item_18_batch_stacks_the_members_of_a_tuple():
+    x, y = np.arange(12.0, dtype=np.float32).reshape(3, 2, 2), np.array([7, 8, 9], np.uint8)
+    ((bx, by), _) = Dataset.from_tensor_slices((x, y)).batch(2)
+    np.testing.assert_array_equal(bx, x[:2], strict=True)
+    np.testing.assert_array_equal(by, y[:2], strict=True)
+
+
+def test_item_18_take():
+    assert values(numbers(5).take(2)) == [0, 1]
+    assert values(numbers(5).take(-1)) == [0, 1, 2, 3, 4]
+    assert values(numbers(5).take(99)) == [0, 1, 2, 3, 4]
+    assert values(numbers(5).take(0)) == []
+    source = Counted(10)
+    assert values(Dataset.from_generator(source).take(3)) == [0, 1, 2]
+    assert source.read == 3  # not one more: the next element may never come
+
+
+def test_item_18_map_hands_over_the_members_of_a_tuple():
+    pairs = Dataset.from_tensor_slices((np.arange(3), np.arange(3) + 10))
+    assert list(pairs.map(lambda x, y: x + y)) == [10, 12, 14]
+    assert list(pairs.map(lambda x, y: (y, x)).map(lambda y, x: y - x)) == [10, 10, 10]
+    assert list(numbers(3).map(lambda x: 2 * x)) == [0, 2, 4]
+    nested = Dataset.from_tensor_slices(((np.arange(3), np.arange(3)), np.arange(3)))
+    assert list(nested.map(lambda x, y: x[0] + x[1] + y)) == [0, 3, 6]
+
+
+def test_item_18_repeating_no_times_is_empty():
+    assert values(numbers(3).repeat(0)) == []
+    assert values(numbers(3).repeat().repeat(0)) == []
+
+
+@pytest.mark.parametrize("count", [None, -1, 3])
+def test_item_18_a_repetition_of_nothing_ends(count):
+    nothing = Dataset.from_generator(lambda: iter(()))
+    for empty in (numbers(0), nothing, numbers(3).take(0), numbers(3).batch(5, True)):
+        assert values(empty.repeat(count)) == []
+        assert values(empty.repeat(count).shuffle(4).batch(2)) == []
+
+
+def test_item_18_cardinality():
+    unknown = Dataset.from_generator(Counted(5))
+    endless = numbers(5).repeat()
+    for dataset, expected in [
+        (numbers(5), 5),
+        (numbers(5).shuffle(3).map(abs).prefetch(2), 5),
+        (numbers(5).repeat(3), 15),
+        (numbers(5).repeat(0), 0),
+        (numbers(0).repeat(), 0),
+        (numbers(5).batch(2), 3),
+        (numbers(5).batch(2, drop_remainder=True), 2),
+        (numbers(5).batch(2).repeat(2), 6),
+        (numbers(5).repeat(2).batch(2), 5),
+        (numbers(5).take(3), 3),
+        (numbers(5).take(8), 5),
+        (numbers(5).take(-1), 5),
+        (endless, INFINITE_CARDINALITY),
+        (numbers(5).repeat(-1), INFINITE_CARDINALITY),
+        (endless.shuffle(2).map(abs).batch(2).prefetch(1).repeat(2), INFINITE_CARDINALITY),
+        (endless.take(-1), INFINITE_CARDINALITY),
+        (endless.take(7), 7),
+        (endless.repeat(0), 0),
+        (unknown, UNKNOWN_CARDINALITY),
+        (unknown.shuffle(2).map(abs).batch(2).prefetch(1).repeat(2), UNKNOWN_CARDINALITY),
+        (unknown.take(0), UNKNOWN_CARDINALITY),  # so says tf.data, too
+        (unknown.repeat(0), 0),
+        (unknown.repeat(), INFINITE_CARDINALITY),
+    ]:
+        assert dataset.cardinality() == expected
+        if expected >= 0:
+            assert len(dataset) == expected == len(list(dataset))
+        else:
+            with pytest.raises(TypeError, match="no length"):
+                len(dataset)
+        assert dataset  # `if dataset:` asks whether there is one, not for its length
+    assert (INFINITE_CARDINALITY, UNKNOWN_CARDINALITY) == (-1, -2)
+
+
+def test_item_18_datasets_are_recipes_that_can_be_run_again_and_side_by_side():
+    recipe = numbers(6).map(lambda x: x + 1).batch(4).repeat(2).take(3).prefetch(2)
+    expected = [[1, 2, 3, 4], [5, 6], [1, 2, 3, 4]]
+    assert values(recipe) == values(recipe) == expected
+    assert [(a.tolist(), b.tolist()) for a, b in zip(recipe, recipe, strict=True)] == [
+        (batch, batch) for batch in expected
+    ]
+
+
+def test_item_18_building_a_recipe_does_no_work():
+    source = Counted(5)
+    recipe = Dataset.from_generator(source)
+    iter(recipe.shuffle(2).repeat().map(abs).batch(2).take(1).prefetch(2))
+    assert source.read == 0
+
+
+# What cannot be is refused when the recipe is written, not when it runs
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("shuffle", [(0,), (-1,), (2.0,), ("2",), (True,), (None,), (3, -1), (3, 1.5)]),
+        ("repeat", [(-2,), (1.5,), ("2",), (True,)]),
+        ("batch", [(0,), (-1,), (2.0,), (None,), (False,)]),
+        ("take", [(-2,), (1.5,), (None,), (True,)]),
+        ("map", [(3,), (None,)]),
+        ("prefetch", [(-2,), (0.5,), (None,), (True,)]),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(method, arguments):
+    for wrong in arguments:
+        with pytest.raises((TypeError, ValueError), match=f"^{method}: "):
+            getattr(numbers(5), method)(*wrong)
+
+
+@pytest.mark.parametrize("tensors", [5, (), ((),), np.float32(1), (np.arange(3), 3)])
+def test_slices_need_an_axis_to_cut_along(tensors):
+    with pytest.raises(ValueError, match="from_tensor_slices: expected arrays with at least one"):
+        Dataset.from_tensor_slices(tensors)
+
+
+def test_slices_need_one_length():
+    with pytest.raises(ValueError, match=r"received lengths \[3, 4\]"):
+        Dataset.from_tensor_slices((np.arange(3), np.arange(4)))
+
+
+def test_a_generator_has_to_be_a_function():
+    with pytest.raises(TypeError, match="expected a function that starts a new pass"):
+        Dataset.from_generator(iter([1, 2]))
+
+
+def test_a_batch_needs_elements_of_one_shape():
+    ragged = Dataset.from_generator(lambda: iter([np.zeros(2), np.zeros(3)]))
+    with pytest.raises(ValueError, match=r"batch: .* received \[\(2,\), \(3,\)\]"):
+        list(ragged.batch(2))

@@ -1,0 +1,323 @@
+"""`Sequential` without training: adding, building, counting, weights, and what is refused."""
+
+import numpy as np
+import pytest
+from tolerances import assert_close
+
+import minicnn
+from minicnn import Input, Sequential
+from minicnn.data import Dataset
+from minicnn.initializers import Initializer
+from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D, ReLU
+
+
+def small_model(dtype="float32"):
+    return Sequential(
+        [
+            Input((6, 5, 2)),
+            Conv2D(3, [3, 2], padding="same", activation="relu", name="first"),
+            MaxPooling2D([2, 2]),
+            Flatten(),
+            Dense(4, activation="softmax"),
+        ],
+        dtype=dtype,
+    )
+
+
+def state_of(model):
+    """All that a refused call must leave as it was."""
+    weights = [(key, w.tobytes()) for layer in model.layers for key, w in layer.params.items()]
+    return list(model.layers), model.input_shape, weights
+
+
+# Item 2 of the list of what must equal Keras: names, input_shape=, Input, lists as sizes.
+
+
+def test_item_02_a_second_layer_of_the_same_name_is_refused():
+    model = Sequential([Input((4,)), Dense(3, name="twice")])
+    before = state_of(model)
+    with pytest.raises(ValueError, match=r"'twice' is already there; pass another name="):
+        model.add(ReLU(name="twice"))
+    assert state_of(model) == before
+
+
+def test_item_02_the_same_object_cannot_be_added_twice():
+    layer = Dense(4)
+    model = Sequential([Input((4,)), layer])
+    with pytest.raises(ValueError, match=r"'dense' is already there"):
+        model.add(layer)
+
+
+@pytest.mark.parametrize("make", [Conv2D, MaxPooling2D, Flatten, Dense])
+def test_item_02_input_shape_works_and_warns_at_the_line_of_the_user(make):
+    arguments = {Conv2D: (2, 3), Dense: (7,)}.get(make, ())
+    with pytest.warns(UserWarning, match="Do not pass an `input_shape`") as caught:
+        layer = make(*arguments, input_shape=[6, 5, 2])
+    assert [warning.filename for warning in caught] == [__file__]
+    model = Sequential([layer])
+    assert model.input_shape == layer.input_shape == (6, 5, 2)
+
+
+def test_item_02_the_input_is_listed_nowhere():
+    model = small_model()
+    assert [type(layer) for layer in model.layers] == [Conv2D, MaxPooling2D, Flatten, Dense]
+    lines = []
+    model.summary(print_fn=lines.append)
+    assert "input" not in "\n".join(lines).lower()
+
+
+def test_item_02_sizes_may_be_lists():
+    assert Conv2D(1, kernel_size=[5, 3]).kernel_size == (5, 3)
+    assert MaxPooling2D(pool_size=[2, 3], strides=[1, 2]).strides == (1, 2)
+    assert MaxPooling2D(pool_size=[2, 3]).strides == (2, 3)
+
+
+def test_layers_keep_the_order_in_which_they_were_added():
+    model = Sequential()
+    layers = [Flatten(), Dense(3), ReLU(), Dense(2)]
+    for layer in layers:
+        model.add(layer)
+    assert model.layers == layers
+    model.build((None, 2, 2))
+    kernels = [weight.shape for weight in model.get_weights() if weight.ndim == 2]
+    assert kernels == [(4, 3), (3, 2)]
+
+
+def test_shapes_and_counts_equal_those_of_keras(keras):
+    twin = keras.Sequential(
+        [
+            keras.Input((6, 5, 2)),
+            keras.layers.Conv2D(3, [3, 2], padding="same", activation="relu"),
+            keras.layers.MaxPooling2D([2, 2]),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4, activation="softmax"),
+        ]
+    )
+    model = small_model()
+    shapes = [(None, *layer.output_shape(layer.input_shape)) for layer in model.layers]
+    assert shapes == [layer.output.shape for layer in twin.layers]
+    assert (None, *model.output_shape) == twin.output_shape
+    counts = [layer.count_params() for layer in model.layers]
+    assert counts == [layer.count_params() for layer in twin.layers] == [39, 0, 0, 76]
+    assert model.count_params() == twin.count_params() == 115
+    assert [w.shape for w in model.get_weights()] == [w.shape for w in twin.get_weights()]
+
+
+def test_without_a_shape_the_weights_wait_for_build():
+    model = Sequential([Flatten(), Dense(2)])
+    for use in (model.count_params, model.get_weights, model.summary):
+        with pytest.raises(ValueError, match=r"does not know the shape of its inputs.*build"):
+            use()
+    model.build((None, 3, 2))
+    assert model.count_params() == 3 * 2 * 2 + 2
+    model.build([64, 3, 2])  # again for the same samples: nothing to do
+    with pytest.raises(ValueError, match=r"expected samples of shape \(3, 2\).*received \(3, 3\)"):
+        model.build((None, 3, 3))
+
+
+@pytest.mark.parametrize("kind", ["predict", "fit", "evaluate", "fit a dataset", "train_on_batch"])
+def test_the_first_data_build_a_model_that_waits(kind):
+    model = Sequential([Flatten(), Dense(2, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.ones((4, 3, 2)), np.zeros(4, int)
+    if kind == "predict":
+        assert model.predict(x, verbose=0).shape == (4, 2)
+    elif kind == "fit a dataset":
+        model.fit(Dataset.from_tensor_slices((x, y)).batch(2), verbose=0)
+    elif kind == "train_on_batch":
+        model.train_on_batch(x, y)
+    else:
+        getattr(model, kind)(x, y, verbose=0)
+    assert model.input_shape == (3, 2)
+    assert model.count_params() == 14
+
+
+def test_data_that_do_not_fit_leave_a_waiting_model_waiting():
+    model = Sequential([Flatten(), Conv2D(2, 3), Dense(2)])
+    with pytest.raises(ValueError, match="expected images"):
+        model.predict(np.ones((1, 6, 6, 1)), verbose=0)
+    assert model.input_shape is None
+    assert [layer.input_shape for layer in model.layers] == [None, None, None]
+
+
+def test_a_model_that_once_refused_data_can_still_be_built_for_others():
+    model = Sequential([Conv2D(2, 3), MaxPooling2D(2), Flatten(), Dense(2)])
+    with pytest.raises(ValueError, match="pool_size"):
+        model.build((None, 3, 3, 1))  # the convolution fits, the pool behind it does not
+    model.build((None, 6, 6, 1))
+    assert model.output_shape == (2,)
+
+
+@pytest.mark.parametrize(
+    "make_layer",
+    [
+        lambda: Conv2D(2, 3),  # images wanted, numbers in a row there
+        lambda: MaxPooling2D(),
+        lambda: Dense(2, kernel_initializer=WrongShape()),
+        lambda: built_for((5,)),
+        lambda: Input((4,)),
+        lambda: "dense",
+        lambda: Dense,
+        lambda: None,
+    ],
+)
+def test_a_refused_layer_leaves_the_model_as_it_was(make_layer):
+    model = Sequential([Input((4,)), Dense(3)])
+    before = state_of(model)
+    with pytest.raises((ValueError, TypeError)) as caught:
+        model.add(make_layer())
+    assert state_of(model) == before
+    assert len(str(caught.value)) > 30
+    model.add(Dense(2))
+    assert model.output_shape == (2,)
+
+
+class WrongShape(Initializer):
+    def __call__(self, shape, rng, dtype):
+        return np.zeros(7, dtype)
+
+
+def built_for(shape):
+    layer = Dense(2)
+    layer.build(shape, np.random.default_rng(0))
+    return layer
+
+
+@pytest.mark.parametrize("layers", [[], [Input((4,))]])
+@pytest.mark.parametrize("use", ["fit", "evaluate", "predict", "summary", "build", "get_weights"])
+def test_a_model_without_layers_says_so(layers, use):
+    model = Sequential(layers)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x = np.ones((2, 4))
+    arguments = {
+        "fit": (x, [0, 1]),
+        "evaluate": (x, [0, 1]),
+        "predict": (x,),
+        "build": ((None, 4),),
+    }.get(use, ())
+    before = model.input_shape
+    with pytest.raises(ValueError, match=r"Sequential '\w+': the model has no layers yet"):
+        getattr(model, use)(*arguments)
+    assert model.input_shape == before
+
+
+@pytest.mark.parametrize("use", ["fit", "evaluate", "train_on_batch"])
+def test_an_uncompiled_model_says_so(use):
+    with pytest.raises(ValueError, match=rf"{use}: the model has to be compiled first"):
+        getattr(small_model(), use)(np.ones((2, 6, 5, 2)), [0, 1])
+
+
+def test_an_uncompiled_model_predicts():
+    assert small_model().predict(np.ones((2, 6, 5, 2)), verbose=0).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "loss", "metrics"),
+    [
+        ("adma", "sparse_categorical_crossentropy", ["accuracy"]),
+        ("adam", "mse", ["accuracy"]),
+        ("adam", "sparse_categorical_crossentropy", ["auc"]),
+        ("adam", "sparse_categorical_crossentropy", "accuracy"),
+    ],
+)
+def test_a_refused_compile_changes_nothing(optimizer, loss, metrics):
+    model = small_model()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    before = model.optimizer, model.loss, model.metrics
+    with pytest.raises((ValueError, TypeError), match=r"compile: .*received"):
+        model.compile(optimizer, loss, metrics=metrics)
+    assert (model.optimizer, model.loss, model.metrics) == before
+
+
+@pytest.mark.parametrize("shape", [(), (None,), 4, "x", (None, 0), (None, 2.5), (None, None)])
+def test_build_refuses_what_is_no_shape_of_a_batch(shape):
+    model = Sequential([Dense(2)])
+    with pytest.raises((ValueError, TypeError), match="received"):
+        model.build(shape)
+    assert model.input_shape is None
+
+
+def test_an_output_with_more_than_one_axis_cannot_be_trained():
+    model = Sequential([Input((4, 4, 1)), Conv2D(2, 3)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"one score a class.*Flatten\(\) and Dense"):
+        model.fit(np.ones((2, 4, 4, 1)), [0, 1])
+
+
+def test_weights_are_handed_out_and_taken_in_as_copies():
+    model, other = small_model(), Sequential([Input((6, 5, 2)), Flatten(), Dense(2)])
+    handed_out = model.get_weights()
+    before = [weight.copy() for weight in handed_out]
+    for weight in handed_out:
+        weight[...] = 7
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
+
+    own = other.get_weights()
+    other.set_weights(own)
+    own[0][...] = 7
+    assert not (other.get_weights()[0] == 7).any()
+
+
+def test_set_weights_takes_any_real_kind_of_the_right_shape(rng):
+    model = small_model()
+    weights = [rng.integers(-3, 4, size=w.shape).astype(float) for w in model.get_weights()]
+    for kind in (np.float64, np.int8, np.float16, list, np.asfortranarray):
+        model.set_weights([kind(weight) for weight in weights])
+        received = model.get_weights()
+        assert {weight.dtype for weight in received} == {np.dtype("float32")}
+        assert all(np.array_equal(*pair) for pair in zip(received, weights, strict=True))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda weights: weights[:-1],
+        lambda weights: [*weights, weights[0]],
+        lambda weights: weights[::-1],
+        lambda weights: [*weights[:-1], weights[-1][:-1]],
+        lambda weights: [*weights[:-1], ["a"] * weights[-1].size],
+        lambda weights: [*weights[:-1], weights[-1] * 1j],
+        lambda weights: dict(enumerate(weights)),
+        lambda weights: None,
+    ],
+)
+def test_refused_weights_change_nothing(damage):
+    model = small_model()
+    before = state_of(model)
+    with pytest.raises((ValueError, TypeError), match=r"Sequential 'sequential'.*received"):
+        model.set_weights(damage([weight + 1 for weight in model.get_weights()]))
+    assert state_of(model) == before
+
+
+def test_a_model_in_float64_computes_in_float64(rng):
+    model = small_model("float64")
+    assert {weight.dtype for weight in model.get_weights()} == {np.dtype("float64")}
+    x = rng.normal(size=(4, 6, 5, 2))
+    double = model.predict(x, verbose=0)
+    assert double.dtype == np.float64
+
+    single = small_model()
+    single.set_weights(model.get_weights())
+    assert_close(single.predict(x, verbose=0), double, "float32")
+    with pytest.raises(AssertionError):  # so it is not the same arithmetic under another name
+        assert_close(single.predict(x, verbose=0), double, "float64")
+
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, [0, 1, 2, 3], epochs=2, verbose=0)
+    assert {weight.dtype for weight in model.get_weights()} == {np.dtype("float64")}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "double precision", None, int])
+def test_other_dtypes_are_refused(dtype):
+    with pytest.raises(ValueError, match="dtype must be"):
+        Sequential(dtype=dtype)
+
+
+def test_models_are_counted_and_may_be_named():
+    assert [Sequential().name, Sequential(name="mine").name, Sequential().name] == [
+        "sequential",
+        "mine",
+        "sequential_1",
+    ]
+    minicnn.clear_session()
+    assert Sequential().name == "sequential"

@@ -1,0 +1,394 @@
+"""Weights on disk: what was saved comes back whole, or the model stays as it was."""
+
+import io
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import Input, Sequential, weights_file
+from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
+
+
+def new_model(dtype="float32", units=4):
+    return Sequential(
+        [
+            Input((6, 5, 2)),
+            Conv2D(3, 3, padding="same", activation="relu"),
+            MaxPooling2D(),
+            Conv2D(2, 2, use_bias=False),
+            Flatten(),
+            Dense(units, activation="softmax"),
+        ],
+        dtype=dtype,
+    )
+
+
+def bits(model):
+    return [weight.tobytes() for weight in model.get_weights()]
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file with the weights of a model."""
+    path = tmp_path / "some [weights].npz"
+    new_model().save_weights(path)
+    return path
+
+
+def arrays_in(path):
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def assert_refused(path, *, error=ValueError, message=None):
+    model = new_model()
+    before = bits(model)
+    with pytest.raises(error, match=message) as caught:
+        model.load_weights(path)
+    assert path.name in str(caught.value)
+    assert bits(model) == before
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_come_back_bit_for_bit_and_so_do_predictions(tmp_path, rng, dtype):
+    model = new_model(dtype)
+    weights = [rng.normal(size=weight.shape) for weight in model.get_weights()]
+    weights[1][:3] = np.nan, -0.0, np.inf
+    model.set_weights(weights)
+    before = bits(model)
+    model.save_weights(tmp_path / "w.npz")
+    model.set_weights([np.zeros_like(weight) for weight in weights])
+    model.load_weights(str(tmp_path / "w.npz"))
+    assert bits(model) == before
+
+
+def test_a_model_with_other_names_takes_the_weights(path):
+    # Automatic names go on counting from model to model; names of one's own may differ, too.
+    second = Sequential(
+        [
+            Input((6, 5, 2)),
+            Conv2D(3, 3, padding="same", activation="relu", name="eye"),
+            MaxPooling2D(),
+            Conv2D(2, 2, use_bias=False),
+            Flatten(),
+            Dense(4, activation="softmax"),
+        ]
+    )
+    second.load_weights(path)
+    assert second.layers[0].name != new_model().layers[0].name
+    for weight, saved in zip(second.get_weights(), arrays_in(path).values(), strict=True):
+        assert np.array_equal(weight, saved)
+
+
+def test_the_file_is_plain_arrays_by_readable_names(path):
+    names = ["conv2d/kernel", "conv2d/bias", "conv2d_1/kernel", "dense/kernel", "dense/bias"]
+    assert list(arrays_in(path)) == names
+
+
+def test_precision_is_the_models_not_the_files(path):
+    model = new_model("float64")
+    model.load_weights(path)
+    assert {weight.dtype for weight in model.get_weights()} == {np.dtype("float64")}
+
+
+def test_training_goes_on_in_the_arrays_that_were_loaded_into(path, rng):
+    model = new_model()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    own = model.layers[0].params["kernel"]
+    model.load_weights(path)
+    assert model.layers[0].params["kernel"] is own
+    before = bits(model)
+    model.fit(rng.normal(size=(4, 6, 5, 2)), [0, 1, 2, 3], verbose=0)
+    assert bits(model) != before
+
+
+@pytest.mark.parametrize("name", ["w", "w.h5", "w.weights.h5", "w.npy", "w.npz.gz", "npz"])
+def test_other_suffixes_are_refused(tmp_path, name):
+    model = new_model()
+    for call in (model.save_weights, model.load_weights):
+        with pytest.raises(ValueError, match=r"to end in \.npz, received .*" + name):
+            call(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert_refused(tmp_path / "missing.npz", error=FileNotFoundError)
+    assert_refused(tmp_path / "folder" / "missing.npz", error=FileNotFoundError)
+    (tmp_path / "folder.npz").mkdir()
+    assert_refused(tmp_path / "folder.npz", error=OSError)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    path = tmp_path / "other.npz"
+    Sequential([Input((4,)), Dense(3), Dense(2)]).save_weights(path)
+    assert_refused(path, message=r"expected the arrays .*conv2d/bias.*found .*dense_1/bias")
+
+
+def test_weights_of_other_shapes_are_refused(tmp_path):
+    path = tmp_path / "other.npz"
+    new_model(units=5).save_weights(path)
+    assert_refused(path, message=r"expected dense/kernel of shape \(4, 4\).*shape \(4, 5\)")
+
+
+# name: what happens to the arrays of a good file
+DAMAGED_ARRAYS = {
+    "a missing array": lambda arrays: arrays.pop("dense/bias"),
+    "an extra array": lambda arrays: arrays.update(extra=np.zeros(1)),
+    "another name": lambda arrays: arrays.update(bias=arrays.pop("dense/bias")),
+    "a path": lambda arrays: arrays.update({"../bias": arrays.pop("dense/bias")}),
+    "an axis less": lambda arrays: arrays.update({"dense/bias": np.float32(1)}),
+    "a transpose": lambda arrays: arrays.update({"conv2d/kernel": arrays["conv2d/kernel"].T}),
+    "integers": lambda arrays: arrays.update({"dense/bias": np.zeros(4, int)}),
+    "complex": lambda arrays: arrays.update({"dense/bias": np.zeros(4, complex)}),
+    "text": lambda arrays: arrays.update({"dense/bias": np.array(list("abcd"))}),
+    "records": lambda arrays: arrays.update({"dense/bias": np.zeros(4, [("a", "f4")])}),
+    "a large array": lambda arrays: arrays.update({"dense/bias": np.zeros(10**7)}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_ARRAYS.values(), ids=DAMAGED_ARRAYS.keys())
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_that_do_not_fit_are_refused(path, damage, save):
+    arrays = arrays_in(path)
+    damage(arrays)
+    save(path, **arrays)
+    assert_refused(path, message="does not hold the weights of this model: ")
+
+
+exploded = []
+
+
+class Bomb:
+    """Leaves a trace when it is unpickled."""
+
+    def __reduce__(self):
+        return exploded.append, ("it ran",)
+
+
+def test_pickled_objects_are_refused_and_never_opened(path):
+    arrays = arrays_in(path)
+    arrays["dense/bias"] = np.array([Bomb()] * 4, dtype=object)
+    np.savez(path, **arrays)
+    assert_refused(path, message="allow_pickle=False")
+    path.write_bytes(pickle.dumps(Bomb()))
+    assert_refused(path)
+    assert exploded == []
+
+
+def test_files_that_are_no_archives_are_refused(path):
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    for content in (b"", b"PK", b"weights", array.getvalue(), bytes(1000)):
+        path.write_bytes(content)
+        assert_refused(path, message="does not hold the weights")
+
+
+def test_a_header_that_promises_too_much_costs_no_memory(path):
+    arrays = arrays_in(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, array in arrays.items():
+            member = io.BytesIO()
+            np.save(member, array)
+            content = member.getvalue()
+            if key == "dense/bias":  # padded with blanks, so the length stays
+                content = content.replace(b"(4,), }" + 14 * b" ", b"(400000000000000,), }")
+                assert content != member.getvalue()
+            archive.writestr(f"{key}.npy", content)
+    assert_refused(path)
+
+
+def test_half_precision_under_a_header_of_single_is_not_taken(path):
+    # Half the bytes would do, and zipfile compares checksums only when all are read.
+    content = path.read_bytes()
+    assert content.count(b"'<f4'") == 5
+    path.write_bytes(content.replace(b"'<f4'", b"'<f2'"))
+    assert_refused(path, message=r"more bytes|CRC")
+
+
+def cut_short(path, lengths):
+    content = path.read_bytes()
+    for length in lengths(len(content)):
+        path.write_bytes(content[:length])
+        assert_refused(path)
+
+
+def test_truncated_files_are_refused(path):
+    cut_short(path, lambda size: range(0, size, 41))
+
+
+@pytest.mark.full
+def test_files_truncated_anywhere_are_refused(path):
+    cut_short(path, range)
+
+
+def flip(path, count, seed):
+    """A damaged byte is noticed, or it is one that does not matter: then the weights are right."""
+    content = path.read_bytes()
+    good = [array.tobytes() for array in arrays_in(path).values()]
+    draw = random.Random(seed)
+    for _ in range(count):
+        damaged = bytearray(content)
+        damaged[draw.randrange(len(content))] ^= draw.randrange(1, 256)
+        path.write_bytes(damaged)
+        model = new_model()
+        before = bits(model)
+        refusal = None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of zipfile and NumPy, over odd headers
+                model.load_weights(path)
+        except ValueError as error:
+            refusal = str(error)
+        assert bits(model) == (good if refusal is None else before)
+        assert refusal is None or path.name in refusal
+
+
+def test_flipped_bytes_never_become_weights(path):
+    flip(path, 200, seed=1)
+
+
+@pytest.mark.full
+def test_many_flipped_bytes_never_become_weights(path):
+    flip(path, 5000, seed=2)
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch):
+    before = path.read_bytes()
+
+    def full_disk(file, **_arrays):
+        file.write(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        new_model().save_weights(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(path, monkeypatch):
+    before = path.read_bytes()
+
+    def interrupted(_file_descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        new_model().save_weights(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_save_to_nowhere_fails_cleanly(tmp_path):
+    with pytest.raises(OSError, match=r"w\.npz"):
+        new_model().save_weights(tmp_path / "no such folder" / "w.npz")
+    (tmp_path / "w.npz").mkdir()
+    with pytest.raises(OSError, match=r"w\.npz"):
+        new_model().save_weights(tmp_path / "w.npz")
+    assert list(tmp_path.iterdir()) == [tmp_path / "w.npz"]
+
+
+def test_what_a_killed_save_left_is_removed_by_a_later_one(path):
+    old, young, other = (
+        path.with_name(name)
+        for name in (f".{path.name}.1.part", f".{path.name}.2.part", ".other.npz.3.part")
+    )
+    for part in (old, young, other):
+        part.write_bytes(b"half")
+    long_ago = time.time() - 2 * weights_file.SECONDS_TO_ABANDONED
+    for part in (old, other):
+        os.utime(part, (long_ago, long_ago))
+    new_model().save_weights(path)
+    assert sorted(path.parent.iterdir()) == sorted([path, young, other])
+
+
+def test_two_savers_do_not_mix(tmp_path):
+    path = tmp_path / "w.npz"
+    models = [new_model() for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda model=model: [model.save_weights(path) for _ in range(30)])
+        for model in models
+    ]
+    for thread in threads:
+        thread.start()
+    reader = new_model()
+    seen = set()
+    while any(thread.is_alive() for thread in threads):
+        if path.exists():
+            reader.load_weights(path)
+            seen.add(tuple(bits(reader)))
+    assert seen <= {tuple(bits(model)) for model in models}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+SAVER = """
+import sys
+import numpy as np
+from minicnn import Input, Sequential, layers
+model = Sequential([Input((1000,)), layers.Dense(1000)])
+number = 0
+while True:
+    number += 1
+    model.set_weights([np.full((1000, 1000), number), np.full(1000, number)])
+    model.save_weights(sys.argv[1])
+    print(number, flush=True)
+"""
+
+
+def kill_while_saving(tmp_path, times):
+    """A process saves one model after the other, all of one number each, until it is killed."""
+    path = tmp_path / "w.npz"
+    model = Sequential([Input((1000,)), Dense(1000)])
+    draw = random.Random(3)
+    for _ in range(times):
+        with subprocess.Popen(
+            [sys.executable, "-c", SAVER, path], stdout=subprocess.PIPE, text=True
+        ) as saver:
+            saver.stdout.readline()
+            time.sleep(0.05 * draw.random())
+            saver.send_signal(signal.SIGKILL)
+            reported = saver.stdout.read().split()
+        latest = int(reported[-1]) if reported else 1
+
+        model.load_weights(path)
+        kernel, bias = model.get_weights()
+        number = kernel[0, 0]
+        assert (kernel == number).all()
+        assert (bias == number).all()
+        assert number in (latest, latest + 1)
+
+
+needs_kill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no kill -9 here")
+
+
+@needs_kill
+def test_promise_18_a_killed_save_leaves_the_old_file_or_the_new(tmp_path):
+    kill_while_saving(tmp_path, 10)
+
+
+@needs_kill
+@pytest.mark.full
+def test_promise_18_200_killed_saves_leave_the_old_file_or_the_new(tmp_path):
+    kill_while_saving(tmp_path, 200)
+
+
+def test_saved_weights_of_a_trained_model_predict_alike(tmp_path, rng):
+    minicnn.set_random_seed(5)
+    model, other = new_model(), new_model()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x = rng.normal(size=(20, 6, 5, 2))
+    model.fit(x, rng.integers(0, 4, 20), epochs=2, verbose=0)
+    model.save_weights(tmp_path / "w.npz")
+    other.load_weights(tmp_path / "w.npz")
+    assert np.array_equal(model.predict(x, verbose=0), other.predict(x, verbose=0))

@@ -1,0 +1,94 @@
+"""The same network in minicnn and in Keras, and a layer that writes down what passes through it."""
+
+import contextlib
+
+from tolerances import assert_close
+
+import minicnn
+from minicnn import layers
+
+SPARSE = "sparse_categorical_crossentropy"
+
+
+def twins(keras, optimizer="sgd", metrics=("accuracy",)):
+    """A small classifier of 5 numbers into 3 classes: (ours, theirs), in double precision.
+
+    SGD's rate is a power of two, because Keras rounds the rate to single precision.
+    """
+    ours = minicnn.Sequential(
+        [minicnn.Input((5,)), layers.Dense(6, "relu"), layers.Dense(3, "softmax")], dtype="float64"
+    )
+    theirs = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(6, "relu"),
+            keras.layers.Dense(3, "softmax"),
+        ]
+    )
+    theirs.set_weights(ours.get_weights())
+    for model, optimizers in ((ours, minicnn.optimizers), (theirs, keras.optimizers)):
+        chosen = optimizers.SGD(2**-4, momentum=0.5) if optimizer == "sgd" else optimizers.Adam()
+        kind = {"run_eagerly": True} if model is theirs else {}
+        model.compile(chosen, SPARSE, metrics=list(metrics), **kind)
+    return ours, theirs
+
+
+@contextlib.contextmanager
+def double_precision(keras):
+    """Keras in double precision throughout, where nothing but a difference shows."""
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+
+
+def assert_same_weights(ours, theirs, tolerance):
+    for weight, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert_close(weight, expected, tolerance)
+
+
+def samples(rng, n):
+    """Labelled samples for the twins."""
+    return rng.normal(size=(n, 5)), rng.integers(0, 3, n)
+
+
+def tutorial_network(library, layer_library):
+    """The network of the notebook, from `minicnn` or from `keras`."""
+    return library.Sequential(
+        [
+            library.Input((28, 28, 1)),
+            layer_library.Conv2D(32, [5, 5], padding="same", activation="relu"),
+            layer_library.MaxPooling2D([2, 2]),
+            layer_library.Conv2D(64, [5, 5], padding="same", activation="relu"),
+            layer_library.MaxPooling2D([2, 2]),
+            layer_library.Flatten(),
+            layer_library.Dense(64, activation="relu"),
+            layer_library.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+class Recorder(layers.Layer):
+    """Passes its input on and keeps the first number of each sample, in `seen`.
+
+    The parts of a batch come in order on one thread only.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+    def forward(self, x):
+        x = self.checked_input(x)
+        self.seen += x.reshape(len(x), -1)[:, 0].tolist()
+        return x, None
+
+    def backward(self, dy, cache):
+        return dy, {}
