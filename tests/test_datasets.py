@@ -258,6 +258,12 @@ def test_a_shape_that_the_file_does_not_hold_is_refused(folder, shape, gzipped):
     refused(folder, gzip.compress(content) if gzipped else content, "x_train", gzipped)
 
 
+def test_files_without_samples_or_pixels_are_refused(folder):
+    (folder / NAMES["y_train"]).write_bytes(header(0))
+    for shape in ((0, 4, 2), (5, 0, 2), (5, 4, 0), (0, 2**32 - 1, 2**32 - 1)):
+        refused(folder, header(*shape), because="at least one byte")
+
+
 @pytest.mark.parametrize("labels", [0, 4, 6, 2**31, 2**32 - 1])
 def test_a_number_of_labels_that_the_file_does_not_hold_is_refused(folder, labels):
     refused(folder, header(labels) + bytes(5), "y_train")
@@ -297,9 +303,11 @@ def test_a_missing_file_is_named(folder, key):
 
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_images_and_labels_that_differ_in_number_are_refused(folder, part):
-    (folder / NAMES[f"y_{part}"]).write_bytes(idx(np.zeros(9, np.uint8)))
-    with pytest.raises(ValueError, match=f"{re.escape(str(folder))}.* 9 labels for {part}ing"):
-        load_idx(folder)
+    for labels in (2, 9):
+        (folder / NAMES[f"y_{part}"]).write_bytes(idx(np.zeros(labels, np.uint8)))
+        message = f"{re.escape(str(folder))}.* {labels} labels for {part}ing"
+        with pytest.raises(ValueError, match=message):
+            load_idx(folder)
 
 
 def test_what_is_not_a_folder_is_refused(folder):

@@ -243,14 +243,16 @@ def test_slow_sources_and_slow_consumers_finish():
 
 def test_a_source_that_hangs_does_not_hold_back_a_consumer_that_leaves(monkeypatch):
     monkeypatch.setattr(data, "PATIENCE", 0.05)
-    wake_up = threading.Event()
+    hangs, wake_up = threading.Event(), threading.Event()
 
     def source():
         yield 0
+        hangs.set()
         wake_up.wait(HANGING)
 
     elements = iter(Dataset.from_generator(source).prefetch(1))
     assert next(elements) == 0
+    assert hangs.wait(HANGING)
     started = time.monotonic()
     elements.close()
     assert time.monotonic() - started < SOON
