@@ -50,7 +50,6 @@ class Trainer:
         """
         chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics)
         self.optimizer, self.loss, self.metrics = chosen
-        self.reset_metrics()
 
     def fit(
         self,

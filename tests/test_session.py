@@ -229,7 +229,6 @@ def test_import_leaves_no_file_behind(import_report):
     assert [path for path in import_report["left behind"] if Path(path).is_file()] == []
 
 
-@pytest.mark.xfail(reason="Numba tries each cache folder when kernels/jit.py decorates a kernel")
 def test_import_writes_nothing(import_report):
     assert import_report["written"] == []
     assert import_report["left behind"] == []

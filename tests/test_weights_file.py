@@ -208,12 +208,16 @@ def test_a_header_that_promises_too_much_costs_no_memory(path):
     assert_refused(path)
 
 
-def test_half_precision_under_a_header_of_single_is_not_taken(path):
-    # Half the bytes would do, and zipfile compares checksums only when all are read.
-    content = path.read_bytes()
-    assert content.count(b"'<f4'") == 5
-    path.write_bytes(content.replace(b"'<f4'", b"'<f2'"))
-    assert_refused(path, message=r"more bytes|CRC")
+def test_half_precision_under_a_header_of_single_is_not_taken(tmp_path):
+    # Half the bytes would do then, and zipfile compares checksums only when all have been read.
+    path = tmp_path / "w.npz"
+    model = Sequential([Input((3000,)), Dense(4, use_bias=False)])
+    model.save_weights(path)
+    path.write_bytes(path.read_bytes().replace(b"'<f4'", b"'<f2'"))
+    before = bits(model)
+    with pytest.raises(ValueError, match="dense/kernel has more bytes than"):
+        model.load_weights(path)
+    assert bits(model) == before
 
 
 def cut_short(path, lengths):

@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numba
-from numba.core import event
+from numba.core import caching, event
 
 OPTIONS = {
     # Threads run Python code and kernels side by side, so a kernel must let go of the GIL.
@@ -24,10 +25,29 @@ def jit(function: Callable) -> Callable:
     another file. If no folder can be written, kernels are compiled anew in every process;
     the environment variable NUMBA_CACHE_DIR names a folder of your choice.
     """
-    try:
-        return numba.njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # "cannot cache function ...: no locator available"
-        return numba.njit(**OPTIONS)(function)
+    kernel = numba.njit(**OPTIONS)(function)
+    kernel._cache = _CacheFromFirstUse(function)
+    return kernel
+
+
+class _CacheFromFirstUse:
+    """Numba's cache of one kernel, opened when it is first asked for something.
+
+    With `cache=True` it would be opened on import, which tries and makes folders, and fails where
+    none can be written.
+    """
+
+    def __init__(self, function: Callable):
+        self._function = function
+        self._opened: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._opened is None:
+            try:
+                self._opened = caching.FunctionCache(self._function)
+            except RuntimeError:  # "cannot cache function ...: no locator available"
+                self._opened = caching.NullCache()
+        return getattr(self._opened, name)
 
 
 class _OnFirstCompilation(event.Listener):
