@@ -44,7 +44,7 @@ def train_step(
     goal: Objective, optimizer: Optimizer, x: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """One step of `optimizer` on one batch; returns losses (n,) and predictions (n, classes)."""
-    ready = goal._replace(layers=_prepared(goal.layers))
+    ready = goal._replace(layers=prepared(goal.layers))
     results = parallel.run(
         lambda shard: loss_and_gradients(ready, x[shard], labels[shard], len(x)),
         parallel.cut(len(x)),
@@ -98,18 +98,17 @@ def evaluate_step(
 def forward(layers: list[Layer], x: np.ndarray) -> np.ndarray:
     """Output of the last layer for a batch of at least one sample."""
 
-    ready = _prepared(layers)
-
     def shard_forward(shard: slice) -> np.ndarray:
         y = x[shard]
-        for layer in ready:
+        for layer in layers:
             y, _ = layer.forward(y)
         return y
 
     return np.concatenate(parallel.run(shard_forward, parallel.cut(len(x))))
 
 
-def _prepared(layers: list[Layer]) -> list[Layer]:
+def prepared(layers: list[Layer]) -> list[Layer]:
+    """The layers for passes with their present weights: see `Layer.prepared`."""
     # BLAS' second thread would go on spinning for a while, on a core that the shards need.
     with parallel.blas_on_one_thread():
         return [layer.prepared() for layer in layers]

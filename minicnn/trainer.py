@@ -183,11 +183,12 @@ class Trainer:
         if not isinstance(x, Dataset) and batches.cardinality == 0:
             return no_rows
         epoch = Epochs(batches, steps, "steps", "predict")
+        layers = step.prepared(self.layers)
         outputs = []
         try:
             with Progress(verbose, epoch.steps) as progress:
                 for images, _ in epoch:
-                    outputs.append(step.forward(self.layers, images))
+                    outputs.append(step.forward(layers, images))
                     progress.step({})
         finally:
             epoch.close()
@@ -216,7 +217,7 @@ class Trainer:
             metric.reset_state()
 
     def _evaluate(self, epoch: Epochs, progress: Progress | None = None) -> Logs:
-        goal = step.objective(self.layers, self.loss)
+        goal = step.objective(step.prepared(self.layers), self.loss)
         self.reset_metrics()
         with progress or Progress(0, None) as progress:
             for images, labels in epoch:

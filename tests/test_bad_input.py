@@ -1,4 +1,4 @@
-"""Dishonest input is refused in words before a weight changes; honest input is all the same."""
+"""Dishonest input is refused in words, before a weight changes."""
 
 import re
 from pathlib import Path
@@ -47,8 +47,8 @@ def object_array():
     return np.array([object()] * 6)
 
 
-# What is refused: a line of its own for each, called with a compiled model. Sections by what is
-# called; the text is what the message has to contain beside the kind of argument.
+# What is refused, a line for each, called with a trained model: making and building things, passes
+# through layers and losses, and what a model or a Dataset is asked to do.
 BUILD = {
     "Conv2D filters 0": lambda m: Conv2D(0, 3),
     "Conv2D filters negative": lambda m: Conv2D(-4, 3),

@@ -58,6 +58,8 @@ def test_shards_do_not_depend_on_the_number_of_threads():
 
 # run
 
+TWO_SHARDS = parallel.cut(32)
+
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_results_come_in_the_order_of_the_shards(threads):
@@ -78,7 +80,7 @@ def test_results_come_in_the_order_of_the_shards(threads):
 def test_shards_run_at_the_same_time():
     minicnn.set_num_threads(2)
     both = threading.Barrier(2)
-    parallel.run(lambda shard: both.wait(HANGING), parallel.cut(16))
+    parallel.run(lambda shard: both.wait(HANGING), TWO_SHARDS)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -86,12 +88,12 @@ def test_the_error_of_the_first_failing_shard_is_raised(threads):
     minicnn.set_num_threads(threads)
 
     def function(shard):
-        if shard.start >= 16:
+        if shard.start >= 32:
             raise RuntimeError(f"shard at {shard.start}")
 
-    with pytest.raises(RuntimeError, match=r"^shard at 16$"):
-        parallel.run(function, parallel.cut(64))
-    assert parallel.run(lambda shard: shard.start, parallel.cut(16)) == [0, 8]  # and life goes on
+    with pytest.raises(RuntimeError, match=r"^shard at 32$"):
+        parallel.run(function, parallel.cut(128))
+    assert parallel.run(lambda shard: shard.stop, TWO_SHARDS) == [16, 32]  # and life goes on
 
 
 def test_runs_inside_the_users_own_threads():

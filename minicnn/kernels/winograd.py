@@ -29,6 +29,7 @@ TILE = 8
 # Small and in pairs +-p: large powers of large points would cost digits. The last is infinity.
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2")]
 IMAGES_AT_ONCE = 4  # enough rows for a matrix product; more would leave the second-level cache
+GAP = 16  # numbers: a cache line of float32
 BLOCK = 512  # numbers in a row that are combined at a time: nine rows stay in the first cache
 
 
@@ -82,8 +83,8 @@ def prepare(kernel):
     u (8, 8, c, f) for the way there, and u' (8, 8, f, c) for the way back
     """
     r, _, c, f = kernel.shape
-    g = _float_matrices(r, kernel.dtype)["G"]
-    u = (np.kron(g, g) @ kernel.reshape(r * r, c * f)).reshape(TILE, TILE, c, f)
+    both_axes = _float_matrices(r, kernel.dtype)["G x G"]
+    u = (both_axes @ kernel.reshape(r * r, c * f)).reshape(TILE, TILE, c, f)
     return u, np.ascontiguousarray(u.swapaxes(2, 3))
 
 
@@ -93,8 +94,8 @@ def forward(x, prepared, bias, geometry):
     u, _ = prepared
     y = np.empty((len(x), geometry.oh, geometry.ow, u.shape[3]), x.dtype)
     for group in _groups(len(x)):
-        v = transform(matrix["B'"], input_tiles(x[group], geometry))  # (8, 8, tiles, c)
-        outputs = transform(matrix["A'"], v @ u)  # (m, m, tiles, f)
+        v = transform(matrix["B'"], input_tiles(x[group], geometry))
+        outputs = transform(matrix["A'"], multiply(v, u))
         join_outputs(outputs, bias, geometry, y[group])
     return y
 
@@ -105,8 +106,8 @@ def grad_input(dy, prepared, geometry):
     _, u_transposed = prepared
     dx = np.zeros((len(dy), geometry.h, geometry.w, u_transposed.shape[3]), dy.dtype)
     for group in _groups(len(dy)):
-        z = transform(matrix["A"], output_tiles(dy[group], geometry))  # (8, 8, tiles, f)
-        dtiles = transform(matrix["B"], z @ u_transposed)  # (8, 8, tiles, c)
+        z = transform(matrix["A"], output_tiles(dy[group], geometry))
+        dtiles = transform(matrix["B"], multiply(z, u_transposed))
         add_inputs(dtiles, geometry, dx[group])
     return dx
 
@@ -119,9 +120,8 @@ def grad_kernel(x, dy, geometry):
     for group in _groups(len(x)):
         v = transform(matrix["B'"], input_tiles(x[group], geometry))
         z = transform(matrix["A"], output_tiles(dy[group], geometry))
-        du += v.swapaxes(2, 3) @ z  # the product sums over the tiles
-    g = matrix["G"]
-    return (np.kron(g, g).T @ du.reshape(TILE * TILE, c * f)).reshape(r, r, c, f)
+        du += _matrices_of(v, c).swapaxes(2, 3) @ _matrices_of(z, f)  # sums over the tiles
+    return (matrix["G x G"].T @ du.reshape(TILE * TILE, c * f)).reshape(r, r, c, f)
 
 
 def _groups(n):
@@ -132,25 +132,48 @@ def _groups(n):
 def _float_matrices(r, dtype):
     exact = dict(zip("ABG", matrices(r), strict=True))
     exact |= {"A'": exact["A"].T, "B'": exact["B"].T}
+    # G g G' as one product, with g as a column: (64, r*r) @ (r*r, 1).
+    exact["G x G"] = np.kron(exact["G"], exact["G"])
     return {name: np.ascontiguousarray(matrix.astype(dtype)) for name, matrix in exact.items()}
 
 
-@jit
-def transform(matrix, tiles):
-    """matrix @ tile @ matrix' for every tile and channel: (q, q, tiles, c) -> (p, p, tiles, c)."""
+# Tiles are kept in a "stack", (p, p, tiles * c + GAP): for each cell of a tile, a matrix (tiles, c)
+# and then a gap. Without the gap these rows would often be a power of two apart; rows that are read
+# together would then fight for the same places of the cache.
+
+
+def _matrices_of(stack, c):
+    """The matrices in a stack: (p, p, tiles, c), a view."""
+    return stack[:, :, :-GAP].reshape(*stack.shape[:2], -1, c)
+
+
+def multiply(stack, matrices):
+    """Each matrix (tiles, c) of a stack times its own of `matrices` (8, 8, c, f)."""
+    c, f = matrices.shape[2:]
+    factors = _matrices_of(stack, c)
+    product = np.empty((TILE, TILE, factors.shape[2] * f + GAP), stack.dtype)
+    np.matmul(factors, matrices, out=_matrices_of(product, f))
+    return product
+
+
+def transform(matrix, stack):
+    """matrix @ tile @ matrix' for every tile and channel: tiles of q x q cells become p x p."""
     p, q = matrix.shape
-    _, _, count, c = tiles.shape
     fours = np.zeros((p, -(-q // 4) * 4), matrix.dtype)  # columns of zeros up to a multiple of 4
     fours[:, :q] = matrix
-    length = count * c
-    flat = tiles.reshape(q, q, length)
-    half = np.empty((q, p, min(length, BLOCK)), tiles.dtype)
-    result = np.empty((p, p, length), tiles.dtype)
+    return _transform(fours, stack)
+
+
+@jit
+def _transform(matrix, stack):
+    p, q, length = len(matrix), len(stack), stack.shape[2] - GAP
+    half = np.empty((q, p, BLOCK + GAP), stack.dtype)
+    result = np.empty((p, p, length + GAP), stack.dtype)
     for start in range(0, length, BLOCK):
         numbers = min(BLOCK, length - start)
-        _combine_rows(fours, flat, start, half, 0, numbers)
-        _combine_rows(fours, half, 0, result, start, numbers)
-    return result.reshape(p, p, count, c)
+        _combine_rows(matrix, stack, start, half, 0, numbers)
+        _combine_rows(matrix, half, 0, result, start, numbers)
+    return result
 
 
 @jit
@@ -178,12 +201,12 @@ def _combine_rows(matrix, source, source_start, target, target_start, numbers):
 
 
 def input_tiles(x, g):
-    """All tiles that outputs are made of, (8, 8, tiles, c); neighbours share kh - 1 cells."""
+    """All tiles that outputs are made of, 8 x 8; neighbours share kh - 1 cells."""
     return _cut(x, g, TILE, g.top, g.left)
 
 
 def output_tiles(dy, g):
-    """The outputs cut into tiles that share nothing, (m, m, tiles, f), with zeros at the edge."""
+    """The outputs cut into tiles that share nothing, m x m, with zeros at the edge."""
     return _cut(dy, g, TILE + 1 - g.kh, 0, 0)
 
 
@@ -192,43 +215,46 @@ def _cut(images, g, size, top, left):
     n, h, w, c = images.shape
     m = TILE + 1 - g.kh
     down, across = -(-g.oh // m), -(-g.ow // m)
-    tiles = np.zeros((size, size, n * down * across, c), images.dtype)
+    stack = np.zeros((size, size, n * down * across * c + GAP), images.dtype)
     for tile in range(n * down * across):
         image, row, column = _tile_corner(tile, down, across, m, top, left)
         for i in range(max(0, -row), min(size, h - row)):
             for j in range(max(0, -column), min(size, w - column)):
-                source, target = images[image, row + i, column + j], tiles[i, j, tile]
+                source = images[image, row + i, column + j]
+                target = stack[i, j, tile * c : (tile + 1) * c]
                 for ch in range(c):
                     target[ch] = source[ch]
-    return tiles
+    return stack
 
 
 @jit
-def add_inputs(dtiles, g, dx):
+def add_inputs(stack, g, dx):
     """The transpose of `input_tiles`: added to dx (n, h, w, c), where tiles overlap as well."""
-    _, h, w, c = dx.shape
+    n, h, w, c = dx.shape
     m = TILE + 1 - g.kh
     down, across = -(-g.oh // m), -(-g.ow // m)
-    for tile in range(dtiles.shape[2]):
+    for tile in range(n * down * across):
         image, row, column = _tile_corner(tile, down, across, m, g.top, g.left)
         for i in range(max(0, -row), min(TILE, h - row)):
             for j in range(max(0, -column), min(TILE, w - column)):
-                source, target = dtiles[i, j, tile], dx[image, row + i, column + j]
+                source = stack[i, j, tile * c : (tile + 1) * c]
+                target = dx[image, row + i, column + j]
                 for ch in range(c):
                     target[ch] += source[ch]
 
 
 @jit
-def join_outputs(tiles, bias, g, y):
+def join_outputs(stack, bias, g, y):
     """The transpose of `output_tiles`, plus the bias, written to y (n, oh, ow, f)."""
-    _, oh, ow, f = y.shape
+    n, oh, ow, f = y.shape
     m = TILE + 1 - g.kh
     down, across = -(-oh // m), -(-ow // m)
-    for tile in range(tiles.shape[2]):
+    for tile in range(n * down * across):
         image, row, column = _tile_corner(tile, down, across, m, 0, 0)
         for i in range(min(m, oh - row)):
             for j in range(min(m, ow - column)):
-                source, target = tiles[i, j, tile], y[image, row + i, column + j]
+                source = stack[i, j, tile * f : (tile + 1) * f]
+                target = y[image, row + i, column + j]
                 for o in range(f):
                     target[o] = source[o] + bias[o]
 
