@@ -140,24 +140,26 @@ class Conv2D(KernelLayer):
         return y, (x, y, geometry)
 
     def backward(self, dy, cache):
+        x, _, geometry = cache
         dz = self._before_activation(dy, cache)
-        _, _, geometry = cache
-        dx = CONVOLUTIONS[self.algorithm_].grad_input(dz, self._prepare_kernel(), geometry)
-        return dx, self._weight_gradients(dz, cache)
+        kernel = self._prepare_kernel()
+        dx, dkernel = CONVOLUTIONS[self.algorithm_].gradients(x, dz, kernel, geometry)
+        return dx, self._with_bias(dkernel, dz)
 
     def weight_gradients(self, dy, cache):
-        return self._weight_gradients(self._before_activation(dy, cache), cache)
+        x, _, geometry = cache
+        dz = self._before_activation(dy, cache)
+        dkernel = CONVOLUTIONS[self.algorithm_].grad_kernel(x, dz, geometry)
+        return self._with_bias(dkernel, dz)
 
     def _before_activation(self, dy, cache):
         _, y, _ = cache
         return self.activation.backward(self.checked_gradient(dy, y.shape), y)
 
-    def _weight_gradients(self, dz, cache):
-        x, _, geometry = cache
-        grads = {"kernel": CONVOLUTIONS[self.algorithm_].grad_kernel(x, dz, geometry)}
-        if self.use_bias:
-            grads["bias"] = sum_of_rows(dz)  # one bias was added at every position
-        return grads
+    def _with_bias(self, dkernel, dz):
+        if not self.use_bias:
+            return {"kernel": dkernel}
+        return {"kernel": dkernel, "bias": sum_of_rows(dz)}  # one bias was added at every position
 
 
 class MaxPooling2D(Layer):

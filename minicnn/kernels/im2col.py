@@ -26,6 +26,11 @@ def prepare(kernel):
     return kernel
 
 
+def gradients(x, dy, kernel, g):
+    """`grad_input` and `grad_kernel`, for which there is nothing to share."""
+    return grad_input(dy, kernel, g), grad_kernel(x, dy, g)
+
+
 @jit
 def forward(x, kernel, bias, g):
     """Output y (n, oh, ow, f) of images x (n, h, w, c), kernel (kh, kw, c, f), bias (f,).

@@ -94,34 +94,68 @@ def forward(x, prepared, bias, geometry):
     u, _ = prepared
     y = np.empty((len(x), geometry.oh, geometry.ow, u.shape[3]), x.dtype)
     for group in _groups(len(x)):
-        v = transform(matrix["B'"], input_tiles(x[group], geometry))
-        outputs = transform(matrix["A'"], multiply(v, u))
-        join_outputs(outputs, bias, geometry, y[group])
+        v = input_points(matrix["B'"], x[group], geometry)
+        put_outputs(matrix["A'"], multiply(v, u), bias, geometry, y[group])
     return y
 
 
 def grad_input(dy, prepared, geometry):
     """Gradient dx (n, h, w, c) of the input, from that of the output, dy (n, oh, ow, f)."""
-    matrix = _float_matrices(geometry.kh, dy.dtype)
-    _, u_transposed = prepared
-    dx = np.zeros((len(dy), geometry.h, geometry.w, u_transposed.shape[3]), dy.dtype)
+    dx = _zeros_for_input(dy, prepared, geometry)
     for group in _groups(len(dy)):
-        z = transform(matrix["A"], output_tiles(dy[group], geometry))
-        dtiles = transform(matrix["B"], multiply(z, u_transposed))
-        add_inputs(dtiles, geometry, dx[group])
+        z = output_points(dy[group], geometry)
+        _add_grad_input(z, prepared, geometry, dx[group])
     return dx
 
 
 def grad_kernel(x, dy, geometry):
     """Gradient dkernel (kh, kw, c, f), summed over the images, from x and dy (n, oh, ow, f)."""
-    r, c, f = geometry.kh, x.shape[3], dy.shape[3]
-    matrix = _float_matrices(r, x.dtype)
-    du = np.zeros((TILE, TILE, c, f), x.dtype)
+    du = _zeros_for_kernel(x, dy)
     for group in _groups(len(x)):
-        v = transform(matrix["B'"], input_tiles(x[group], geometry))
-        z = transform(matrix["A"], output_tiles(dy[group], geometry))
-        du += _matrices_of(v, c).swapaxes(2, 3) @ _matrices_of(z, f)  # sums over the tiles
-    return (matrix["G x G"].T @ du.reshape(TILE * TILE, c * f)).reshape(r, r, c, f)
+        z = output_points(dy[group], geometry)
+        _add_grad_prepared(x[group], z, geometry, du)
+    return _grad_kernel(du, geometry)
+
+
+def gradients(x, dy, prepared, geometry):
+    """`grad_input` and `grad_kernel` in one go: both begin with the same transform of dy."""
+    dx, du = _zeros_for_input(dy, prepared, geometry), _zeros_for_kernel(x, dy)
+    for group in _groups(len(x)):
+        z = output_points(dy[group], geometry)
+        _add_grad_input(z, prepared, geometry, dx[group])
+        _add_grad_prepared(x[group], z, geometry, du)
+    return dx, _grad_kernel(du, geometry)
+
+
+def _zeros_for_input(dy, prepared, geometry):
+    _, u_transposed = prepared
+    return np.zeros((len(dy), geometry.h, geometry.w, u_transposed.shape[3]), dy.dtype)
+
+
+def _zeros_for_kernel(x, dy):
+    return np.zeros((TILE, TILE, x.shape[3], dy.shape[3]), x.dtype)
+
+
+def _add_grad_input(z, prepared, geometry, dx):
+    """dx += B (Z U') B'."""
+    _, u_transposed = prepared
+    b = _float_matrices(geometry.kh, dx.dtype)["B"]
+    add_inputs(b, multiply(z, u_transposed), geometry, dx)
+
+
+def _add_grad_prepared(x, z, geometry, du):
+    """dU += V' Z."""
+    _, _, c, f = du.shape
+    v = input_points(_float_matrices(geometry.kh, x.dtype)["B'"], x, geometry)
+    du += _matrices_of(v, c).swapaxes(2, 3) @ _matrices_of(z, f)  # sums over the tiles
+
+
+def _grad_kernel(du, geometry):
+    """G' dU G."""
+    _, _, c, f = du.shape
+    both_axes = _float_matrices(geometry.kh, du.dtype)["G x G"]
+    dkernel = both_axes.T @ du.reshape(TILE * TILE, c * f)
+    return dkernel.reshape(geometry.kh, geometry.kw, c, f)
 
 
 def _groups(n):
@@ -156,24 +190,101 @@ def multiply(stack, matrices):
     return product
 
 
-def transform(matrix, stack):
-    """matrix @ tile @ matrix' for every tile and channel: tiles of q x q cells become p x p."""
-    p, q = matrix.shape
-    fours = np.zeros((p, -(-q // 4) * 4), matrix.dtype)  # columns of zeros up to a multiple of 4
-    fours[:, :q] = matrix
-    return _transform(fours, stack)
+def input_points(matrix, x, g):
+    """V = B' d B for all tiles d that outputs are made of, 8 x 8; neighbours share kh - 1 cells."""
+    return _to_points(matrix, x, g, TILE, g.top, g.left)
+
+
+def output_points(dy, g):
+    """Z = A dY A' for the outputs cut into tiles that share nothing, with zeros at the edge."""
+    matrix = _float_matrices(g.kh, dy.dtype)["A"]
+    return _to_points(matrix, dy, g, TILE + 1 - g.kh, 0, 0)
 
 
 @jit
-def _transform(matrix, stack):
-    p, q, length = len(matrix), len(stack), stack.shape[2] - GAP
-    half = np.empty((q, p, BLOCK + GAP), stack.dtype)
-    result = np.empty((p, p, length + GAP), stack.dtype)
-    for start in range(0, length, BLOCK):
-        numbers = min(BLOCK, length - start)
-        _combine_rows(matrix, stack, start, half, 0, numbers)
-        _combine_rows(matrix, half, 0, result, start, numbers)
-    return result
+def _to_points(matrix, images, g, size, top, left):
+    """Tiles of size x size cells, cut out and transformed, image by image: a stack of 8 x 8."""
+    n, h, w, c = images.shape
+    m = TILE + 1 - g.kh
+    down, across = -(-g.oh // m), -(-g.ow // m)
+    numbers = down * across * c
+    factors = _in_fours(matrix)
+    tiles = np.zeros((size, size, numbers), images.dtype)  # what lies outside stays zero
+    half = np.empty((size, TILE, min(numbers, BLOCK)), images.dtype)
+    stack = np.empty((TILE, TILE, n * numbers + GAP), images.dtype)
+    for image in range(n):
+        for tile in range(down * across):
+            row, column = tile // across * m - top, tile % across * m - left
+            for i in range(max(0, -row), min(size, h - row)):
+                for j in range(max(0, -column), min(size, w - column)):
+                    source = images[image, row + i, column + j]
+                    target = tiles[i, j, tile * c : (tile + 1) * c]
+                    for ch in range(c):
+                        target[ch] = source[ch]
+        _transform(factors, tiles, 0, half, stack, image * numbers, numbers)
+    return stack
+
+
+@jit
+def put_outputs(matrix, stack, bias, g, y):
+    """Y = A' (...) A for a stack of 8 x 8, plus the bias, written to y (n, oh, ow, f)."""
+    n, oh, ow, f = y.shape
+    m = TILE + 1 - g.kh
+    down, across = -(-oh // m), -(-ow // m)
+    numbers = down * across * f
+    factors = _in_fours(matrix)
+    half = np.empty((TILE, m, min(numbers, BLOCK)), y.dtype)
+    tiles = np.empty((m, m, numbers), y.dtype)
+    for image in range(n):
+        _transform(factors, stack, image * numbers, half, tiles, 0, numbers)
+        for tile in range(down * across):
+            row, column = tile // across * m, tile % across * m
+            for i in range(min(m, oh - row)):
+                for j in range(min(m, ow - column)):
+                    source = tiles[i, j, tile * f : (tile + 1) * f]
+                    target = y[image, row + i, column + j]
+                    for o in range(f):
+                        target[o] = source[o] + bias[o]
+
+
+@jit
+def add_inputs(matrix, stack, g, dx):
+    """The transpose of `input_points`: added to dx (n, h, w, c), where tiles overlap as well."""
+    n, h, w, c = dx.shape
+    m = TILE + 1 - g.kh
+    down, across = -(-g.oh // m), -(-g.ow // m)
+    numbers = down * across * c
+    factors = _in_fours(matrix)
+    half = np.empty((TILE, TILE, min(numbers, BLOCK)), dx.dtype)
+    tiles = np.empty((TILE, TILE, numbers), dx.dtype)
+    for image in range(n):
+        _transform(factors, stack, image * numbers, half, tiles, 0, numbers)
+        for tile in range(down * across):
+            row, column = tile // across * m - g.top, tile % across * m - g.left
+            for i in range(max(0, -row), min(TILE, h - row)):
+                for j in range(max(0, -column), min(TILE, w - column)):
+                    source = tiles[i, j, tile * c : (tile + 1) * c]
+                    target = dx[image, row + i, column + j]
+                    for ch in range(c):
+                        target[ch] += source[ch]
+
+
+@jit
+def _in_fours(matrix):
+    """`matrix` with columns of zeros added up to a multiple of four."""
+    p, q = matrix.shape
+    fours = np.zeros((p, -(-q // 4) * 4), matrix.dtype)
+    fours[:, :q] = matrix
+    return fours
+
+
+@jit
+def _transform(matrix, source, source_start, half, target, target_start, numbers):
+    """matrix @ tile @ matrix', for tiles side by side: `numbers` from each row of the source."""
+    for start in range(0, numbers, BLOCK):
+        count = min(BLOCK, numbers - start)
+        _combine_rows(matrix, source, source_start + start, half, 0, count)
+        _combine_rows(matrix, half, 0, target, target_start + start, count)
 
 
 @jit
@@ -198,70 +309,3 @@ def _combine_rows(matrix, source, source_start, target, target_start, numbers):
                 else:
                     for e in range(numbers):
                         out[e] += (m0 * s0[e] + m1 * s1[e]) + (m2 * s2[e] + m3 * s3[e])
-
-
-def input_tiles(x, g):
-    """All tiles that outputs are made of, 8 x 8; neighbours share kh - 1 cells."""
-    return _cut(x, g, TILE, g.top, g.left)
-
-
-def output_tiles(dy, g):
-    """The outputs cut into tiles that share nothing, m x m, with zeros at the edge."""
-    return _cut(dy, g, TILE + 1 - g.kh, 0, 0)
-
-
-@jit
-def _cut(images, g, size, top, left):
-    n, h, w, c = images.shape
-    m = TILE + 1 - g.kh
-    down, across = -(-g.oh // m), -(-g.ow // m)
-    stack = np.zeros((size, size, n * down * across * c + GAP), images.dtype)
-    for tile in range(n * down * across):
-        image, row, column = _tile_corner(tile, down, across, m, top, left)
-        for i in range(max(0, -row), min(size, h - row)):
-            for j in range(max(0, -column), min(size, w - column)):
-                source = images[image, row + i, column + j]
-                target = stack[i, j, tile * c : (tile + 1) * c]
-                for ch in range(c):
-                    target[ch] = source[ch]
-    return stack
-
-
-@jit
-def add_inputs(stack, g, dx):
-    """The transpose of `input_tiles`: added to dx (n, h, w, c), where tiles overlap as well."""
-    n, h, w, c = dx.shape
-    m = TILE + 1 - g.kh
-    down, across = -(-g.oh // m), -(-g.ow // m)
-    for tile in range(n * down * across):
-        image, row, column = _tile_corner(tile, down, across, m, g.top, g.left)
-        for i in range(max(0, -row), min(TILE, h - row)):
-            for j in range(max(0, -column), min(TILE, w - column)):
-                source = stack[i, j, tile * c : (tile + 1) * c]
-                target = dx[image, row + i, column + j]
-                for ch in range(c):
-                    target[ch] += source[ch]
-
-
-@jit
-def join_outputs(stack, bias, g, y):
-    """The transpose of `output_tiles`, plus the bias, written to y (n, oh, ow, f)."""
-    n, oh, ow, f = y.shape
-    m = TILE + 1 - g.kh
-    down, across = -(-oh // m), -(-ow // m)
-    for tile in range(n * down * across):
-        image, row, column = _tile_corner(tile, down, across, m, 0, 0)
-        for i in range(min(m, oh - row)):
-            for j in range(min(m, ow - column)):
-                source = stack[i, j, tile * f : (tile + 1) * f]
-                target = y[image, row + i, column + j]
-                for o in range(f):
-                    target[o] = source[o] + bias[o]
-
-
-@jit
-def _tile_corner(tile, down, across, m, top, left):
-    """Image of a tile, and where in it the tile's first row and column stand."""
-    image, place = divmod(tile, down * across)
-    i, j = divmod(place, across)
-    return image, i * m - top, j * m - left
