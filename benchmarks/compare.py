@@ -51,10 +51,9 @@ def main() -> None:
             print(f"run {seed + 1}, {name}: {describe(runs[name][-1])}", flush=True)
     print_table(runs, arguments)
     if arguments.json:
+        setting = {"images": arguments.images, "batch_size": arguments.batch_size}
         with open(arguments.json, "w") as file:
-            json.dump(
-                {"machine": machine(), "arguments": vars(arguments), "runs": runs}, file, indent=1
-            )
+            json.dump({"machine": machine(), **setting, "runs": runs}, file, indent=1)
 
 
 def run_in_a_process(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, float]:
