@@ -166,6 +166,8 @@ def _groups(n):
 def _float_matrices(r, dtype):
     exact = dict(zip("ABG", matrices(r), strict=True))
     exact |= {"A'": exact["A"].T, "B'": exact["B"].T}
+    # Rows are combined four at a time: columns of zeros for the two that six outputs leave over.
+    exact["A"] = np.pad(exact["A"], ((0, 0), (0, -exact["A"].shape[1] % 4)))
     # G g G' as one product, with g as a column: (64, r*r) @ (r*r, 1).
     exact["G x G"] = np.kron(exact["G"], exact["G"])
     return {name: np.ascontiguousarray(matrix.astype(dtype)) for name, matrix in exact.items()}
@@ -208,7 +210,6 @@ def _to_points(matrix, images, g, size, top, left):
     m = TILE + 1 - g.kh
     down, across = -(-g.oh // m), -(-g.ow // m)
     numbers = down * across * c
-    factors = _in_fours(matrix)
     tiles = np.zeros((size, size, numbers), images.dtype)  # what lies outside stays zero
     half = np.empty((size, TILE, min(numbers, BLOCK)), images.dtype)
     stack = np.empty((TILE, TILE, n * numbers + GAP), images.dtype)
@@ -221,7 +222,7 @@ def _to_points(matrix, images, g, size, top, left):
                     target = tiles[i, j, tile * c : (tile + 1) * c]
                     for ch in range(c):
                         target[ch] = source[ch]
-        _transform(factors, tiles, 0, half, stack, image * numbers, numbers)
+        _transform(matrix, tiles, 0, half, stack, image * numbers, numbers)
     return stack
 
 
@@ -232,11 +233,10 @@ def put_outputs(matrix, stack, bias, g, y):
     m = TILE + 1 - g.kh
     down, across = -(-oh // m), -(-ow // m)
     numbers = down * across * f
-    factors = _in_fours(matrix)
     half = np.empty((TILE, m, min(numbers, BLOCK)), y.dtype)
     tiles = np.empty((m, m, numbers), y.dtype)
     for image in range(n):
-        _transform(factors, stack, image * numbers, half, tiles, 0, numbers)
+        _transform(matrix, stack, image * numbers, half, tiles, 0, numbers)
         for tile in range(down * across):
             row, column = tile // across * m, tile % across * m
             for i in range(min(m, oh - row)):
@@ -254,11 +254,10 @@ def add_inputs(matrix, stack, g, dx):
     m = TILE + 1 - g.kh
     down, across = -(-g.oh // m), -(-g.ow // m)
     numbers = down * across * c
-    factors = _in_fours(matrix)
     half = np.empty((TILE, TILE, min(numbers, BLOCK)), dx.dtype)
     tiles = np.empty((TILE, TILE, numbers), dx.dtype)
     for image in range(n):
-        _transform(factors, stack, image * numbers, half, tiles, 0, numbers)
+        _transform(matrix, stack, image * numbers, half, tiles, 0, numbers)
         for tile in range(down * across):
             row, column = tile // across * m - g.top, tile % across * m - g.left
             for i in range(max(0, -row), min(TILE, h - row)):
@@ -267,15 +266,6 @@ def add_inputs(matrix, stack, g, dx):
                     target = dx[image, row + i, column + j]
                     for ch in range(c):
                         target[ch] += source[ch]
-
-
-@jit
-def _in_fours(matrix):
-    """`matrix` with columns of zeros added up to a multiple of four."""
-    p, q = matrix.shape
-    fours = np.zeros((p, -(-q // 4) * 4), matrix.dtype)
-    fours[:, :q] = matrix
-    return fours
 
 
 @jit
