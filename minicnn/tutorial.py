@@ -7,7 +7,7 @@ from minicnn.model import Sequential
 
 
 def tutorial_network(
-    input_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10
+    input_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10, dtype: str = "float32"
 ) -> Sequential:
     """Two convolutions, each followed by pooling, then two dense layers; not compiled yet.
 
@@ -16,6 +16,7 @@ def tutorial_network(
     input_shape : (h, w, c)
         Of one image; pooling twice needs at least 4 x 4 pixels.
     classes : int
+    dtype : "float32" or "float64"
 
     Returns
     -------
@@ -32,7 +33,8 @@ def tutorial_network(
             Flatten(),
             Dense(64, activation="relu"),
             Dense(classes, activation="softmax"),
-        ]
+        ],
+        dtype=dtype,
     )
 
 

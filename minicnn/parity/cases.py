@@ -1,0 +1,186 @@
+"""Which cases are compared with Keras: the ledger's quick ones, and any number of random ones."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.layers import CONVOLUTIONS, Conv2D
+from minicnn.parity.kinds import LayerCase, LossCase, Numbers, OptimizerCase, TrainingCase
+
+FLOATS = ("float64", "float32")
+
+CONVOLUTION_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
+    # The tutorial's two, in whole numbers.
+    ({"filters": 32, "kernel_size": (5, 5), "padding": "same"}, (1, 28, 28, 1), True),
+    ({"filters": 64, "kernel_size": (5, 5), "padding": "same"}, (1, 14, 14, 32), True),
+    # Tiles that stand over the edge.
+    ({"filters": 4, "kernel_size": (5, 5), "padding": "same"}, (3, 9, 11, 3), False),
+    ({"filters": 5, "kernel_size": (3, 3), "padding": "valid"}, (2, 10, 7, 2), False),
+    # An odd number of cells of padding, and strides that divide nothing.
+    ({"filters": 3, "kernel_size": (4, 2), "padding": "same"}, (3, 6, 9, 2), False),
+    (
+        {"filters": 3, "kernel_size": (3, 2), "strides": (2, 3), "padding": "same"},
+        (2, 8, 11, 2),
+        False,
+    ),
+    ({"filters": 2, "kernel_size": (2, 3), "strides": (3, 2)}, (2, 9, 8, 3), False),
+    # A kernel as large as the image; one of one cell; no bias; ReLU, with many sums exactly zero.
+    ({"filters": 4, "kernel_size": (4, 5)}, (20, 4, 5, 1), False),
+    ({"filters": 3, "kernel_size": (1, 1), "use_bias": False}, (2, 3, 4, 5), False),
+    (
+        {"filters": 3, "kernel_size": (3, 3), "padding": "same", "activation": "relu"},
+        (2, 7, 6, 2),
+        True,
+    ),
+    ({"filters": 4, "kernel_size": (3, 3), "activation": "relu"}, (2, 8, 7, 3), False),
+]
+POOLING_CASES: list[tuple[dict[str, Any], tuple[int, ...]]] = [
+    ({"pool_size": (2, 2)}, (2, 14, 14, 3)),
+    ({"pool_size": (2, 2)}, (3, 7, 9, 2)),  # an odd row and column left over
+    ({"pool_size": (3, 2), "strides": (1, 2)}, (2, 7, 6, 2)),  # windows overlap
+    ({"pool_size": (3, 3), "strides": (2, 2), "padding": "same"}, (2, 8, 5, 2)),
+]
+DENSE_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
+    ({"units": 10}, (20, 64), False),
+    ({"units": 7, "activation": "relu"}, (5, 12), True),
+    ({"units": 5, "activation": "softmax"}, (6, 9), False),
+    ({"units": 4, "use_bias": False}, (2, 3, 5), False),
+]
+
+
+def _loss_cases(dtype: str) -> Iterator[LossCase]:
+    def real() -> np.ndarray:
+        return Numbers(19).real((6, 10)) * 4
+
+    labels = (3, 1, 4, 1, 5, 9)
+    huge = float(np.float32(3e38))
+    yield LossCase("10 classes, logits around 4", real, labels, dtype)
+    yield LossCase("all logits equal", lambda: np.full((6, 10), 7.0), labels, dtype)
+    thousand = np.where(np.arange(10) % 2, 1000.0, -1000.0)
+    yield LossCase("logits of +-1000", lambda: np.tile(thousand, (6, 1)), labels, dtype)
+    # Only rows that are right: elsewhere TensorFlow's loss is infinite, the true one is 6e38.
+    yield LossCase(
+        "logits of +-3e38", lambda: np.where(np.eye(10), huge, -huge)[list(labels)], labels, dtype
+    )
+
+    def probabilities() -> np.ndarray:
+        values = np.abs(real()) + 0.1
+        values /= values.sum(axis=1, keepdims=True)
+        values[0] = np.eye(10)[7]  # is clipped: certain, and wrong
+        return values
+
+    yield LossCase("bare probabilities", probabilities, labels, dtype, from_logits=False)
+
+
+def quick_cases() -> list[Any]:
+    """The ledger's rows where nobody asks for more; their answers are kept in `golden.npz`."""
+    cases: list[Any] = []
+    for dtype in FLOATS:
+        for arguments, shape, whole in CONVOLUTION_CASES:
+            case = LayerCase("Conv2D", arguments, shape, dtype, whole)
+            cases += with_algorithms(case)
+        # Whole numbers: ties everywhere.
+        cases += [LayerCase("MaxPooling2D", a, shape, dtype, True) for a, shape in POOLING_CASES]
+        cases += [LayerCase("Dense", *rest[:2], dtype, rest[2]) for rest in DENSE_CASES]
+        cases += [
+            LayerCase("Flatten", {}, (2, 3, 4, 5), dtype, True),
+            LayerCase("ReLU", {}, (3, 4, 5), dtype, True),
+            LayerCase("Softmax", {}, (4, 6), dtype),
+        ]
+        cases += _loss_cases(dtype)
+        cases += [
+            OptimizerCase("Adam", {}, dtype),
+            OptimizerCase("SGD", {}, dtype),
+            OptimizerCase("SGD", {"momentum": 0.9, "nesterov": True}, dtype),
+        ]
+    return [
+        *cases,
+        TrainingCase("evaluate", "loss and accuracy, last batch short"),
+        TrainingCase("fit", "loss and accuracy of two epochs, last batch short"),
+        TrainingCase("lockstep", "loss of 30 steps of Adam"),
+    ]
+
+
+def with_algorithms(case: LayerCase) -> list[LayerCase]:
+    """The case, once for each algorithm that can serve it.
+
+    Winograd's sums of whole numbers are not always whole: where a sum is exactly zero, it may say
+    1e-16, and ReLU behind it passes a gradient on that it should not. Neither is wrong.
+    """
+    on_kinks = case.whole and case.arguments.get("activation") == "relu"
+    geometry = Conv2D(**case.arguments, name="conv2d").geometry(case.x_shape[1:])
+    return [
+        LayerCase(case.kind, case.arguments, case.x_shape, case.dtype, case.whole, name, case.seed)
+        for name, algorithm in CONVOLUTIONS.items()
+        if algorithm.why_not(geometry) is None and not (name == "winograd" and on_kinks)
+    ]
+
+
+class Window(NamedTuple):
+    """A window that slides over images: n images (h, w, c), f outputs, kh x kw, strides."""
+
+    n: int
+    h: int
+    w: int
+    c: int
+    f: int
+    kh: int
+    kw: int
+    sh: int
+    sw: int
+    padding: str
+
+
+def random_window(integer: Callable[[int, int], int], images: int, longest: int = 12) -> Window:
+    """A random one; `integer(low, high)` draws, both ends included.
+
+    Height and width, and so on, are drawn apart. A window may be as large as the image, and with
+    "same" padding even larger; strides need not divide anything. One in four is square, of 3 or 5
+    cells, and moves by one, as in real networks.
+    """
+    padding = ("valid", "same")[integer(0, 1)]
+    h, w = integer(1, longest), integer(1, longest)
+    beyond = 2 if padding == "same" else 0
+    # Small windows are the interesting ones; any size comes up in one of four cases.
+    largest = (5, 5, 5, longest)[integer(0, 3)]
+    kh, kw = integer(1, min(h + beyond, largest)), integer(1, min(w + beyond, largest))
+    sh, sw = integer(1, 4), integer(1, 4)
+    square = (3, 5)[integer(0, 1)]
+    if integer(0, 3) == 0 and square <= min(h, w) + beyond:
+        kh, kw, sh, sw = square, square, 1, 1
+    return Window(integer(1, images), h, w, integer(1, 4), integer(1, 5), kh, kw, sh, sw, padding)
+
+
+def random_cases(kind: str, count: int) -> Iterator[LayerCase]:
+    """`count` random cases of a layer in double precision; the algorithm is left open.
+
+    In single precision ReLU gets whole numbers only: a sum that is 1e-7 here and -1e-7 there passes
+    a gradient in one of the two, and neither is wrong.
+    """
+    for number in range(count):
+        numbers = Numbers(23, number)
+
+        def integer(low: int, high: int, numbers: Numbers = numbers) -> int:
+            return low + int(numbers.labels(1, high - low + 1)[0])
+
+        window = random_window(integer, images=(5, 33)[integer(0, 3) == 0])
+        # The softmax of one unit is 1, and its gradient nothing but rounding.
+        activation = ("linear", "linear", "relu", "softmax")[integer(0, 3 if window.f > 1 else 2)]
+        whole = integer(0, 1) == 1 or activation == "relu"
+        options: dict[str, Any]
+        shape = window[:4]
+        if kind == "Conv2D":
+            options = {"filters": window.f, "kernel_size": (window.kh, window.kw)}
+            options |= {"strides": (window.sh, window.sw), "padding": window.padding}
+        elif kind == "MaxPooling2D":
+            options = {"pool_size": (window.kh, window.kw)}
+            options |= {"strides": (window.sh, window.sw), "padding": window.padding}
+        else:
+            axes = (1, 1, 1, 2, 3)[integer(0, 4)]
+            shape = (*(integer(1, 6) for _ in range(axes)), integer(1, 50))
+            options = {"units": window.f + integer(0, 15)}
+        if kind != "MaxPooling2D":
+            options |= {"activation": activation, "use_bias": integer(0, 3) > 0}
+        whole &= activation != "softmax"
+        yield LayerCase(kind, options, shape, "float64", whole, seed=number)

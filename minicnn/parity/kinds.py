@@ -1,0 +1,300 @@
+"""Kinds of cases, and how either library answers them.
+
+A case has `ours()` and `theirs()`, which give the same quantities by name: "output", "dx",
+"dkernel", "dbias"; "output: ..." where there are several outputs. Its inputs are drawn from raw
+random bits, whose sequence NumPy guarantees for all time, so that answers can be kept in a file.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn import keras_reference, layers, losses, optimizers
+from minicnn.layer import Layer
+from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
+from minicnn.model import Sequential
+from minicnn.session import snake_case
+
+Answer = dict[str, np.ndarray]
+
+
+class Numbers:
+    """Numbers drawn in turn; each can be written in float32 without rounding.
+
+    So a case in single precision has the same inputs as its twin in double precision.
+    """
+
+    def __init__(self, *seed: int):
+        self._bits = np.random.PCG64(np.random.SeedSequence(seed))
+
+    def whole(self, shape: tuple[int, ...], largest: int = 3) -> np.ndarray:
+        """Integers from -largest to largest: full of ties, and no sum of products is rounded."""
+        raw = self._bits.random_raw(int(np.prod(shape)))
+        return (raw % (2 * largest + 1)).astype(np.float64).reshape(shape) - largest
+
+    def real(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Evenly from -2 to 2."""
+        raw = self._bits.random_raw(int(np.prod(shape))) >> np.uint64(40)  # 24 bits: a mantissa
+        return raw.astype(np.float64).reshape(shape) / 2**22 - 2
+
+    def labels(self, n: int, classes: int) -> np.ndarray:
+        """n classes."""
+        return (self._bits.random_raw(n) % np.uint64(classes)).astype(np.intp)
+
+
+@dataclass(frozen=True)
+class LayerCase:
+    """There and back through one layer."""
+
+    kind: str  # class
+    arguments: dict[str, Any]
+    x_shape: tuple[int, ...]
+    dtype: str
+    whole: bool = False
+    algorithm: str | None = None
+    seed: int = 0
+
+    @property
+    def layer(self) -> str:
+        return snake_case(self.kind)
+
+    @property
+    def configuration(self) -> str:
+        words = ["x".join(map(str, self.x_shape)), *map(_in_words, self.arguments.items())]
+        words += ["whole numbers"] * self.whole + [self.algorithm] * bool(self.algorithm)
+        return ", ".join(words)
+
+    @property
+    def key(self) -> str:
+        """Of Keras' answer, which does not depend on the algorithm."""
+        options = sorted(self.arguments.items())
+        return f"{self.kind} {options} {self.x_shape} {self.whole} {self.dtype} {self.seed}"
+
+    @property
+    def tolerance(self) -> str:
+        if self.whole and self.algorithm != "winograd" and not self._has_softmax:
+            return "exact"
+        if self.algorithm == "winograd" and self.dtype == "float32":
+            return "float32 winograd"
+        return self.dtype
+
+    @property
+    def _has_softmax(self) -> bool:
+        return "softmax" in (self.layer, self.arguments.get("activation"))
+
+    def new_layer(self) -> Layer:
+        """The layer, not built; errors call it by its class, and no automatic name is used up."""
+        extra = {"algorithm": self.algorithm} if self.algorithm else {}
+        return getattr(layers, self.kind)(**self.arguments, **extra, name=self.layer)
+
+    def inputs(self) -> tuple[Layer, np.ndarray, np.ndarray]:
+        """The layer, built; x; and dy."""
+        numbers, layer = Numbers(7, self.seed), self.new_layer()
+        draw = numbers.whole if self.whole else numbers.real
+        x = draw(self.x_shape)
+        layer.build(self.x_shape[1:], np.random.default_rng(0), self.dtype)
+        layer.set_weights([draw(weight.shape) for weight in layer.params.values()])
+        if self._has_softmax and "kernel" in layer.params:
+            # Where a softmax is as good as certain its gradient is a difference of nearly equal
+            # numbers, and all digits of single precision cancel.
+            x /= float(2 ** np.ceil(np.log2(layer.params["kernel"][..., 0].size)))
+        dy = draw((len(x), *layer.output_shape(self.x_shape[1:])))
+        return layer, x.astype(self.dtype), dy.astype(self.dtype)
+
+    def ours(self) -> Answer:
+        layer, x, dy = self.inputs()
+        y, cache = layer.forward(x)
+        dx, grads = layer.backward(dy, cache)
+        return {"output": y, "dx": dx} | {f"d{name}": grad for name, grad in grads.items()}
+
+    def theirs(self) -> Answer:
+        return keras_reference.layer_pass(*self.inputs())
+
+
+def _in_words(option: tuple[str, Any]) -> str:
+    name, value = option
+    if isinstance(value, tuple):
+        value = "x".join(map(str, value))
+    short = {"filters": "{} filters", "kernel_size": "{}", "padding": "{}", "activation": "{}"}
+    return short.get(name, name.replace("_", " ") + " {}").format(value)
+
+
+@dataclass(frozen=True)
+class LossCase:
+    """Cross-entropy of a batch: its mean, and the gradient by the predictions."""
+
+    configuration: str
+    predictions: Callable[[], np.ndarray] = field(repr=False)  # (n, classes)
+    labels: tuple[int, ...]
+    dtype: str
+    from_logits: bool = True
+    layer: str = "loss"
+
+    @property
+    def key(self) -> str:
+        return f"{self.layer} {self.configuration} {self.dtype}"
+
+    @property
+    def tolerance(self) -> str:
+        return self.dtype
+
+    def ours(self) -> Answer:
+        loss = losses.SparseCategoricalCrossentropy(from_logits=self.from_logits)
+        predictions, labels = self.predictions().astype(self.dtype), np.array(self.labels)
+        each, gradient = loss.losses_and_gradient(labels, predictions)
+        return {"output": np.array(each.mean()), "dx": gradient / len(labels)}
+
+    def theirs(self) -> Answer:
+        import tensorflow as tf
+
+        tensor = tf.constant(self.predictions().astype(self.dtype))
+        with keras_reference.precision(self.dtype) as keras:
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=self.from_logits)
+            with tf.GradientTape() as tape:
+                tape.watch(tensor)
+                value = loss(np.array(self.labels), tensor)
+        return {"output": value.numpy(), "dx": tape.gradient(value, tensor).numpy()}
+
+
+@dataclass(frozen=True)
+class OptimizerCase:
+    """Weights that follow random gradients of very different sizes, 1e-8 to 1e3."""
+
+    kind: str
+    arguments: dict[str, Any]
+    dtype: str
+    steps: int = 1000
+
+    sizes = tuple(10.0**exponent for exponent in range(-8, 4))
+
+    @property
+    def layer(self) -> str:
+        return self.kind.lower()
+
+    @property
+    def configuration(self) -> str:
+        words = [f"{self.steps} steps, gradients of 1e-8 to 1e3"]
+        return ", ".join([*words, *map(_in_words, self.arguments.items())])
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind} {self.configuration} {self.dtype}"
+
+    @property
+    def tolerance(self) -> str:
+        return "optimizer" if self.dtype == "float32" else self.dtype
+
+    def gradients(self) -> Iterator[np.ndarray]:
+        """One array (sizes, 3) a step."""
+        numbers = Numbers(11)
+        for _ in range(self.steps):
+            gradient = numbers.real((len(self.sizes), 3)) * np.array(self.sizes)[:, None]
+            yield gradient.astype(self.dtype)
+
+    def ours(self) -> Answer:
+        optimizer = getattr(optimizers, self.kind)(**self.arguments)
+        weights = np.zeros((len(self.sizes), 3), self.dtype)
+        path = []
+        for gradient in self.gradients():
+            optimizer.apply([gradient], [weights])
+            path.append(weights.copy())
+        return self._by_size(path)
+
+    def theirs(self) -> Answer:
+        with keras_reference.precision(self.dtype) as keras:
+            optimizer = keras_reference.new_keras_optimizer(self.kind, **self._all_arguments())
+            weights = keras.Variable(np.zeros((len(self.sizes), 3)), dtype=self.dtype)
+            optimizer.build([weights])
+            path = []
+            for gradient in self.gradients():
+                optimizer.apply([keras.ops.convert_to_tensor(gradient)])
+                path.append(np.array(weights))
+        return self._by_size(path)
+
+    def _all_arguments(self) -> dict[str, Any]:
+        names = keras_reference.OPTIMIZER_ARGUMENTS[self.kind]
+        optimizer = getattr(optimizers, self.kind)(**self.arguments)
+        return {name: getattr(optimizer, name) for name in names}
+
+    def _by_size(self, path: list[np.ndarray]) -> Answer:
+        """An answer for each size of gradients: none may hide behind a larger one."""
+        ways = np.array(path[:10] + path[10::30])  # each of the first steps, then one in thirty
+        return {f"output: {size:g}": ways[:, index] for index, size in enumerate(self.sizes)}
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """A small network of all layers: what `evaluate` and `fit` report, and steps of training.
+
+    44 samples in batches of 20: a batch is more than one shard, and the last one is short.
+    """
+
+    layer: str  # "evaluate", "fit" or "lockstep"
+    configuration: str
+    dtype: str = "float64"
+    tolerance: str = "float64"
+
+    samples, batch_size, classes, steps = 44, 20, 5, 30
+
+    @property
+    def key(self) -> str:
+        return f"{self.layer} {self.configuration} {self.dtype}"
+
+    def model(self) -> Sequential:
+        """Compiled, with weights that are always the same."""
+        model = Sequential(
+            [
+                Input((9, 8, 2)),
+                Conv2D(8, (5, 3), padding="same", activation="relu", name="conv2d"),
+                MaxPooling2D(2, name="max_pooling2d"),
+                Conv2D(9, 3, padding="same", activation="relu", name="conv2d_1"),
+                MaxPooling2D(2, padding="same", name="max_pooling2d_1"),
+                Flatten(name="flatten"),
+                Dense(6, activation="relu", name="dense"),
+                Dense(self.classes, activation="softmax", name="dense_1"),
+            ],
+            name="sequential",
+            dtype=self.dtype,
+        )
+        numbers = Numbers(13)
+        for layer in model.layers:
+            layer.set_weights(
+                [
+                    numbers.real(weight.shape) * np.sqrt(0.75 / max(1, weight[..., 0].size))
+                    for weight in layer.params.values()
+                ]
+            )
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        numbers = Numbers(17)
+        return numbers.real((self.samples, 9, 8, 2)), numbers.labels(self.samples, self.classes)
+
+    def ours(self) -> Answer:
+        return getattr(self, f"_{self.layer}")(self.model())
+
+    def theirs(self) -> Answer:
+        twin = keras_reference.to_keras(self.model())
+        with keras_reference.precision(self.dtype):
+            return getattr(self, f"_{self.layer}")(twin)
+
+    def _evaluate(self, model: Any) -> Answer:
+        reported = model.evaluate(*self.data(), batch_size=self.batch_size, verbose=0)
+        return {"output": np.array(reported, np.float64)}
+
+    def _fit(self, model: Any) -> Answer:
+        options = {"batch_size": self.batch_size, "epochs": 2, "shuffle": False, "verbose": 0}
+        history = model.fit(*self.data(), **options).history
+        return {"output": np.array([history["loss"], history["accuracy"]], np.float64)}
+
+    def _lockstep(self, model: Any) -> Answer:
+        x, labels = self.data()
+        reported = []
+        for step in range(self.steps):
+            start = step * 7 % (self.samples - self.batch_size)
+            batch = slice(start, start + self.batch_size)
+            reported.append(model.train_on_batch(x[batch], labels[batch]))
+        return {"output": np.array(reported, np.float64)[:, 0]}

@@ -1,0 +1,173 @@
+"""The parity ledger: how far minicnn is from Keras, case by case, and how far it may be."""
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minicnn
+from minicnn.keras_reference import difference, require_keras
+from minicnn.parity import cases
+from minicnn.parity.kinds import Answer
+from minicnn.session import snake_case
+
+# How far the output, and a gradient, may be from Keras', as a share of the largest value in Keras'
+# array; and why not nearer.
+TOLERANCES = {
+    "exact": (0.0, 0.0, "whole numbers: no sum and no product is rounded"),
+    "float64": (1e-10, 1e-10, "the same formula; sums are in another order"),
+    "float32": (1e-5, 1e-4, "sums of up to some thousand rounded products in another order"),
+    "float32 winograd": (5e-5, 1e-4, "its transforms multiply and divide by up to some dozen"),
+    "optimizer": (1e-4, 1e-4, "Keras rounds the betas to the precision of the weights"),
+}
+COLUMNS = ("output", "dx", "dkernel", "dbias")
+FULL = {"Conv2D": 1000, "MaxPooling2D": 500, "Dense": 200}
+
+
+class Row(NamedTuple):
+    """One line of the ledger.
+
+    `differences` has the largest relative one for each column, over `cases` cases; `error_ratio`
+    compares errors against double precision with TensorFlow's own, where that was asked.
+    """
+
+    layer: str
+    configuration: str
+    dtype: str
+    differences: dict[str, float]
+    tolerance: str
+    cases: int = 1
+    mismatches: int = 0
+    error_ratio: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.mismatches == 0
+
+    def line(self) -> str:
+        """As printed."""
+        cells = [
+            f"{self.differences[name]:>9.1e}" if name in self.differences else " " * 9
+            for name in COLUMNS
+        ]
+        output, gradient, _ = TOLERANCES[self.tolerance]
+        allowed = ", ".join(f"{limit:.0e}" if limit else "0" for limit in {output: 0, gradient: 0})
+        verdict = "ok" if self.ok else f"MISMATCH ({self.mismatches} of {self.cases})"
+        text = f"{self.layer:13} {self.configuration:62.62} {self.dtype:7} {' '.join(cells)}"
+        text = f"{text}  {allowed:12} {verdict}"
+        if self.error_ratio is not None:
+            text += f", error {self.error_ratio:.2f} x TensorFlow's"
+        return text
+
+
+HEADER = (
+    f"{'layer':13} {'configuration':62} {'dtype':7} "
+    f"{'output':>9} {'dX':>9} {'dW':>9} {'db':>9}  {'tolerance':12} verdict"
+)
+
+
+def compare(case: Any, theirs: Answer, ours: Answer | None = None) -> Row:
+    """minicnn's answer to a case beside Keras'."""
+    ours = case.ours() if ours is None else ours
+    output, gradient, _ = TOLERANCES[case.tolerance]
+    differences: dict[str, float] = {}
+    same = list(ours) == list(theirs)
+    for name in theirs:
+        column = name.split(":")[0]
+        _, relative = difference(ours[name], theirs[name]) if name in ours else (0, np.inf)
+        same &= relative <= (output if column == "output" else gradient)
+        differences[column] = max(relative, differences.get(column, 0.0))
+    return Row(
+        case.layer, case.configuration, case.dtype, differences, case.tolerance, 1, int(not same)
+    )
+
+
+def quick(answer: Callable[[Any], Answer], layer: str | None = None) -> Iterator[Row]:
+    """Rows of all quick cases, or those of one layer; `answer(case)` is Keras'."""
+    answers: dict[str, Answer] = {}  # algorithms share one
+    for case in cases.quick_cases():
+        if layer in (None, case.layer):
+            if case.key not in answers:
+                answers[case.key] = answer(case)
+            yield compare(case, answers[case.key])
+
+
+def full(layer: str | None = None, counts: dict[str, int] = FULL) -> Iterator[Row]:
+    """Rows over random cases, one for each layer, algorithm and precision; asks live Keras."""
+    for kind, count in counts.items():
+        if layer in (None, snake_case(kind)):
+            yield from _full_rows(kind, count)
+
+
+class _Tally:
+    """Rows of one kind, added up; with errors against double precision, ours and theirs."""
+
+    def __init__(self):
+        self.row: Row | None = None
+        self.errors: list[tuple[float, float]] = []
+
+    def add(self, row: Row) -> None:
+        if self.row is None:
+            self.row = row
+            return
+        old = self.row
+        worst = {
+            name: max(old.differences.get(name, 0.0), row.differences.get(name, 0.0))
+            for name in {**old.differences, **row.differences}
+        }
+        self.row = old._replace(
+            differences=worst,
+            cases=old.cases + row.cases,
+            mismatches=old.mismatches + row.mismatches,
+        )
+
+    def total(self, configuration: str) -> Row:
+        """The sum as one row."""
+        ratio = None
+        if self.errors:
+            ours, theirs = np.sqrt(np.mean(np.square(self.errors), axis=0))
+            ratio = float(ours / theirs)
+        return self.row._replace(configuration=configuration, error_ratio=ratio)
+
+
+def _full_rows(kind: str, count: int) -> Iterator[Row]:
+    tallies: dict[tuple[str, str, str], _Tally] = {}
+    for double in cases.random_cases(kind, count):
+        single = replace(double, dtype="float32")
+        right, theirs = double.theirs(), single.theirs()
+        for case, answer in ((double, right), (single, theirs)):
+            for variant in cases.with_algorithms(case) if kind == "Conv2D" else [case]:
+                ours = variant.ours()
+                key = (variant.dtype, variant.algorithm or "", variant.tolerance)
+                tally = tallies.setdefault(key, _Tally())
+                tally.add(compare(variant, answer, ours))
+                if case is single and variant.tolerance != "exact":
+                    tally.errors += _errors(ours, theirs, right)
+    for (_, algorithm, tolerance), tally in sorted(tallies.items()):
+        numbers = "whole numbers" if tolerance == "exact" else "real numbers"
+        words = [f"{tally.row.cases:,} random geometries", numbers, algorithm]
+        yield tally.total(", ".join(filter(None, words)))
+
+
+def _errors(ours: Answer, theirs: Answer, right: Answer) -> list[tuple[float, float]]:
+    """Root-mean-square errors in single precision, (ours, theirs), for each quantity."""
+    errors = []
+    for name, exact in right.items():
+        scale = float(np.abs(exact).max(initial=0)) or 1.0
+        pair = [np.sqrt(np.mean(((a[name] - exact) / scale) ** 2)) for a in (ours, theirs)]
+        errors.append((float(pair[0]), float(pair[1])))
+    return errors
+
+
+def versions(tensorflow: bool) -> dict[str, str]:
+    """Of everything that has a part in the numbers."""
+    found = {"minicnn": minicnn.__version__, "python": platform.python_version()}
+    found |= {name: importlib.metadata.version(name) for name in ("numpy", "numba", "scipy")}
+    if tensorflow:
+        keras = require_keras()
+        found |= {"tensorflow": sys.modules["tensorflow"].__version__, "keras": keras.__version__}
+    return found

@@ -1,0 +1,88 @@
+"""Two networks side by side: the same weights, the same batches, step by step in both libraries.
+
+In single precision they part sooner or later, since rounding errors of one step are magnified by
+the next: Adam divides every gradient by its own size, the smallest ones too. Whether it is rounding
+that parts them or a bug shows in double precision, where rounding is 10^9 times smaller and a bug
+as large as ever.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn import keras_reference
+from minicnn.keras_reference import difference
+from minicnn.model import Sequential
+
+APART = 1e-3  # relative: what nobody would call rounding, if it happened in one step
+
+
+class Lockstep(NamedTuple):
+    """What happened; each array has one entry a step.
+
+    `weights` is the largest difference of two weights, `relative_losses` that of the losses, each
+    before the step of that number is taken. Prints as a table.
+    """
+
+    dtype: str
+    ours: np.ndarray
+    theirs: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def relative_losses(self) -> np.ndarray:
+        """Difference of the losses by step, as a share of Keras'."""
+        return np.abs(self.ours - self.theirs) / np.abs(self.theirs)
+
+    def first_apart(self, limit: float = APART) -> int | None:
+        """The first step, counted from 1, with losses further apart than that; None: no such."""
+        apart = np.flatnonzero(self.relative_losses > limit)
+        return int(apart[0]) + 1 if apart.size else None
+
+    def __str__(self) -> str:
+        lines = [f"{'step':>5}{'minicnn':>14}{'Keras':>14}{'losses':>11}{'weights':>11}"]
+        steps = len(self.ours)
+        shown = sorted({1, 2, 5, 10, 20, *range(50, steps + 1, 50), steps})
+        for step in (step for step in shown if step <= steps):
+            i = step - 1
+            lines.append(
+                f"{step:>5}{self.ours[i]:>14.9f}{self.theirs[i]:>14.9f}"
+                f"{self.relative_losses[i]:>11.1e}{self.weights[i]:>11.1e}"
+            )
+        return "\n".join(lines)
+
+
+def lockstep(model: Sequential, x: np.ndarray, y: np.ndarray, batch_size: int = 32) -> Lockstep:
+    """Train `model` and its Keras twin on the same batches, in order: one pass over x.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built and compiled. It is trained: afterwards it has other weights.
+    x : (n, ...) array
+    y : (n,) integers
+    batch_size : int
+        The last batch may be smaller.
+
+    Returns
+    -------
+    Lockstep
+
+    Raises
+    ------
+    ImportError
+        Without TensorFlow.
+    TypeError, ValueError
+        For a model or data that cannot be trained.
+    """
+    twin = keras_reference.to_keras(model)
+    ours, theirs, weights = [], [], []
+    with keras_reference.precision(model.dtype):
+        for start in range(0, len(x), batch_size):
+            batch = slice(start, start + batch_size)
+            pairs = zip(model.get_weights(), twin.get_weights(), strict=True)
+            weights.append(max(difference(own, other)[0] for own, other in pairs))
+            images, labels = np.asarray(x[batch], model.dtype), y[batch]
+            ours.append(np.atleast_1d(model.train_on_batch(images, labels))[0])
+            theirs.append(np.atleast_1d(twin.train_on_batch(images, labels))[0])
+    return Lockstep(model.dtype.name, *(np.array(a, np.float64) for a in (ours, theirs, weights)))
