@@ -96,6 +96,7 @@ def forward(x, prepared, bias, geometry):
     for group in _groups(len(x)):
         v = input_points(matrix["B'"], x[group], geometry)
         put_outputs(matrix["A'"], multiply(v, u), bias, geometry, y[group])
+    put_bias_on_blanks(x, bias, geometry, y)
     return y
 
 
@@ -245,6 +246,33 @@ def put_outputs(matrix, stack, bias, g, y):
                     target = y[image, row + i, column + j]
                     for o in range(f):
                         target[o] = source[o] + bias[o]
+
+
+@jit
+def put_bias_on_blanks(x, bias, g, y):
+    """Where a window holds nothing but zeros, its output is the bias, to the bit.
+
+    If other windows of the tile hold more, Winograd's sums there cancel up to rounding only. With
+    biases of 0, as they start, chance would decide on the whole black border of a digit whether a
+    ReLU passes a gradient: in the very first step, Adam would move biases by its full rate.
+    """
+    n, h, w, c = x.shape
+    blank = np.empty((h, w), np.bool_)
+    for image in range(n):
+        for row in range(h):
+            for column in range(w):
+                pixel, ch = x[image, row, column], 0
+                while ch < c and pixel[ch] == 0:
+                    ch += 1
+                blank[row, column] = ch == c
+        for i in range(g.oh):
+            top, bottom = max(0, i - g.top), min(h, i - g.top + g.kh)
+            for j in range(g.ow):
+                left, right = max(0, j - g.left), min(w, j - g.left + g.kw)
+                if blank[top:bottom, left:right].all():
+                    pixel = y[image, i, j]
+                    for o in range(len(bias)):
+                        pixel[o] = 0 * pixel[o] + bias[o]  # NaN stays NaN
 
 
 @jit
