@@ -17,6 +17,11 @@ class Activation(NamedTuple):
     name: str
     forward: Callable[..., np.ndarray]
     backward: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    has_kink: bool = False  # at z = 0
+
+    def branches(self, y: np.ndarray) -> list[np.ndarray]:
+        """Which cells are above the kink, if there is one: see `Layer.branches`."""
+        return [y > 0] if self.has_kink else []
 
 
 def linear(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -56,7 +61,7 @@ def softmax_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 ACTIVATIONS = {
     "linear": Activation("linear", linear, linear_backward),
-    "relu": Activation("relu", relu, relu_backward),
+    "relu": Activation("relu", relu, relu_backward, has_kink=True),
     "softmax": Activation("softmax", softmax, softmax_backward),
 }
 

@@ -105,6 +105,13 @@ class Layer:
         """`backward` without dx, for a first layer: nobody asks how to change the images."""
         return self.backward(dy, cache)[1]
 
+    def branches(self, cache: Any) -> list[np.ndarray]:
+        """Which side of each kink a pass was on: signs of ReLU, winners of pooling.
+
+        For `minicnn.gradcheck`: between two passes that differ here there is no derivative.
+        """
+        return []
+
     def prepared(self) -> "Layer":
         """The layer for passes with its present weights, with all done that needs no samples.
 
@@ -178,6 +185,10 @@ class KernelLayer(Layer):
     def kernel_shape(self, input_shape: Shape) -> Shape:
         """Shape of the kernel for such inputs; its last axis is the bias'."""
         raise NotImplementedError
+
+    def branches(self, cache):
+        _, y, *_ = cache
+        return self.activation.branches(y)
 
     def new_params(self, input_shape, rng, dtype):
         kernel_shape = self.kernel_shape(input_shape)

@@ -225,6 +225,10 @@ class MaxPooling2D(Layer):
         dy = self.checked_gradient(dy, winner.shape)
         return pooling.grad_input(dy, winner, geometry), {}  # nothing to learn: no gradients
 
+    def branches(self, cache):
+        winner, _ = cache
+        return [winner]
+
 
 class Flatten(Layer):
     """All axes of a sample in one, row by row: (h, w, c) -> (h*w*c,)."""
@@ -317,6 +321,9 @@ class _ActivationLayer(Layer):
     def backward(self, dy, cache):
         y = cache
         return self.activation.backward(self.checked_gradient(dy, y.shape), y), {}
+
+    def branches(self, cache):
+        return self.activation.branches(cache)
 
 
 class ReLU(_ActivationLayer):

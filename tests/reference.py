@@ -1,4 +1,4 @@
-"""What the numeric core is compared with: loops, numerical gradients, Keras; and cases to try.
+"""What the numeric core is compared with: loops, Keras; and cases to try.
 
 Nothing here uses minicnn's own geometry or kernels: the rules are written a second time, from
 their description, so that one mistake cannot hide the other.
@@ -173,20 +173,6 @@ def pool_gradient_loops(dy, winner, case):
             cell = winner[image, i, j, channel]
             dwindow[image, cell // case.kw, cell % case.kw, channel] += dy[image, i, j, channel]
     return case.cropped(dpadded)
-
-
-def numerical_gradient(scalar, array, step=1e-6):
-    """Central differences of `scalar()` by every entry of `array`, which it reads."""
-    gradient = np.empty_like(array)
-    for index in np.ndindex(array.shape):
-        original = array[index]
-        array[index] = original + step
-        above = scalar()
-        array[index] = original - step
-        below = scalar()
-        array[index] = original
-        gradient[index] = (above - below) / (2 * step)
-    return gradient
 
 
 class Pass(NamedTuple):

@@ -1,87 +1,31 @@
 """Gradients that are right by themselves, and steps that are Keras' steps.
 
-Numerical gradients are taken in double precision, of every entry, under a random weight for each
-output: under equal weights the gradient of a softmax is zero, and a backward pass that returns
-zeros would do.
+The former are checked in double precision, entry by entry, with `minicnn.gradcheck`, which has
+tests of its own.
 """
-
-import copy
 
 import numpy as np
 import pytest
-from reference import Case, built, numerical_gradient, pool_loops, random_array, run
+from reference import built, random_array, run
 from tolerances import assert_close
 
 import minicnn
 from minicnn import Input, Sequential
 from minicnn.activations import ACTIVATIONS
-from minicnn.layers import (
-    CONVOLUTIONS,
-    Conv2D,
-    Dense,
-    Flatten,
-    MaxPooling2D,
-    ReLU,
-    Softmax,
-)
+from minicnn.gradcheck import check_gradients
+from minicnn.layers import CONVOLUTIONS, Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Softmax
 from minicnn.losses import SparseCategoricalCrossentropy
-from minicnn.step import loss_and_gradients, objective
-
-# Central differences move an input by 1e-6, and a sum of products by some times that. Nothing may
-# stand this close to ReLU's kink or to a tie of two maxima.
-GAP = 1e-4
 
 
-def is_smooth(layers, x):
-    """Whether no ReLU and no pooling of `layers` comes near a kink for the inputs `x`."""
-    for layer in layers:
-        activation = getattr(layer, "activation", None)
-        if activation is ACTIVATIONS["relu"]:
-            linear = copy.copy(layer)
-            linear.activation = ACTIVATIONS["linear"]
-            if np.abs(linear.forward(x)[0]).min() < GAP:
-                return False
-        if isinstance(layer, MaxPooling2D) and not _has_clear_winners(layer, x):
-            return False
-        x, _ = layer.forward(x)
-    return True
-
-
-def _has_clear_winners(layer, x):
-    """Equal maxima are allowed at 0, where ReLU has been: cells that are off stay off."""
-    case = Case(*x.shape, 1, *layer.pool_size, *layer.strides, layer.padding)
-    best, winner = pool_loops(x, case)
-    without_best = case.padded(x, fill=-np.inf)
-    second = np.empty_like(best)
-    for i, j, window in case.windows(without_best):
-        rest = window.reshape(case.n, -1, case.c).copy()
-        np.put_along_axis(rest, winner[:, i, j][:, None, :], -np.inf, axis=1)
-        second[:, i, j] = rest.max(axis=1)
-    return bool(((best - second > GAP) | ((best == 0) & (second == 0))).all())
-
-
-def check_layer(layer, x, rng):
+def check_layer(layer, shape, rng, x=None):
     """Every entry of dx and of each weight gradient against central differences."""
-    dy = rng.standard_normal((len(x), *layer.output_shape(x.shape[1:])))
-    ours = run(layer, x, dy)
-
-    def scalar():
-        return (layer.forward(x)[0] * dy).sum()
-
-    assert_close(ours.dx, numerical_gradient(scalar, x), "numerical")
-    for gradient, weight in zip(ours.grads, layer.params.values(), strict=True):
-        assert_close(gradient, numerical_gradient(scalar, weight), "numerical")
-        assert np.abs(gradient).max() > 0
-
-
-def smooth_inputs(layer, shape, rng):
-    """`layer` built with random weights, and inputs for which it is smooth."""
-    for _ in range(100):
-        built(layer, shape[1:], rng, "float64")
-        x = rng.standard_normal(shape)
-        if is_smooth([layer], x):
-            return x
-    raise AssertionError(f"no smooth inputs for {layer!r}")
+    built(layer, shape[1:], rng, "float64")
+    x = rng.standard_normal(shape) if x is None else x
+    report = check_gradients(layer, x, rng=rng)
+    assert report.ok, str(report)
+    assert all(row.checked == row.entries for row in report.rows), str(report)
+    dy = rng.standard_normal((len(x), *layer.output_shape(shape[1:])))
+    assert all(np.abs(gradient).max() > 0 for gradient in run(layer, x, dy).grads)
 
 
 @pytest.mark.parametrize("algorithm", CONVOLUTIONS)
@@ -104,7 +48,7 @@ def test_conv2d(algorithm, padding, kernel_size, strides, activation):
     reason = CONVOLUTIONS[algorithm].why_not(layer.geometry((6, 7, 2)))
     if reason is not None:
         pytest.skip(f"{algorithm}: {reason}")
-    check_layer(layer, smooth_inputs(layer, (2, 6, 7, 2), rng), rng)
+    check_layer(layer, (2, 6, 7, 2), rng)
 
 
 @pytest.mark.parametrize("activation", [None, "relu", "softmax"])
@@ -112,77 +56,22 @@ def test_conv2d(algorithm, padding, kernel_size, strides, activation):
 @pytest.mark.parametrize("shape", [(1, 4), (5, 7), (2, 3, 2, 4)])
 def test_dense(activation, use_bias, shape):
     layer, rng = Dense(3, activation, use_bias), np.random.default_rng(2)
-    check_layer(layer, smooth_inputs(layer, shape, rng), rng)
+    check_layer(layer, shape, rng)
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize(("size", "strides"), [((2, 2), None), ((3, 2), (2, 1)), ((2, 3), (3, 4))])
 def test_max_pooling2d(padding, size, strides):
     rng = np.random.default_rng(3)
-    layer = MaxPooling2D(size, strides, padding)
-    layer.build((6, 7, 2), rng)
     x = rng.permutation(2 * 6 * 7 * 2).reshape(2, 6, 7, 2) / 7  # no two values are near each other
-    assert is_smooth([layer], x)
-    check_layer(layer, x, rng)
+    check_layer(MaxPooling2D(size, strides, padding), x.shape, rng, x)
 
 
 @pytest.mark.parametrize("layer_type", [Flatten, ReLU, Softmax])
 @pytest.mark.parametrize("shape", [(1, 6), (3, 2, 5), (2, 3, 4, 2)])
 def test_layers_without_weights(layer_type, shape):
     layer, rng = layer_type(), np.random.default_rng(4)
-    check_layer(layer, smooth_inputs(layer, shape, rng), rng)
-
-
-def random_network(rng):
-    """Layers, images and labels of a small network, with weights like those of a trained one."""
-    h, w, c, classes = rng.integers([5, 5, 1, 2], [8, 8, 3, 5])
-    layers = [
-        Conv2D(
-            int(rng.integers(1, 4)),
-            [int(side) for side in rng.integers(1, 4, 2)],
-            strides=[int(stride) for stride in rng.integers(1, 3, 2)],
-            padding="same",
-            activation=(None, "relu")[rng.integers(2)],
-        ),
-        MaxPooling2D(2, padding=("valid", "same")[rng.integers(2)]),
-    ]
-    if rng.integers(2):
-        layers += [Conv2D(2, 3, padding="same", use_bias=False), ReLU()]
-    layers.append(Flatten())
-    if rng.integers(2):
-        layers.append(Dense(3, activation="relu"))
-    layers.append(Dense(int(classes), activation=(None, "softmax")[rng.integers(2)]))
-    images = int(rng.integers(1, 4))
-    x = rng.standard_normal((images, h, w, c))
-    shape = x.shape[1:]
-    for layer in layers:
-        built(layer, shape, rng, "float64")
-        shape = layer.output_shape(shape)
-    return layers, x, rng.integers(0, classes, images)
-
-
-@pytest.mark.parametrize(
-    "networks",
-    [pytest.param(range(10), id="10"), pytest.param(range(10, 70), marks=pytest.mark.full)],
-)
-def test_every_parameter_of_small_networks(networks):
-    """Through `loss_and_gradients`, the way that training goes."""
-    for number in networks:
-        rng = np.random.default_rng([5, number])
-        layers, x, labels = random_network(rng)
-        while not is_smooth(layers, x):
-            layers, x, labels = random_network(rng)
-        from_logits = layers[-1].activation is not ACTIVATIONS["softmax"]
-        goal = objective(layers, SparseCategoricalCrossentropy(from_logits))
-        # As one of two shards: the loss is the mean over a batch twice as large.
-        _, _, gradients = loss_and_gradients(goal, x, labels, 2 * len(x))
-
-        def scalar(goal=goal, x=x, labels=labels):
-            return loss_and_gradients(goal, x, labels, 2 * len(x))[0].sum() / (2 * len(x))
-
-        weights = [weight for layer in layers for weight in layer.params.values()]
-        for gradient, weight in zip(gradients, weights, strict=True):
-            assert_close(gradient, numerical_gradient(scalar, weight), "numerical")
+    check_layer(layer, shape, rng)
 
 
 @pytest.mark.parametrize("from_logits", [True, False])
@@ -192,13 +81,16 @@ def test_item_7_gradient_of_the_loss(from_logits):
     if not from_logits:
         y_pred = ACTIVATIONS["softmax"].forward(y_pred)
     labels, loss = np.array([0, 4, 2, 2]), SparseCategoricalCrossentropy(from_logits)
-    weight = rng.standard_normal(4)
-    _, gradient = loss.losses_and_gradient(labels, y_pred)
 
-    def scalar():
-        return (loss.losses_and_gradient(labels, y_pred)[0] * weight).sum()
+    class Losses:
+        def forward(self, x):
+            return loss.losses_and_gradient(labels, x)
 
-    assert_close(gradient * weight[:, None], numerical_gradient(scalar, y_pred), "numerical")
+        def backward(self, dy, cache):
+            return cache * dy[:, None], {}
+
+    report = check_gradients(Losses(), y_pred, rng=rng)
+    assert report.ok, str(report)
 
 
 NETWORK = [
