@@ -11,15 +11,15 @@ look at the ratios, taken run by run, rather than at single times.
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 
 import numpy as np
+
+from minicnn.environment import in_words, machine, versions
 
 INFERENCE_BATCH_SIZE = 64
 ROWS = {  # key: (title, unit, format, whether Keras / minicnn is a speed-up)
@@ -139,7 +139,7 @@ def describe(figures: dict[str, float]) -> str:
 
 def print_table(runs: dict[str, list[dict[str, float]]], arguments: argparse.Namespace) -> None:
     """Medians, spreads and, for times, the median of the ratios run by run."""
-    print(f"\n{machine()}")
+    print(f"\n{machine()}; {in_words(versions())}")
     print(f"{arguments.images:,} images, batches of {arguments.batch_size}, {arguments.runs} runs")
     print(f"{'median (lowest - highest)':26}{'minicnn':>26}{'keras':>26}{'keras / minicnn':>26}")
     for key, (title, unit, form, is_time) in ROWS.items():
@@ -158,24 +158,6 @@ def spread(values: list[float], form: str) -> str:
     """`median (lowest - highest)`."""
     low, middle, high = (form.format(v) for v in (min(values), median(values), max(values)))
     return f"{middle} ({low} - {high})"
-
-
-def machine() -> str:
-    """Processor, cores and versions, since figures mean nothing without them."""
-    processor = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):  # noqa: PTH110
-        with open("/proc/cpuinfo") as file:
-            models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-        processor = models[0] if models else processor
-    names = ["minicnn", "numpy", "numba", "scipy", "tensorflow", "tensorflow_cpu", "keras"]
-    found = []
-    for name in names:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{processor}, {cores} cores; Python {platform.python_version()}; " + ", ".join(found)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: `python -m minicnn train`, `evaluate` and `summary`."""
+"""The command line: `python -m minicnn train`, `evaluate`, `summary` and `verify`."""
 
 import argparse
 import math
@@ -17,6 +17,7 @@ from minicnn.data import AUTOTUNE, Dataset
 from minicnn.history import History
 from minicnn.layers import Conv2D
 from minicnn.optimizers import Adam
+from minicnn.parity import command
 from minicnn.tutorial import scaled, tutorial_network
 
 DESCRIPTION = "A convolutional network from scratch, equal to Keras and fast on a CPU."
@@ -171,6 +172,9 @@ def _parser() -> Parser:
     _add_shared(evaluate_parser)
     evaluate_parser.set_defaults(seed=0)
     _add_command(commands, summary, "print the table of the network's layers and weights")
+    command.add_arguments(
+        _add_command(commands, command.verify, "compare with Keras, number by number")
+    )
     return parser
 
 
@@ -259,7 +263,7 @@ def main(argv: list[str] | None = None) -> int:
         with warnings.catch_warnings():
             # NumPy's warnings of overflow: `train` says in words that it has diverged.
             warnings.simplefilter("ignore", RuntimeWarning)
-            args.run(args)
+            status = args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"{args.parser.name}: interrupted", file=sys.stderr)
@@ -269,7 +273,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    return status or 0
 
 
 if __name__ == "__main__":

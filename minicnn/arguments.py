@@ -95,6 +95,17 @@ def weights_to_write(text: str) -> None:
 
 
 @checked_path
+def json_to_write(text: str) -> None:
+    """The type of the name of a JSON file that can be written."""
+    if Path(text).suffix != ".json" or Path(text).is_dir():
+        raise ValueError(f"expected the name of a file that ends in .json, received {text!r}")
+    folder = Path(text).parent
+    if not folder.is_dir():
+        raise ValueError(f"expected a folder that exists, but {folder} is not one")
+    try_to_write(folder, Path(text).name)
+
+
+@checked_path
 def folder_to_write(text: str) -> None:
     """The type of the name of a folder, which need not exist."""
     if not text:

@@ -22,13 +22,14 @@ SMALLEST_SHARD = 16
 MOST_SHARDS = 16
 
 
-def _available_cores() -> int:
+def available_cores() -> int:
+    """Cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # honours taskset and containers; not on macOS, Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-_threads = _available_cores()
+_threads = available_cores()
 
 
 def set_num_threads(threads: int) -> None:

@@ -165,8 +165,9 @@ def random_cases(kind: str, count: int) -> Iterator[LayerCase]:
             return low + int(numbers.labels(1, high - low + 1)[0])
 
         window = random_window(integer, images=(5, 33)[integer(0, 3) == 0])
-        # The softmax of one unit is 1, and its gradient nothing but rounding.
-        activation = ("linear", "linear", "relu", "softmax")[integer(0, 3 if window.f > 1 else 2)]
+        # The softmax of one unit is 1, and its gradient nothing but rounding; that of two units is
+        # a multiple of dy[0] - dy[1], which may be as good as nothing.
+        activation = ("linear", "linear", "relu", "softmax")[integer(0, 3 if window.f > 2 else 2)]
         whole = integer(0, 1) == 1 or activation == "relu"
         options: dict[str, Any]
         shape = window[:4]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.environment import versions
 from minicnn.parity import cases
 from minicnn.parity.kinds import Answer
 
@@ -48,9 +49,7 @@ class Golden:
 
 def write(path: Path = FILE) -> None:
     """Ask Keras for all answers, and write them."""
-    from minicnn.parity.ledger import versions
-
-    arrays = {"versions": np.array(json.dumps(versions(tensorflow=True)))}
+    arrays = {"versions": np.array(json.dumps(versions()))}
     for case in {case.key: case for case in cases.quick_cases()}.values():
         for name, array in case.theirs().items():
             arrays[f"{case.key}/{name}"] = _compact(array)

@@ -1,16 +1,12 @@
 """The parity ledger: how far minicnn is from Keras, case by case, and how far it may be."""
 
-import importlib.metadata
-import platform
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import minicnn
-from minicnn.keras_reference import difference, require_keras
+from minicnn.keras_reference import difference
 from minicnn.parity import cases
 from minicnn.parity.kinds import Answer
 from minicnn.session import snake_case
@@ -24,6 +20,7 @@ TOLERANCES = {
     "float32 winograd": (5e-5, 1e-4, "its transforms multiply and divide by up to some dozen"),
     "optimizer": (1e-4, 1e-4, "Keras rounds the betas to the precision of the weights"),
 }
+MOST_ERROR = 2.0  # times TensorFlow's own error; Winograd, which trades digits for speed, is exempt
 COLUMNS = ("output", "dx", "dkernel", "dbias")
 FULL = {"Conv2D": 1000, "MaxPooling2D": 500, "Dense": 200}
 
@@ -46,7 +43,12 @@ class Row(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        return self.mismatches == 0
+        return self.mismatches == 0 and not self._too_inexact
+
+    @property
+    def _too_inexact(self) -> bool:
+        exempt = self.error_ratio is None or self.tolerance == "float32 winograd"
+        return not exempt and self.error_ratio > MOST_ERROR
 
     def line(self) -> str:
         """As printed."""
@@ -56,7 +58,9 @@ class Row(NamedTuple):
         ]
         output, gradient, _ = TOLERANCES[self.tolerance]
         allowed = ", ".join(f"{limit:.0e}" if limit else "0" for limit in {output: 0, gradient: 0})
-        verdict = "ok" if self.ok else f"MISMATCH ({self.mismatches} of {self.cases})"
+        verdict = f"MISMATCH ({self.mismatches} of {self.cases})" if self.mismatches else "ok"
+        if self._too_inexact:
+            verdict = "TOO INEXACT"
         text = f"{self.layer:13} {self.configuration:62.62} {self.dtype:7} {' '.join(cells)}"
         text = f"{text}  {allowed:12} {verdict}"
         if self.error_ratio is not None:
@@ -161,13 +165,3 @@ def _errors(ours: Answer, theirs: Answer, right: Answer) -> list[tuple[float, fl
         pair = [np.sqrt(np.mean(((a[name] - exact) / scale) ** 2)) for a in (ours, theirs)]
         errors.append((float(pair[0]), float(pair[1])))
     return errors
-
-
-def versions(tensorflow: bool) -> dict[str, str]:
-    """Of everything that has a part in the numbers."""
-    found = {"minicnn": minicnn.__version__, "python": platform.python_version()}
-    found |= {name: importlib.metadata.version(name) for name in ("numpy", "numba", "scipy")}
-    if tensorflow:
-        keras = require_keras()
-        found |= {"tensorflow": sys.modules["tensorflow"].__version__, "keras": keras.__version__}
-    return found
