@@ -2,11 +2,13 @@
 
 import os
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import minicnn
+from minicnn.__main__ import main
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -43,3 +45,26 @@ def keras(tf):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20)
+
+
+class Result(NamedTuple):
+    """Of a command."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command in this process; returns its status and what it wrote."""
+
+    def run(*argv):
+        capsys.readouterr()
+        try:
+            status = main([str(argument) for argument in argv])
+        except SystemExit as end:
+            status = end.code
+        return Result(status, *capsys.readouterr())
+
+    return run

@@ -12,6 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 import minicnn
+from minicnn.keras_reference import layer_pass
+from minicnn.parity.cases import random_window
 from minicnn.shapes import Geometry, window_geometry
 
 # The same examples in every run; compiling a kernel may take longer than any deadline.
@@ -85,42 +87,10 @@ def padding_rule(size, window, stride, padding):
     return total // 2, total - total // 2, count
 
 
-def draw_case(integer, images=5, longest=12):
-    """A random case; `integer(low, high)` draws, both ends included.
-
-    Height and width, and so on, are drawn apart. A window may be as large as the image, and with
-    "same" padding even larger; strides need not divide anything.
-    """
-    padding = ("valid", "same")[integer(0, 1)]
-    h, w = integer(1, longest), integer(1, longest)
-    beyond = 2 if padding == "same" else 0
-    # Small windows are the interesting ones; any size comes up in one of four cases.
-    largest = (5, 5, 5, longest)[integer(0, 3)]
-    return Case(
-        integer(1, images),
-        h,
-        w,
-        integer(1, 4),
-        integer(1, 5),
-        integer(1, min(h + beyond, largest)),
-        integer(1, min(w + beyond, largest)),
-        integer(1, 4),
-        integer(1, 4),
-        padding,
-    )
-
-
 @st.composite
 def cases(draw, images=5, longest=10):
     """Hypothesis' cases."""
-    return draw_case(lambda low, high: draw(st.integers(low, high)), images, longest)
-
-
-def random_cases(count, seed, images=5):
-    """`count` cases drawn with NumPy, and a generator for what goes into them."""
-    for number in range(count):
-        rng = np.random.default_rng([seed, number])
-        yield draw_case(lambda low, high, rng=rng: int(rng.integers(low, high + 1)), images), rng
+    return Case(*random_window(lambda low, high: draw(st.integers(low, high)), images, longest))
 
 
 def random_array(rng, shape, dtype, whole=False):
@@ -201,27 +171,11 @@ def run(layer, x, dy):
     return Pass(y, dx, list(grads.values()))
 
 
-def run_keras(keras, layer, arguments, x, dy):
-    """One pass through the Keras layer of the same class, arguments and weights."""
-    import tensorflow as tf
-
-    twin = getattr(keras.layers, type(layer).__name__)(**arguments, dtype=x.dtype.name)
-    twin.build(x.shape)
-    twin.set_weights(layer.get_weights())
-    assert twin.count_params() == layer.count_params()
-    variables = [variable.value for variable in twin.trainable_variables]
-    tensor = tf.convert_to_tensor(x)
-    with tf.GradientTape() as tape:
-        tape.watch(tensor)
-        y = twin(tensor)
-    dx, *grads = tape.gradient(y, [tensor, *variables], output_gradients=tf.constant(dy))
-    return Pass(y.numpy(), dx.numpy(), [gradient.numpy() for gradient in grads])
-
-
-def run_both(keras, name, arguments, x, rng, whole=False, algorithm=None):
+def run_both(name, arguments, x, rng, whole=False, algorithm=None):
     """(minicnn's pass, Keras' pass) through a new layer with random weights and a random dy."""
     extra = {} if algorithm is None else {"algorithm": algorithm}
     layer = getattr(minicnn.layers, name)(**arguments, **extra)
     built(layer, x.shape[1:], rng, x.dtype, whole)
     dy = random_array(rng, (len(x), *layer.output_shape(x.shape[1:])), x.dtype, whole)
-    return run(layer, x, dy), run_keras(keras, layer, arguments, x, dy)
+    y, dx, *grads = layer_pass(layer, x, dy).values()
+    return run(layer, x, dy), Pass(y, dx, grads)

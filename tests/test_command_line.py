@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn.__main__ import main
 from minicnn.model import Sequential
 from minicnn.tutorial import scaled, tutorial_network
 
@@ -47,21 +46,6 @@ def write_data(folder, train=64, test=40, size=(8, 6), test_size=None, classes=3
 @pytest.fixture
 def data(tmp_path):
     return write_data(tmp_path / "data")
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs a command in this process; returns its status and what it wrote."""
-
-    def run(*argv):
-        capsys.readouterr()
-        try:
-            status = main([str(argument) for argument in argv])
-        except SystemExit as end:
-            status = end.code
-        return status, *capsys.readouterr()
-
-    return run
 
 
 def run_process(*argv, **options):

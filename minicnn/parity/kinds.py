@@ -63,7 +63,7 @@ class LayerCase:
     @property
     def configuration(self) -> str:
         words = ["x".join(map(str, self.x_shape)), *map(_in_words, self.arguments.items())]
-        words += ["whole numbers"] * self.whole + [self.algorithm] * bool(self.algorithm)
+        words += ["integers"] * self.whole + [self.algorithm] * bool(self.algorithm)
         return ", ".join(words)
 
     @property
@@ -175,7 +175,7 @@ class OptimizerCase:
 
     @property
     def configuration(self) -> str:
-        words = [f"{self.steps} steps, gradients of 1e-8 to 1e3"]
+        words = [f"{self.steps} steps of 1e-8 to 1e3"]
         return ", ".join([*words, *map(_in_words, self.arguments.items())])
 
     @property
@@ -210,7 +210,7 @@ class OptimizerCase:
             path = []
             for gradient in self.gradients():
                 optimizer.apply([keras.ops.convert_to_tensor(gradient)])
-                path.append(np.array(weights))
+                path.append(weights.numpy().copy())
         return self._by_size(path)
 
     def _all_arguments(self) -> dict[str, Any]:

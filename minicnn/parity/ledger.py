@@ -53,7 +53,7 @@ class Row(NamedTuple):
     def line(self) -> str:
         """As printed."""
         cells = [
-            f"{self.differences[name]:>9.1e}" if name in self.differences else " " * 9
+            f"{self.differences[name]:>8.1e}" if name in self.differences else " " * 8
             for name in COLUMNS
         ]
         output, gradient, _ = TOLERANCES[self.tolerance]
@@ -61,7 +61,7 @@ class Row(NamedTuple):
         verdict = f"MISMATCH ({self.mismatches} of {self.cases})" if self.mismatches else "ok"
         if self._too_inexact:
             verdict = "TOO INEXACT"
-        text = f"{self.layer:13} {self.configuration:62.62} {self.dtype:7} {' '.join(cells)}"
+        text = f"{self.layer:13} {self.configuration:54.54} {self.dtype:7} {' '.join(cells)}"
         text = f"{text}  {allowed:12} {verdict}"
         if self.error_ratio is not None:
             text += f", error {self.error_ratio:.2f} x TensorFlow's"
@@ -69,8 +69,8 @@ class Row(NamedTuple):
 
 
 HEADER = (
-    f"{'layer':13} {'configuration':62} {'dtype':7} "
-    f"{'output':>9} {'dX':>9} {'dW':>9} {'db':>9}  {'tolerance':12} verdict"
+    f"{'layer':13} {'configuration':54} {'dtype':7} "
+    f"{'output':>8} {'dX':>8} {'dW':>8} {'db':>8}  {'tolerance':12} verdict"
 )
 
 
@@ -152,7 +152,7 @@ def _full_rows(kind: str, count: int) -> Iterator[Row]:
                 if case is single and variant.tolerance != "exact":
                     tally.errors += _errors(ours, theirs, right)
     for (_, algorithm, tolerance), tally in sorted(tallies.items()):
-        numbers = "whole numbers" if tolerance == "exact" else "real numbers"
+        numbers = "integers" if tolerance == "exact" else "real numbers"
         words = [f"{tally.row.cases:,} random geometries", numbers, algorithm]
         yield tally.total(", ".join(filter(None, words)))
 
