@@ -1,15 +1,19 @@
 """Pictures of data, training and results. Matplotlib is imported when the first one is drawn.
 
 Every function returns a `matplotlib.figure.Figure` of its own and touches no global state; `save`
-writes it to a file, and in a notebook `IPython.display.display` shows it.
+writes it to a file, and as the last line of a notebook's cell it is shown.
+
+First the pictures that training and its results give, then what the lessons draw with.
 """
 
+import io
 from typing import Any
 
 import numpy as np
 
 from minicnn.history import History
 from minicnn.layer import Layer
+from minicnn.model import Sequential
 
 WIDTH = 9  # inches: with the fonts below, text is readable when a picture is 900 pixels wide
 DPI = 150
@@ -17,6 +21,7 @@ SMALL, TITLE = 10, 14  # points
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
+SKY, YELLOW, GREEN, PINK = "#56B4E9", "#F0E442", "#009E73", "#CC79A7"
 
 
 def save(figure: Any, path: Any) -> None:
@@ -177,12 +182,165 @@ def worst_mistakes(
     return _image_grid(images[worst], titles, (-(-len(worst) // columns), columns), title)
 
 
+def lockstep(runs: dict[str, Any]) -> Any:
+    """Two libraries trained on the same batches: losses, and how far the weights are apart.
+
+    Parameters
+    ----------
+    runs : dict of minicnn.parity.lockstep.Lockstep
+        By precision: "float32", "float64".
+    """
+    figure = _figure(7, "The same network in minicnn and in Keras, step by step")
+    above, below = figure.subplots(2, 1, sharex=True)
+    colours = {"float32": ORANGE, "float64": BLUE}
+    single = runs["float32"]
+    steps = np.arange(1, len(single.ours) + 1)
+    above.plot(steps, single.theirs, color=GREY, linewidth=3, alpha=0.5, label="Keras, float32")
+    above.plot(steps, single.ours, color=ORANGE, linewidth=1, label="minicnn, float32")
+    above.set_ylabel("loss of the batch")
+    for dtype, run in runs.items():
+        apart = np.where(run.weights > 0, run.weights, np.nan)  # no logarithm of zero
+        below.semilogy(steps, apart, color=colours[dtype], label=dtype)
+    below.set_ylabel("largest difference of two weights")
+    below.set_xlabel("step of Adam")
+    first = single.first_apart()
+    if first is not None:
+        for axes in (above, below):
+            axes.axvline(first, color=GREY, linestyle=":")
+        above.annotate(
+            f"step {first}: losses in float32\nfirst differ by a thousandth",
+            (first, above.get_ylim()[1] * 0.6),
+            xytext=(8, 0),
+            textcoords="offset points",
+        )
+    for axes in (above, below):
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def new_figure(height: float, title: str = "") -> Any:
+    """An empty figure `WIDTH` wide and `height` inches high, for a picture that a lesson draws."""
+    return _figure(height, title)
+
+
+def number_grid(
+    axes: Any,
+    values: np.ndarray,
+    title: str = "",
+    colours: Any = None,
+    texts: np.ndarray | None = None,
+) -> None:
+    """Draw an array (rows, columns) as cells with their numbers, as one would on squared paper.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    values : (rows, columns)
+        A masked or NaN cell stays empty.
+    title : str
+    colours : dict or str, optional
+        Of cells by (row, column), or of all of them; white, if not given.
+    texts : (rows, columns) of str, optional
+        What to write instead of the numbers.
+    """
+    from matplotlib.patches import Rectangle
+
+    values = np.ma.masked_invalid(np.ma.asarray(values, float))
+    rows, columns = values.shape
+    longest = 1
+    for (i, j), value in np.ndenumerate(values):
+        hidden = np.ma.getmaskarray(values)[i, j]
+        text = "" if hidden else f"{value:g}" if texts is None else texts[i][j]
+        colour = colours if isinstance(colours, str) else (colours or {}).get((i, j), "white")
+        axes.add_patch(Rectangle((j, i), 1, 1, facecolor=colour, edgecolor="#999999"))
+        axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=SMALL)
+        longest = max(longest, len(text))
+    # Inches are not known here, but shapes are: cells with long texts are wider than high.
+    axes.set(xlim=(-0.05, columns + 0.05), ylim=(rows + 0.05, -0.05))
+    axes.set_aspect(1 if longest < 7 else 0.6)
+    axes.set_title(title, fontsize=SMALL + 1)
+    axes.set_axis_off()
+
+
+def shape_ribbon(model: Sequential) -> Any:
+    """A model from left to right: shapes, and what each layer holds and works for one image.
+
+    Above, blocks whose area stands for the numbers that come out of a layer; below, a bar for its
+    parameters and one for its multiply-adds, both as shares of the model's.
+    """
+    names = ["input"] + [layer.name for layer in model.layers]
+    shapes = [model.input_shape]
+    shapes += [layer.output_shape(layer.input_shape) for layer in model.layers]
+    figure = _figure(5, "What becomes of an image, and what each layer costs")
+    ribbon, bars = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.7])
+    _draw_blocks(ribbon, shapes)
+
+    position = np.arange(len(names))
+    costs = {
+        "parameters": [0] + [layer.count_params() for layer in model.layers],
+        "multiply-adds": [0] + [_multiply_adds(layer) for layer in model.layers],
+    }
+    for (what, counts), colour, side in zip(costs.items(), (BLUE, ORANGE), (-1, 1), strict=True):
+        total = sum(counts)
+        shares = 100 * np.array(counts) / max(total, 1)
+        label = f"{what}, {total:,} in all"
+        bars.bar(position + 0.21 * side, shares, 0.4, color=colour, label=label)
+        for x, share, count in zip(position, shares, counts, strict=True):
+            if count:
+                bars.text(x + 0.21 * side, share + 2, f"{share:.1f}", ha="center", fontsize=8.5)
+    bars.set(ylabel="share in %", ylim=(0, 112), xlabel="layer")
+    bars.set_xticks(position, [name.replace("_pooling2d", "_\npooling2d") for name in names])
+    bars.tick_params(axis="x", labelsize=8.5, length=0)
+    bars.legend(loc="upper left", fontsize=SMALL, framealpha=1, edgecolor="none")
+    bars.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _multiply_adds(layer: Layer) -> int:
+    """Products that a built layer with a kernel computes and sums for one sample.
+
+    Every output is the sum of one product for each of the kernel's numbers but those of the other
+    outputs; cells of padding are counted like all others.
+    """
+    if "kernel" not in layer.params:
+        return 0
+    *inputs, _ = layer.params["kernel"].shape
+    return int(np.prod(layer.output_shape(layer.input_shape)) * np.prod(inputs))
+
+
+def _draw_blocks(axes: Any, shapes: list[tuple[int, ...]]) -> None:
+    from matplotlib.patches import Rectangle
+
+    largest = max(np.prod(shape) for shape in shapes)
+    for x, shape in enumerate(shapes):
+        area = 0.84**2 * np.prod(shape) / largest
+        width = area**0.5 if len(shape) == 3 else 0.12  # a vector is thin
+        height = max(area / width, 0.02)
+        axes.add_patch(
+            Rectangle((x - width / 2, -height / 2), width, height, facecolor=SKY, edgecolor=BLUE)
+        )
+        text = " x ".join(map(str, shape))
+        axes.text(x, -0.52, text, ha="center", va="top", fontsize=SMALL)
+        axes.text(x, -0.68, f"{np.prod(shape):,}", ha="center", va="top", fontsize=8.5, color=GREY)
+    axes.set(xlim=(-0.6, len(shapes) - 0.4), ylim=(-0.8, 0.5))
+    axes.set_axis_off()
+
+
 def _figure(height: float, title: str, layout: str | None = "constrained") -> Any:
     # Figures made without pyplot need no display, and are freed like any other object.
     from matplotlib.figure import Figure
 
-    figure = Figure((WIDTH, height), dpi=DPI, layout=layout)
-    figure.suptitle(title, fontsize=TITLE)
+    class Picture(Figure):
+        def _repr_png_(self):
+            """What a notebook shows: always the same pixels, WIDTH inches being 900 of them."""
+            png = io.BytesIO()
+            self.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+            return png.getvalue(), {"width": 900}
+
+    figure = Picture((WIDTH, height), dpi=DPI, layout=layout)
+    if title:
+        figure.suptitle(title, fontsize=TITLE)
     return figure
 
 

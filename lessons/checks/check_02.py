@@ -1,0 +1,194 @@
+"""Lesson 2: the formula of a convolution, the way round of its kernel, two of them in a row."""
+
+import numpy as np
+
+from minicnn.kernels import direct
+from minicnn.shapes import window_geometry
+
+from .engine import exercise
+
+
+def whole(seed, *shape):
+    """Whole numbers, whose sums of products no rounding touches; never 0, that none is idle."""
+    numbers = np.random.default_rng(seed).integers(1, 5, shape)
+    signs = np.random.default_rng(seed + 1).choice([-1.0, 1.0], shape)
+    return numbers * signs
+
+
+def conv_cases():
+    yield (
+        np.array([[1.0, 2, 0], [0, 1, 3], [2, 0, 1]])[..., None],
+        np.array([[1.0, -1], [2, 0]])[..., None, None],
+        np.array([1.0]),
+    )
+    # Squares first: on them, swapping height and width gives numbers, not yet an error.
+    sizes = [(5, 5, 1, 3, 3, 1), (5, 5, 2, 2, 2, 1), (4, 4, 1, 2, 2, 3), (5, 5, 3, 2, 2, 2)]
+    sizes += [(4, 6, 2, 2, 2, 3), (6, 4, 2, 2, 3, 2), (5, 7, 3, 3, 2, 2), (3, 4, 2, 3, 4, 2)]
+    for seed, (h, w, c, kh, kw, f) in enumerate(sizes):
+        yield whole(seed, h, w, c), whole(seed + 20, kh, kw, c, f), whole(seed + 40, f)
+
+
+@exercise(conv_cases, tolerance=1e-9)
+def conv_valid(x, kernel, bias):
+    geometry = window_geometry(x.shape[:2], kernel.shape[:2], (1, 1), "valid")
+    return direct.forward(x[None], kernel, bias, geometry)[0]
+
+
+right = conv_valid.reference
+
+
+@conv_valid.mistake("the kernel is turned by half a turn; x[i + ki, j + kj] meets kernel[ki, kj]")
+def _(x, kernel, bias):
+    return right(x, np.ascontiguousarray(kernel[::-1, ::-1]), bias)
+
+
+@conv_valid.mistake("height and width of the output are swapped")
+def _(x, kernel, bias):
+    return right(x, kernel, bias).transpose(1, 0, 2)
+
+
+@conv_valid.mistake("height and width of the kernel are swapped")
+def _(x, kernel, bias):
+    kh, kw, _, _ = kernel.shape
+    if kh != kw:
+        raise IndexError
+    return right(x, np.ascontiguousarray(kernel.transpose(1, 0, 2, 3)), bias)
+
+
+@conv_valid.mistake("the loop over rows has the bounds of the columns, and the other way round")
+def _(x, kernel, bias):
+    (h, w, _), (kh, kw, _, _) = x.shape, kernel.shape
+    if h - kh != w - kw:
+        raise IndexError
+    return right(x, kernel, bias)
+
+
+@conv_valid.mistake("channels are not summed: only the first one counts")
+def _(x, kernel, bias):
+    return right(np.ascontiguousarray(x[..., :1]), np.ascontiguousarray(kernel[:, :, :1]), bias)
+
+
+@conv_valid.mistake("channels are not summed: only the last one counts")
+def _(x, kernel, bias):
+    return right(np.ascontiguousarray(x[..., -1:]), np.ascontiguousarray(kernel[:, :, -1:]), bias)
+
+
+@conv_valid.mistake("channels are to be summed, not averaged")
+def _(x, kernel, bias):
+    return right(x, kernel / x.shape[2], bias)
+
+
+@conv_valid.mistake("the bias is forgotten")
+def _(x, kernel, bias):
+    return right(x, kernel, 0 * bias)
+
+
+@conv_valid.mistake("the bias is added once an output, not once a product")
+def _(x, kernel, bias):
+    return right(x, kernel, bias * kernel[..., 0].size)
+
+
+def last_product_only(x, kernel, bias):
+    last = np.zeros_like(kernel)
+    last[-1, -1, -1] = kernel[-1, -1, -1]
+    return right(x, last, bias)
+
+
+conv_valid.mistake("each product replaces the one before: write += for =")(last_product_only)
+
+
+@conv_valid.mistake("each product replaces the bias and the product before: write += for =")
+def _(x, kernel, bias):
+    return last_product_only(x, kernel, 0 * bias)
+
+
+@conv_valid.mistake("the window stops one step too early: there are h - kh + 1 places")
+def _(x, kernel, bias):
+    return right(x, kernel, bias)[:-1, :-1]
+
+
+@conv_valid.mistake("this is the output for many images; here x is a single one")
+def _(x, kernel, bias):
+    return right(x, kernel, bias)[None]
+
+
+def slide(x, kernel, bias=0.0):
+    """The lesson's: one channel, one kernel."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape)
+    return (windows * kernel).sum((2, 3)) + bias
+
+
+class Box:
+    """A convolution that hides its kernel from the student, but not from this module."""
+
+    def __init__(self, kernel, bias):
+        self.kernel, self.bias = kernel, bias
+
+    def __call__(self, image):
+        return slide(np.asarray(image, float), self.kernel, self.bias)
+
+
+def boxes():
+    sizes = [(2, 2), (3, 3), (2, 3), (4, 1), (1, 1)]
+    for seed, (kh, kw) in enumerate(sizes):
+        yield Box(whole(seed, kh, kw), whole(seed + 20).item()), kh, kw
+
+
+@exercise(boxes, tolerance=1e-9)
+def kernel_of(conv, kh, kw):
+    return conv.kernel
+
+
+@kernel_of.mistake("it is turned by half a turn, as a single point shows it")
+def _(conv, kh, kw):
+    return conv.kernel[::-1, ::-1]
+
+
+@kernel_of.mistake("the bias is still in it; what does conv give for an empty image?")
+def _(conv, kh, kw):
+    return conv.kernel + conv.bias
+
+
+@kernel_of.mistake("it is turned by half a turn, and the bias is still in it")
+def _(conv, kh, kw):
+    return conv.kernel[::-1, ::-1] + conv.bias
+
+
+@kernel_of.mistake("rows and columns are swapped")
+def _(conv, kh, kw):
+    return conv.kernel.T
+
+
+def pairs():
+    sizes = [(2, 2, 2, 2), (3, 3, 3, 3), (1, 2, 2, 1), (2, 3, 4, 2)]
+    for seed, (kh, kw, kh2, kw2) in enumerate(sizes):
+        yield whole(seed, kh, kw), whole(seed + 20, kh2, kw2)
+
+
+@exercise(pairs, tolerance=1e-9)
+def merged(first, second):
+    (kh, kw), (kh2, kw2) = first.shape, second.shape
+    kernel = np.zeros((kh + kh2 - 1, kw + kw2 - 1))
+    for ki, kj in np.ndindex(kh2, kw2):
+        kernel[ki : ki + kh, kj : kj + kw] += second[ki, kj] * first
+    return kernel
+
+
+@merged.mistake("it is turned by half a turn")
+def _(first, second):
+    return merged.reference(first, second)[::-1, ::-1]
+
+
+@merged.mistake("the first kernel is turned by half a turn")
+def _(first, second):
+    return merged.reference(first[::-1, ::-1], second)
+
+
+@merged.mistake("the second kernel is turned by half a turn")
+def _(first, second):
+    return merged.reference(first, second[::-1, ::-1])
+
+
+@merged.mistake("kernels do not just add up; two of 2 x 2 see 3 x 3 cells of the image")
+def _(first, second):
+    return first + second
