@@ -176,6 +176,8 @@ def _draw(args: argparse.Namespace, runs: dict[str, Lockstep]) -> None:
 def _zoo(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     from minicnn.parity import zoo
 
-    matrix = zoo.kill_matrix()
-    print(matrix)
+    print("Bugs planted in minicnn, one at a time, and which kind of check notices them\n")
+    print(zoo.heading())
+    matrix = zoo.kill_matrix(progress=lambda name, found: print(zoo.row(name, found), flush=True))
+    print("\n".join(matrix.totals()))
     return {"zoo": matrix._asdict()}, matrix.ok

@@ -55,6 +55,7 @@ class LayerCase:
     whole: bool = False
     algorithm: str | None = None
     seed: int = 0
+    scale: float = 1.0  # of x
 
     @property
     def layer(self) -> str:
@@ -63,6 +64,7 @@ class LayerCase:
     @property
     def configuration(self) -> str:
         words = ["x".join(map(str, self.x_shape)), *map(_in_words, self.arguments.items())]
+        words += [f"times {self.scale:g}"] * (self.scale != 1)
         words += ["integers"] * self.whole + [self.algorithm] * bool(self.algorithm)
         return ", ".join(words)
 
@@ -70,7 +72,8 @@ class LayerCase:
     def key(self) -> str:
         """Of Keras' answer, which does not depend on the algorithm."""
         options = sorted(self.arguments.items())
-        return f"{self.kind} {options} {self.x_shape} {self.whole} {self.dtype} {self.seed}"
+        numbers = f"{self.whole} {self.scale:g} {self.dtype} {self.seed}"
+        return f"{self.kind} {options} {self.x_shape} {numbers}"
 
     @property
     def tolerance(self) -> str:
@@ -93,7 +96,7 @@ class LayerCase:
         """The layer, built; x; and dy."""
         numbers, layer = Numbers(7, self.seed), self.new_layer()
         draw = numbers.whole if self.whole else numbers.real
-        x = draw(self.x_shape)
+        x = draw(self.x_shape) * self.scale
         layer.build(self.x_shape[1:], np.random.default_rng(0), self.dtype)
         layer.set_weights([draw(weight.shape) for weight in layer.params.values()])
         if self._has_softmax and "kernel" in layer.params:
