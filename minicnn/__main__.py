@@ -1,6 +1,8 @@
 """The command line: `python -m minicnn train`, `evaluate`, `summary` and `verify`."""
 
 import argparse
+import contextlib
+import functools
 import math
 import os
 import sys
@@ -11,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minicnn
-from minicnn import Sequential, arguments, datasets
+from minicnn import Sequential, arguments, datasets, scale_out
 from minicnn.arguments import Parser
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.history import History
@@ -35,13 +37,15 @@ class Data(NamedTuple):
 
 def train(args: argparse.Namespace) -> None:
     """Train the tutorial's network, then test it; save its weights and draw pictures if asked."""
+    scale_out.check_arguments(args)
     data, model = _data_and_network(args)
     if args.batch_size > len(data.x_train):
         args.parser.error(
             f"argument --batch-size: expected at most {len(data.x_train)}, the number of training "
             f"images, received '{args.batch_size}'"
         )
-    if args.figures:
+    chief = not args.worker  # None without --workers
+    if args.figures and chief:
         with args.parser.blaming("--figures"):  # now: a long training must not end in an error
             args.figures.mkdir(parents=True, exist_ok=True)
             arguments.try_to_write(args.figures, "learning_curve.png")
@@ -51,9 +55,13 @@ def train(args: argparse.Namespace) -> None:
         f"{data.classes} classes ({_threads()}, seed {args.seed})",
         flush=True,
     )
-    model.summary()
+    if chief:
+        model.summary()
     _compile(model, args.learning_rate)
     history = _fit(model, data, args)
+    if not chief:
+        print(f"Worker {args.worker} has done its part; worker 0 has the result")
+        return
     loss, accuracy = model.evaluate(scaled(data.x_test), data.y_test, verbose=0)
     if not math.isfinite(loss):
         print("Training has diverged: the loss is not finite. Try a lower --learning-rate.")
@@ -113,12 +121,22 @@ def _compile(model: Sequential, learning_rate: float = 0.001) -> None:
 
 def _fit(model: Sequential, data: Data, args: argparse.Namespace) -> History:
     x, y = scaled(data.x_train), data.y_train
+    fit = model.fit
+    if args.workers:
+        who = f"Worker {args.worker} of {len(args.workers)}, at {args.workers[args.worker]}"
+        print(f"{who}: waiting until all have started", flush=True)
+        fit = functools.partial(scale_out.fit, model, workers=args.workers, worker=args.worker)
+    with args.parser.blaming("--workers") if args.workers else contextlib.nullcontext():
+        return _fit_as_asked(fit, x, y, args)
+
+
+def _fit_as_asked(fit, x, y, args) -> History:
     if args.steps_per_epoch is None:
-        return model.fit(x, y, batch_size=args.batch_size, epochs=args.epochs)
+        return fit(x, y, batch_size=args.batch_size, epochs=args.epochs)
     # As in the tutorial: without end, so that any number of steps has enough data.
     endless = Dataset.from_tensor_slices((x, y)).shuffle(len(y)).repeat()
     batches = endless.batch(args.batch_size).prefetch(AUTOTUNE)
-    return model.fit(batches, epochs=args.epochs, steps_per_epoch=args.steps_per_epoch)
+    return fit(batches, epochs=args.epochs, steps_per_epoch=args.steps_per_epoch)
 
 
 def _draw(model: Sequential, history: History, data: Data) -> dict[str, Any]:
@@ -162,6 +180,7 @@ def _parser() -> Parser:
     train_parser = _add_command(commands, train, "train the tutorial's network and test it")
     _add_shared(train_parser)
     _add_training(train_parser)
+    scale_out.add_arguments(train_parser)
     evaluate_parser = _add_command(commands, evaluate, "test weights that were saved")
     evaluate_parser.add_argument(
         "weights",

@@ -63,6 +63,22 @@ def positive_number(text: str) -> float:
     return value
 
 
+def addresses(text: str) -> list[str]:
+    """The type of a list of workers: HOST:PORT,HOST:PORT."""
+    found = text.split(",")
+    for address in found:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise argparse.ArgumentTypeError(
+                f"expected HOST:PORT,HOST:PORT with ports from 1 to 65535, received {text!r}"
+            )
+    if len(found) < 2 or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(
+            f"expected the addresses of two or more workers, all different, received {text!r}"
+        )
+    return found
+
+
 def checked_path(check: Callable[[str], None]) -> Callable[[str], Path]:
     """The type of a path argument that `check` lets pass."""
 

@@ -9,12 +9,13 @@ The loops are in `minicnn.kernels`; what they compute can be read here.
 """
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
 
 from minicnn import activations
-from minicnn.kernels import direct, im2col, pooling, winograd
+from minicnn.kernels import direct, im2col, planes, pooling, winograd
 from minicnn.layer import KernelLayer, Layer, image_shape, sample_shape, vector_shape
 from minicnn.shapes import (
     Geometry,
@@ -27,7 +28,8 @@ from minicnn.shapes import (
 
 __all__ = ["Conv2D", "Dense", "Flatten", "Input", "Layer", "MaxPooling2D", "ReLU", "Softmax"]
 
-CONVOLUTIONS = {"winograd": winograd, "im2col": im2col, "direct": direct}
+CONVOLUTIONS = {"winograd": winograd, "planes": planes, "im2col": im2col, "direct": direct}
+FEW = 8  # channels or filters, for which Winograd's transforms cost more than they save
 
 
 class Conv2D(KernelLayer):
@@ -45,7 +47,7 @@ class Conv2D(KernelLayer):
     activation : "relu", "softmax", "linear" or None
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
-    algorithm : "auto", "winograd", "im2col" or "direct"
+    algorithm : "auto", "winograd", "planes", "im2col" or "direct"
         How to compute it; all agree up to rounding. After `build`, `algorithm_` says what was
         taken.
     name : str, optional
@@ -115,10 +117,9 @@ class Conv2D(KernelLayer):
                     f'{self.who}: algorithm="{self.algorithm}" cannot serve it: {reason}'
                 )
             return self.algorithm
-        # Winograd transforms each channel once for all filters, and each output once for all
-        # channels: with few of either, as in a first layer, that costs more than it saves.
-        few = min(input_shape[-1], self.filters) < 8
-        return "im2col" if few or winograd.why_not(geometry) else "winograd"
+        if input_shape[-1] < FEW:
+            return "planes"
+        return "im2col" if self.filters < FEW or winograd.why_not(geometry) else "winograd"
 
     def prepared(self) -> "Conv2D":
         layer = copy.copy(self)
@@ -234,7 +235,7 @@ class Flatten(Layer):
     """All axes of a sample in one, row by row: (h, w, c) -> (h*w*c,)."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return (int(np.prod(input_shape)),)
+        return (math.prod(input_shape),)
 
     def forward(self, x):
         x = self.checked_input(x)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks
+from minicnn import checks, parallel
 from minicnn.kernels import updates
 
 
@@ -84,11 +84,19 @@ class Optimizer:
                     "optimizer of its own"
                 )
         self.iterations += 1
-        for index, (gradient, weight) in enumerate(zip(gradients, weights, strict=True)):
-            self.update(gradient, weight, *(self.state[slot][index] for slot in self.slots))
+        flat = [
+            [array.reshape(-1) for array in arrays]
+            for arrays in (gradients, weights, *(self.state[slot] for slot in self.slots))
+        ]
+
+        def update_part(part: tuple[int, slice]) -> None:
+            index, numbers = part
+            self.update(*(arrays[index][numbers] for arrays in flat))
+
+        parallel.run(update_part, parallel.parts([weight.size for weight in weights]))
 
     def update(self, gradient: np.ndarray, weight: np.ndarray, *slots: np.ndarray) -> None:
-        """Change one weight array, and its slots, in place."""
+        """Change weights (numbers,), and their slots, in place: number by number."""
         raise NotImplementedError
 
 
@@ -147,13 +155,8 @@ class Adam(Optimizer):
         corrections = np.sqrt(1 - self.beta_2**self.iterations) / (1 - self.beta_1**self.iterations)
         alpha = self.learning_rate * corrections
         numbers = (alpha, self.beta_1, self.beta_2, self.epsilon)
-        updates.adam(
-            weight.reshape(-1),
-            np.ascontiguousarray(gradient, weight.dtype).reshape(-1),
-            m.reshape(-1),
-            v.reshape(-1),
-            *(weight.dtype.type(number) for number in numbers),
-        )
+        gradient = np.ascontiguousarray(gradient, weight.dtype)
+        updates.adam(weight, gradient, m, v, *(weight.dtype.type(number) for number in numbers))
 
 
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}

@@ -14,12 +14,13 @@ from typing import TypeVar
 
 from minicnn.shapes import positive_int
 
-Result = TypeVar("Result")
+Part, Result = TypeVar("Part"), TypeVar("Result")
 
 # Each shard brings a full set of gradients, to be made and summed: with shards of 8 images a step
 # took 15 % longer than with 16, on two cores. Large batches get larger shards for the same reason.
 SMALLEST_SHARD = 16
 MOST_SHARDS = 16
+MOST_NUMBERS = 1 << 16  # of a part: with gradient and two moments, a megabyte
 
 
 def available_cores() -> int:
@@ -55,12 +56,21 @@ def cut(images: int) -> list[slice]:
     return [slice(start, min(start + size, images)) for start in range(0, images, size)]
 
 
-def run(function: Callable[[slice], Result], shards: list[slice]) -> list[Result]:
-    """`[function(shard) for shard in shards]`, on the worker threads. The first error is raised."""
+def parts(sizes: list[int]) -> list[tuple[int, slice]]:
+    """Arrays of those sizes in parts of at most `MOST_NUMBERS`: (which array, slice) each."""
+    return [
+        (index, slice(start, min(start + MOST_NUMBERS, size)))
+        for index, size in enumerate(sizes)
+        for start in range(0, size, MOST_NUMBERS)
+    ]
+
+
+def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
+    """`[function(part) for part in parts]`, on the worker threads. The first error is raised."""
     with blas_on_one_thread():
-        if _threads == 1 or len(shards) == 1:
-            return [function(shard) for shard in shards]
-        return list(_workers(_threads).map(function, shards))
+        if _threads == 1 or len(parts) == 1:
+            return [function(part) for part in parts]
+        return list(_workers(_threads).map(function, parts))
 
 
 @functools.lru_cache(maxsize=1)

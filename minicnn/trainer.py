@@ -183,7 +183,7 @@ class Trainer:
         if not isinstance(x, Dataset) and batches.cardinality == 0:
             return no_rows
         epoch = Epochs(batches, steps, "steps", "predict")
-        layers = step.prepared(self.layers)
+        layers = step.prepared(step.relu_after_pooling(self.layers))
         outputs = []
         try:
             with Progress(verbose, epoch.steps) as progress:

@@ -13,8 +13,6 @@ import numpy as np
 
 from minicnn.kernels.jit import jit
 
-SHORT_RUN = 16  # float32 numbers in the widest vector registers
-
 
 def why_not(_geometry):
     """The reason why this algorithm cannot serve a geometry, or None: it serves every one."""
@@ -100,7 +98,7 @@ def _copy_windows(image, g, padded, cols):
 
     In a padded image a row of a window is one run of kw*c neighbours. The runs are cut out before
     the innermost loop: only a loop over a bare index is compiled to vector instructions (24 us an
-    image of 14x14x32 against 280). Of runs shorter than a vector, many are copied side by side.
+    image of 14x14x32 against 280). For short runs, of few channels, there is `planes`.
     """
     _, w, c = image.shape
     run = g.kw * c
@@ -111,15 +109,6 @@ def _copy_windows(image, g, padded, cols):
         target = padded[row + g.top, g.left * c :]
         for cell in range(filled):
             target[cell] = source[cell]
-    if run < SHORT_RUN:
-        for i in range(g.oh):
-            target = cols[i * g.ow : (i + 1) * g.ow]
-            for ki in range(g.kh):
-                for cell in range(run):
-                    source = padded[i * g.sh + ki, cell:]
-                    for j in range(g.ow):
-                        target[j, ki * run + cell] = source[j * g.sw * c]
-        return
     for i in range(g.oh):
         for j in range(g.ow):
             for ki in range(g.kh):

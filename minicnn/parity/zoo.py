@@ -235,7 +235,7 @@ class Matrix(NamedTuple):
         return lines + self.totals()
 
     def totals(self) -> list[str]:
-        """The end of the table: how many bugs each check noticed, what marks mean, what is wrong."""
+        """The end of the table: how many bugs each check noticed, the legend, what is wrong."""
         bugs = _bugs(self.findings)
         counts = [sum(_noticed(self.findings[bug.name], check) for bug in bugs) for check in CHECKS]
         wrong = [f"MISSED: {name}" for name in self.missed]

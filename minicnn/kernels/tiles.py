@@ -1,0 +1,290 @@
+"""The loops of Winograd's convolution: over tiles of images, and over the 64 points of a tile.
+
+They are compiled anew for every number of channels and of filters. Only where these are constants
+can the compiler see how far apart the cells of a tile are, and only then does it use vector
+instructions: a tile of 32 channels is transformed in 0.4 us instead of 2.8.
+
+A tile is a flat array of 8 x 8 cells, row by row, each with its channels; of a tile of outputs the
+upper left m x m are in use. Its 8 x 8 points are a row of a stack, (tiles, 64*c + GAP): the numbers
+of all tiles at one point are a block of columns, (tiles, c), ready to be multiplied.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload, register_jitable
+
+from minicnn.kernels.jit import jit
+
+TILE = 8
+POINTS = TILE * TILE
+GAP = (
+    16  # numbers: without it rows would be a power of two apart, and fight for places in the cache
+)
+TILES_AT_ONCE = 32  # rows enough for a matrix product; more would leave the second-level cache
+
+
+class Loops(NamedTuple):
+    """Compiled for one size of kernel, c channels and f filters; see `compiled_loops`."""
+
+    forward: Callable[..., None]
+    gradients: Callable[..., None]
+
+
+def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
+    """The loops for matrices A (8, m) and B (8, 8), for c channels and f filters.
+
+    They write into their last arguments:
+
+    - forward(x, u, bias, g, y): u (64, c, f) is the transformed kernel.
+    - gradients(x, dy, u_transposed, g, dx, du) adds to dx, and to du (64, c, f); either of them may
+      be empty, and is left out then.
+    """
+    m = a.shape[1]
+    dtype = a.dtype
+    zero_and_one = np.array([0, 1], dtype)
+    input_points = _points_of_tiles(np.ascontiguousarray(b.T), m, c)  # B' d B
+    output_points = _points_of_tiles(a, m, f)  # A dY A'
+    put_outputs = _tiles_of_points(np.ascontiguousarray(a.T), m, f)  # A' (...) A
+    add_inputs = _tiles_of_points(b, m, c)  # B (...) B'
+
+    @register_jitable
+    def new_stacks(g):
+        tiles = -(-g.oh // m) * -(-g.ow // m)
+        at_once = max(1, TILES_AT_ONCE // tiles)
+        v = np.empty((at_once * tiles, POINTS * c + GAP), dtype)
+        z = np.empty((at_once * tiles, POINTS * f + GAP), dtype)
+        return at_once, v, z
+
+    @jit
+    def forward(x, u, bias, g, y):
+        at_once, v, product = new_stacks(g)
+        for first in range(0, len(x), at_once):
+            last = min(first + at_once, len(x))
+            rows = input_points(x[first:last], g, g.top, g.left, v)
+            for p in range(POINTS):
+                ours, theirs = v[:rows, p * c : (p + 1) * c], product[:rows, p * f : (p + 1) * f]
+                matmul(ours, u[p], theirs, zero_and_one)
+            y[first:last] = bias
+            put_outputs(product, g, 0, 0, y[first:last])
+
+    @jit
+    def gradients(x, dy, u_transposed, g, dx, du):
+        at_once, v, z = new_stacks(g)
+        for first in range(0, len(dy), at_once):
+            last = min(first + at_once, len(dy))
+            rows = output_points(dy[first:last], g, 0, 0, z)
+            if len(dx):
+                for p in range(POINTS):
+                    ours, theirs = v[:rows, p * c : (p + 1) * c], z[:rows, p * f : (p + 1) * f]
+                    matmul(theirs, u_transposed[p], ours, zero_and_one)
+                add_inputs(v, g, g.top, g.left, dx[first:last])
+            if len(du):
+                input_points(x[first:last], g, g.top, g.left, v)
+                for p in range(POINTS):
+                    ours, theirs = v[:rows, p * c : (p + 1) * c], z[:rows, p * f : (p + 1) * f]
+                    add_matmul_of_transposed(ours, theirs, du[p], zero_and_one)
+
+    return Loops(forward, gradients)
+
+
+def _points_of_tiles(matrix, m, c):
+    """points(images, g, top, left, stack): tiles cut out and transformed; returns their number.
+
+    `matrix` (8, q) says what is evaluated; tiles of q x q cells stand m cells apart.
+    """
+    q = matrix.shape[1]
+    combine = _evaluation(matrix, c)
+
+    @register_jitable
+    def points(images, g, top, left, stack):
+        n, h, w, _ = images.shape
+        across = -(-g.ow // m)
+        tiles = -(-g.oh // m) * across
+        tile, half = np.empty(POINTS * c, images.dtype), np.empty(POINTS * c, images.dtype)
+        for number in range(n * tiles):
+            pixels = images[number // tiles].reshape(h, w * c)
+            row = number % tiles // across * m - top
+            column = number % across * m - left
+            start, stop = max(0, -column) * c, min(q, w - column) * c
+            if min(row, column) < 0 or row + q > h or column + q > w:
+                tile[:] = 0  # what lies outside the image
+            for i in range(max(0, -row), min(q, h - row)):
+                source = pixels[row + i, column * c + start : column * c + stop]
+                target = tile[i * TILE * c + start : i * TILE * c + stop]
+                for e in range(len(source)):
+                    target[e] = source[e]
+            combine(tile, q, half)
+            combine(half, TILE, stack[number])
+        return n * tiles
+
+    return points
+
+
+def _tiles_of_points(matrix, m, c):
+    """add(stack, g, top, left, images): transformed and added, where tiles overlap as well.
+
+    `matrix` is (q, 8), the rest as in `_points_of_tiles`, whose transpose this is.
+    """
+    q = matrix.shape[0]
+    combine = _interpolation(matrix, c)
+
+    @register_jitable
+    def add(stack, g, top, left, images):
+        n, h, w, _ = images.shape
+        across = -(-g.ow // m)
+        tiles = -(-g.oh // m) * across
+        tile, half = np.empty(POINTS * c, images.dtype), np.empty(POINTS * c, images.dtype)
+        for number in range(n * tiles):
+            combine(stack[number], TILE, half)
+            combine(half, q, tile)
+            pixels = images[number // tiles].reshape(h, w * c)
+            row = number % tiles // across * m - top
+            column = number % across * m - left
+            start, stop = max(0, -column) * c, min(q, w - column) * c
+            for i in range(max(0, -row), min(q, h - row)):
+                target = pixels[row + i, column * c + start : column * c + stop]
+                source = tile[i * TILE * c + start : i * TILE * c + stop]
+                for e in range(len(source)):
+                    target[e] += source[e]
+
+    return add
+
+
+# Points come in pairs, rows 1 and 2, 3 and 4, 5 and 6 of the matrix: p and -p. Their even powers
+# are equal and their odd powers opposite, so half of the multiplications serve both. The matrix is
+# a constant for the compiler: it unrolls these loops, and what is multiplied by 0 is gone.
+
+
+def _evaluation(matrix, c):
+    """combine(source, lines, target): target[k, i] = sum over j of matrix[i, j] * source[j, k].
+
+    For the first `lines` columns k of a tile; matrix (8, q). Rows become columns on the way, so the
+    second call combines what were the columns.
+    """
+    q = matrix.shape[1]
+    last = TILE - 1
+    zero = matrix.dtype.type(0)
+
+    @register_jitable
+    def combine(source, lines, target):
+        for k in range(lines):
+            for ch in range(c):
+                s, t = k * c + ch, k * TILE * c + ch
+                at_zero, at_infinity = zero, zero
+                for j in range(q):
+                    if matrix[0, j] != 0:
+                        at_zero += matrix[0, j] * source[s + j * TILE * c]
+                    if matrix[last, j] != 0:
+                        at_infinity += matrix[last, j] * source[s + j * TILE * c]
+                target[t] = at_zero
+                target[t + last * c] = at_infinity
+                for i in range(1, last, 2):
+                    even, odd = zero, zero
+                    for j in range(q):
+                        if matrix[i, j] != matrix[i + 1, j]:
+                            odd += matrix[i, j] * source[s + j * TILE * c]
+                        elif matrix[i, j] != 0:
+                            even += matrix[i, j] * source[s + j * TILE * c]
+                    target[t + i * c] = even + odd
+                    target[t + (i + 1) * c] = even - odd
+
+    return combine
+
+
+def _interpolation(matrix, c):
+    """The same for a matrix (q, 8), whose columns come in pairs."""
+    q = matrix.shape[0]
+    last = TILE - 1
+    zero = matrix.dtype.type(0)
+
+    @register_jitable
+    def combine(source, lines, target):
+        for k in range(lines):
+            for ch in range(c):
+                s, t = k * c + ch, k * TILE * c + ch
+                for i in range(q):
+                    total = zero
+                    if matrix[i, 0] != 0:
+                        total += matrix[i, 0] * source[s]
+                    if matrix[i, last] != 0:
+                        total += matrix[i, last] * source[s + last * TILE * c]
+                    for j in range(1, last, 2):
+                        plus = source[s + j * TILE * c]
+                        minus = source[s + (j + 1) * TILE * c]
+                        if matrix[i, j] != matrix[i, j + 1]:
+                            total += matrix[i, j] * (plus - minus)
+                        elif matrix[i, j] != 0:
+                            total += matrix[i, j] * (plus + minus)
+                    target[t + i * c] = total
+
+    return combine
+
+
+# Matrix products of parts of matrices. Numba's np.dot takes whole, contiguous arrays only. For a
+# block of columns BLAS wants to know how far apart rows are, and for a sum of products what to
+# multiply the old numbers with: `numba_xxgemm`, the thin layer over SciPy's BLAS that is behind
+# np.dot, takes both. Sizes are not checked.
+
+_address, _size = types.intp, types.intp
+_xxgemm = types.ExternalFunction(
+    "numba_xxgemm",
+    types.intc(
+        *(types.int8, types.int8, types.int8),  # kind, whether to transpose the one and the other
+        *(_size, _size, _size),  # m, n, k
+        *(_address, _address, _size, _address, _size),  # alpha; a, distance of rows; b, likewise
+        *(_address, _address, _size),  # beta; c, distance of rows
+    ),
+)
+AS_IT_IS, TRANSPOSED = np.int8(ord("N")), np.int8(ord("T"))
+SINGLE, DOUBLE = np.int8(ord("s")), np.int8(ord("d"))
+
+
+def matmul(x, y, out, _zero_and_one):
+    """out = x @ y for matrices (rows, k), (k, columns) with contiguous rows, however far apart."""
+    np.matmul(x, y, out=out)
+
+
+def add_matmul_of_transposed(x, y, out, _zero_and_one):
+    """out += x.T @ y, likewise."""
+    out += x.T @ y
+
+
+@register_jitable
+def _gemm(transpose, x, y, out, alpha, beta):
+    # BLAS goes down columns, for which all of these are transposed matrices: out' = y' x'.
+    size = out.itemsize
+    _xxgemm(
+        SINGLE if size == 4 else DOUBLE,
+        AS_IT_IS,
+        transpose,
+        out.shape[1],
+        out.shape[0],
+        y.shape[0],
+        alpha.ctypes.data,
+        y.ctypes.data,
+        y.strides[0] // size,
+        x.ctypes.data,
+        x.strides[0] // size,
+        beta.ctypes.data,
+        out.ctypes.data,
+        out.strides[0] // size,
+    )
+
+
+@overload(matmul)
+def _compiled_matmul(x, y, out, zero_and_one):
+    def product(x, y, out, zero_and_one):
+        _gemm(AS_IT_IS, x, y, out, zero_and_one[1:], zero_and_one[:1])
+
+    return product
+
+
+@overload(add_matmul_of_transposed)
+def _compiled_add_matmul(x, y, out, zero_and_one):
+    def product(x, y, out, zero_and_one):
+        _gemm(TRANSPOSED, x, y, out, zero_and_one[1:], zero_and_one[1:])
+
+    return product
