@@ -224,6 +224,13 @@ BUGS = [  # module by module
         "padded.reshape(",
     ),
     Bug(
+        "Winograd: rounding left where windows are blank",
+        "forward",
+        "kernels/winograd.py",
+        "    put_bias_on_blanks(x, padded_bias, geometry, y)\n",
+        "",
+    ),
+    Bug(
         "Winograd: tiles overwrite what they should add to",
         "forward",
         "kernels/tiles.py",
@@ -250,13 +257,6 @@ BUGS = [  # module by module
         "kernels/tiles.py",
         "tile[:] = 0  # what",
         "pass  # what",
-    ),
-    Bug(
-        "Winograd: rounding left where windows are blank",
-        "forward",
-        "kernels/winograd.py",
-        "    put_bias_on_blanks(x, padded_bias, geometry, y)\n",
-        "",
     ),
     Bug(
         "last maximum wins",
@@ -410,12 +410,8 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "every weight array counted as a step",
         "training",
         "optimizers.py",
-        "        self.iterations += 1\n"
-        "        for index, (gradient, weight) in "
-        "enumerate(zip(gradients, weights, strict=True)):\n",
-        "        for index, (gradient, weight) in "
-        "enumerate(zip(gradients, weights, strict=True)):\n"
-        "            self.iterations += 1\n",
+        "            index, numbers = part\n",
+        "            index, numbers = part\n            self.iterations += index > 0\n",
     ),
     Bug(
         "Nesterov's look ahead left out",
