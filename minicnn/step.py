@@ -70,14 +70,15 @@ def train_step(
     goal: Objective, optimizer: Optimizer, x: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """One step of `optimizer` on one batch; returns losses (n,) and predictions (n, classes)."""
-    ready = goal._replace(layers=prepared(goal.layers))
-    results = parallel.run(
-        lambda shard: loss_and_gradients(ready, x[shard], labels[shard], len(x)),
-        parallel.cut(len(x)),
-    )
-    losses, predictions, gradients = zip(*results, strict=True)
-    weights = [weight for layer in goal.layers for weight in layer.params.values()]
-    optimizer.apply(_sum_in_order(gradients), weights)
+    with parallel.blas_on_one_thread():  # once, as it takes its time
+        ready = goal._replace(layers=prepared(goal.layers))
+        results = parallel.run(
+            lambda shard: loss_and_gradients(ready, x[shard], labels[shard], len(x)),
+            parallel.cut(len(x)),
+        )
+        losses, predictions, gradients = zip(*results, strict=True)
+        weights = [weight for layer in goal.layers for weight in layer.params.values()]
+        optimizer.apply(_sum_in_order(gradients), weights)
     return np.concatenate(losses), np.concatenate(predictions)
 
 
