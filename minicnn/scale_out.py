@@ -8,6 +8,7 @@ machines for threads: the parts of a batch, and a sum.
 
 import contextlib
 import faulthandler
+import os
 import re
 import signal
 import socket
@@ -24,6 +25,7 @@ from minicnn import arguments, keras_reference, parallel
 from minicnn.batches import Epochs
 from minicnn.history import History, Progress, verbosity
 from minicnn.model import Sequential
+from minicnn.optimizers import Optimizer
 from minicnn.session import random_stream
 from minicnn.shapes import positive_int
 
@@ -88,8 +90,10 @@ def fit(
     with keras_reference.precision(model.dtype), _naming_who_is_lost(workers, worker):
         with strategy.scope():
             twin = keras_reference.to_keras(model)
-        settings = _fingerprint([repr((epochs, train.steps, _settings(model))).encode()])
-        step = _shared_step(strategy, twin, model, _fingerprint(model.get_weights(), settings))
+        settings = repr((epochs, train.steps, _settings(model.optimizer))).encode()
+        slots = [array for slot in model.optimizer.state.values() for array in slot]
+        seen = _fingerprint([settings, *model.get_weights(), *slots])
+        step = _shared_step(strategy, twin, model, seen)
         try:
             for epoch in range(epochs):
                 if verbose and epochs > 1:
@@ -120,6 +124,7 @@ def join(workers: list[str], worker: int) -> Any:
     # While TensorFlow connects it holds Python's lock and hears no signal. If a worker is lost in
     # this very second, only a watch outside of Python can end the waiting: with a traceback.
     faulthandler.dump_traceback_later(CONNECTING, exit=True)
+    on_termination = signal.getsignal(signal.SIGTERM)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(parallel.get_num_threads())
         strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster)
@@ -133,7 +138,8 @@ def join(workers: list[str], worker: int) -> Any:
     finally:
         faulthandler.cancel_dump_traceback_later()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow would take it as a mere notice
+        # TensorFlow takes it as a mere notice; here it is to end the process, as it did before.
+        signal.signal(signal.SIGTERM, on_termination or signal.SIG_DFL)
     return strategy
 
 
@@ -152,7 +158,7 @@ def meet(workers: list[str], worker: int, patience: float = PATIENCE) -> None:
         own = socket.create_server(("", port))
     except OSError as error:
         raise OSError(
-            f"worker {worker} cannot listen at {workers[worker]}: {error.strerror}; "
+            f"worker {worker} cannot listen at {workers[worker]}: {os.strerror(error.errno)}; "
             "choose another port, on all workers"
         ) from None
     deadline = time.monotonic() + patience
@@ -259,10 +265,10 @@ def _say_farewell(strategy: Any) -> None:
         together()
 
 
-def _settings(model: Sequential) -> dict[str, Any]:
-    kind = type(model.optimizer).__name__
-    names = keras_reference.OPTIMIZER_ARGUMENTS[kind]
-    return {"optimizer": kind} | {name: getattr(model.optimizer, name) for name in names}
+def _settings(optimizer: Optimizer) -> tuple[Any, ...]:
+    kind = type(optimizer).__name__
+    arguments = [getattr(optimizer, name) for name in keras_reference.OPTIMIZER_ARGUMENTS[kind]]
+    return kind, optimizer.iterations, arguments
 
 
 def _fingerprint(contents: list[Any], before: int = 0) -> int:
