@@ -1,163 +1,274 @@
-"""minicnn and Keras side by side: one epoch of the tutorial's network on MNIST, run in turns.
+"""minicnn and every other library that is installed, side by side: training, inference, memory.
 
-    python benchmarks/compare.py                 5 runs each, all 60,000 images: some minutes
-    python benchmarks/compare.py --runs 3 --images 20000
+    python benchmarks/compare.py                        what is installed, 5 runs each, in turns
+    python benchmarks/compare.py --images 60000 --peers minicnn keras     whole epochs: accuracy
+    python benchmarks/compare.py --json FILE --figure FILE.png
 
-Every run is a process of its own, so that neither library's threads are in the other's way. Each
-warms up on ten batches first, so that nobody's compiling is counted. Machines are seldom quiet:
-look at the ratios, taken run by run, rather than at single times.
+Every run is a process of its own, so that no library's threads are in another's way; all have the
+same number of threads, the same network with the same weights (checked before the clock starts),
+and ten batches to warm up, so that nobody's compiling is counted. What each does is in `peers.py`.
+Machines are seldom quiet: look at the ratios, taken run by run, rather than at single times.
 """
 
 import argparse
+import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
-import time
+import tempfile
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
+from measure import figure_form, heading, made_with, new_figure, spread, write_json
+from networks import NETWORKS, data
+from one_run import CHECKED_IMAGES
+from peers import PEERS, Minicnn
 
-from minicnn.environment import in_words, machine, versions
+import minicnn
+from minicnn.parallel import available_cores
+from minicnn.plots import BLUE, GREY, SMALL
 
-INFERENCE_BATCH_SIZE = 64
-ROWS = {  # key: (title, unit, format, whether Keras / minicnn is a speed-up)
-    "training": ("training", "us an image", "{:.0f}", True),
-    "inference": (f"inference, batch {INFERENCE_BATCH_SIZE}", "us an image", "{:.0f}", True),
-    "accuracy": ("test accuracy", "", "{:.4f}", False),
-    "memory": ("peak memory", "MB", "{:.0f}", False),
-}
+OURS = "minicnn"
+PACKAGES = ("torch", "jax", "onnxruntime", "openvino", "onnx")
+UNITS = {
+    "accuracy": "of the test images are right",
+    "memory": "MB, data included",
+}  # or us an image
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+Runs = dict[str, list[dict[str, float]]]  # of each peer
 
 
 def main() -> None:
-    """Run both in turns and print the table, or be one such run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=5, help="runs of each (default 5)")
-    parser.add_argument("--images", type=int, default=60_000, help="to train with (default all)")
-    parser.add_argument("--batch-size", type=int, default=32, help="(default 32)")
-    parser.add_argument("--json", metavar="FILE", help="write all figures there as well")
-    parser.add_argument("--be", choices=BUILDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.be:
-        print(json.dumps(one_run(arguments)))
-        return
-
-    runs = {name: [] for name in BUILDERS}
-    for seed in range(arguments.runs):
-        for name in BUILDERS:
-            runs[name].append(run_in_a_process(name, seed, arguments))
-            print(f"run {seed + 1}, {name}: {describe(runs[name][-1])}", flush=True)
-    print_table(runs, arguments)
+    """Run all in turns, print tables, write what was asked for."""
+    arguments = parsed_arguments()
+    missing = missing_peers(arguments.peers)
+    result: dict[str, Any] = {
+        **made_with(PACKAGES),
+        "threads": arguments.threads,
+        "images": arguments.images,
+        "missing": missing,
+        "networks": {},
+    }
+    print(heading(result), flush=True)
+    peers = [name for name in arguments.peers if name not in missing]
+    for network in arguments.networks:
+        runs, failed = run_in_turns(network, peers, arguments)
+        result["networks"][network] = {"runs": runs, "failed": failed, "summary": summary(runs)}
+    report(result)
     if arguments.json:
-        setting = {"images": arguments.images, "batch_size": arguments.batch_size}
-        with open(arguments.json, "w") as file:
-            json.dump({"machine": machine(), **setting, "runs": runs}, file, indent=1)
+        write_json(arguments.json, result)
+    if arguments.figure:
+        draw(result).savefig(arguments.figure)
 
 
-def run_in_a_process(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, float]:
-    """The figures of one run."""
-    command = [sys.executable, __file__, "--be", name, "--seed", str(seed)]
-    command += ["--images", str(arguments.images), "--batch-size", str(arguments.batch_size)]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+def parsed_arguments() -> argparse.Namespace:
+    """What is to be compared."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    some = {"nargs": "+", "metavar": "NAME"}
+    parser.add_argument("--runs", type=int, default=5, help="of each peer (default 5)")
+    parser.add_argument(
+        "--peers", **some, choices=PEERS, default=list(PEERS), help=f"of {', '.join(PEERS)}"
+    )
+    parser.add_argument(
+        "--networks",
+        **some,
+        choices=NETWORKS,
+        default=list(NETWORKS),
+        help=f"of {', '.join(NETWORKS)} (random images; the first batch size only)",
+    )
+    parser.add_argument(
+        "--images", type=int, default=12_800, help="to train with (default 12,800; all: 60,000)"
+    )
+    parser.add_argument("--test-images", type=int, default=10_000, help="(default 10,000)")
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[32, 64], help="in training (default 32 64)"
+    )
+    cores = available_cores()
+    parser.add_argument("--threads", type=int, default=cores, help=f"(default all: {cores})")
+    parser.add_argument("--json", metavar="FILE", help="write all figures there as well")
+    parser.add_argument("--figure", metavar="FILE", help="draw a picture there")
+    return parser.parse_args()
+
+
+def missing_peers(names: list[str]) -> dict[str, str]:
+    """Those that need what is not installed, and what that is."""
+    absent = {
+        name: [module for module in PEERS[name].needs if importlib.util.find_spec(module) is None]
+        for name in names
+    }
+    return {name: ", ".join(modules) for name, modules in absent.items() if modules}
+
+
+def run_in_turns(
+    network: str, peers: list[str], arguments: argparse.Namespace
+) -> tuple[Runs, dict[str, str]]:
+    """The figures of all runs, and who could not run: the reason."""
+    runs: Runs = {name: [] for name in peers}
+    failed: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(arguments.runs):
+            write_weights(network, seed, folder)
+            for name in [name for name in peers if name not in failed]:
+                try:
+                    runs[name].append(in_a_process(name, network, seed, folder, arguments))
+                except RuntimeError as error:
+                    failed[name] = str(error)
+                    print(f"{network}, {name}: FAILED: {error}", flush=True)
+                    del runs[name]
+                    continue
+                figures = ", ".join(f"{m} {v:.4g}" for m, v in runs[name][-1].items())
+                print(f"{network}, run {seed + 1}, {name}: {figures}", flush=True)
+    return runs, failed
+
+
+def write_weights(network: str, seed: int, folder: str) -> None:
+    """What all begin with, and the probabilities that they have to find with it."""
+    minicnn.set_random_seed(seed)
+    weights = Minicnn.model_of(NETWORKS[network]).get_weights()
+    _, (x_test, _) = data(network, 0, CHECKED_IMAGES)
+    expected = Minicnn(NETWORKS[network], weights, 1).probabilities(x_test)
+    arrays = {f"weight_{number:03}": weight for number, weight in enumerate(weights)}
+    np.savez(Path(folder) / f"{network}-{seed}.npz", expected=expected, **arrays)
+
+
+def in_a_process(
+    name: str, network: str, seed: int, folder: str, arguments: argparse.Namespace
+) -> dict[str, float]:
+    """The figures of one run.
+
+    Raises
+    ------
+    RuntimeError
+        With the last thing that a process said which failed.
+    """
+    # Random images need no second batch size: they are there for the kernels' size.
+    sizes = arguments.batch_sizes if network == "tutorial" else arguments.batch_sizes[:1]
+    options = {
+        "network": network,
+        "seed": seed,
+        "folder": folder,
+        "images": arguments.images,
+        "test-images": arguments.test_images,
+        "threads": arguments.threads,
+    }
+    command = [sys.executable, str(Path(__file__).with_name("one_run.py")), name]
+    command += [f"--{key}={value}" for key, value in options.items()]
+    command += ["--batch-sizes", *map(str, sizes)]
+    environment = os.environ | QUIET | {"OMP_NUM_THREADS": str(arguments.threads)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise RuntimeError(said[-1][:200])
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def one_run(arguments: argparse.Namespace) -> dict[str, float]:
-    """Train for an epoch and evaluate; both models have the same methods, which is the point."""
-    from minicnn.datasets import mnist
-    from minicnn.tutorial import scaled
+def summary(runs: Runs) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """By measure and peer: [median, lowest, highest] of the figures and of peer / minicnn."""
+    measures = {measure: None for results in runs.values() for run in results for measure in run}
+    found: dict[str, Any] = {}
+    for measure in measures:
+        found[measure] = {}
+        values = {
+            name: [run[measure] for run in results if measure in run]
+            for name, results in runs.items()
+        }
+        for name, own in values.items():
+            if own:
+                found[measure][name] = {"figures": three(own)}
+            if own and values.get(OURS) and measure != "accuracy":
+                ratios = [theirs / ours for theirs, ours in zip(own, values[OURS], strict=True)]
+                found[measure][name]["ratios"] = three(ratios)
+    return found
 
-    (x_train, y_train), (x_test, y_test) = mnist.load_data()
-    x_train, y_train = scaled(x_train[: arguments.images]), y_train[: arguments.images]
-    x_test = scaled(x_test)
-    model = BUILDERS[arguments.be](arguments.seed)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
-    def timed(function, *args, **options):
-        start = time.perf_counter()
-        result = function(*args, verbose=0, **options)
-        return time.perf_counter() - start, result
+def three(values: list[float]) -> list[float]:
+    """Median, lowest, highest."""
+    return [median(values), min(values), max(values)]
 
-    size = arguments.batch_size
-    timed(model.fit, x_train[: 10 * size], y_train[: 10 * size], batch_size=size)
-    timed(model.evaluate, x_test[:640], y_test[:640], batch_size=INFERENCE_BATCH_SIZE)
-    training, _ = timed(model.fit, x_train, y_train, batch_size=size)
-    inference, (_, accuracy) = timed(
-        model.evaluate, x_test, y_test, batch_size=INFERENCE_BATCH_SIZE
+
+def report(result: dict[str, Any]) -> None:
+    """A table for each measure, the best first, and who won."""
+    print(f"\n{heading(result)}")
+    print(f"{result['threads']} threads, {result['images']:,} images to train with, float32")
+    for network, part in result["networks"].items():
+        for measure, rows in part["summary"].items():
+            print(f"\n{network}: {measure}, {UNITS.get(measure, 'us an image')}")
+            print(f"{'':36}{'median (lowest - highest)':>28}{'/ minicnn':>24}")
+            for name in best_first(measure, rows):
+                print(table_line(measure, name, rows[name]))
+            if measure != "accuracy":
+                print("=> " + verdict(rows))
+        for name, reason in part["failed"].items():
+            print(f"{network}: {PEERS[name].title} failed: {reason}")
+    for name, modules in result["missing"].items():
+        print(f"missing: {PEERS[name].title} (not installed: {modules})")
+
+
+def best_first(measure: str, rows: dict[str, Any]) -> list[str]:
+    """Names, by their medians."""
+    return sorted(rows, key=lambda n: rows[n]["figures"][0], reverse=measure == "accuracy")
+
+
+def table_line(measure: str, name: str, row: dict[str, list[float]]) -> str:
+    """One peer's figures of one measure."""
+    form = "{:.4f}" if measure == "accuracy" else figure_form(row["figures"][0])
+    ratios = spread(row["ratios"], "{:.2f}") if "ratios" in row and name != OURS else ""
+    return f"  {PEERS[name].title:34}{spread(row['figures'], form):>28}{ratios:>24}"
+
+
+def verdict(rows: dict[str, Any]) -> str:
+    """Who needs least, in words; the ratio's spread says how sure that is."""
+    others = [name for name in best_first("", rows) if name != OURS]
+    if OURS not in rows or not others:
+        return "nothing to compare"
+    best = others[0]
+    ratio, low, high = rows[best]["ratios"]
+    sure = low > 1 or high < 1
+    if ratio >= 1:
+        words = f"minicnn wins: {PEERS[best].title}, the next best, needs {ratio:.2f} times as much"
+    else:
+        words = f"{PEERS[best].title} wins: minicnn needs {1 / ratio:.2f} times as much"
+    return words + ("" if sure else ", but not in every run: call it a draw")
+
+
+def draw(result: dict[str, Any]) -> Any:
+    """Every library in its best setting: a bar for the median, a line from lowest to highest."""
+    panels = [
+        (network, measure, rows)
+        for network, part in result["networks"].items()
+        for measure, rows in part["summary"].items()
+        if measure not in UNITS
+    ]
+    figure = new_figure(
+        1.2 + 2.3 * -(-len(panels) // 2), "Microseconds an image: shorter is better"
     )
-    return {
-        "training": training / len(x_train) * 1e6,
-        "inference": inference / len(x_test) * 1e6,
-        "accuracy": accuracy,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-
-
-def build_minicnn(seed: int):
-    """The tutorial's network."""
-    import minicnn
-    from minicnn.tutorial import tutorial_network
-
-    minicnn.set_random_seed(seed)
-    return tutorial_network()
-
-
-def build_keras(seed: int):
-    """The same network."""
-    import keras
-    from keras import layers
-
-    keras.utils.set_random_seed(seed)
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(32, 5, padding="same", activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Conv2D(64, 5, padding="same", activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
-
-
-BUILDERS = {"minicnn": build_minicnn, "keras": build_keras}
-
-
-def describe(figures: dict[str, float]) -> str:
-    """One run in one line."""
-    parts = (
-        f"{title} {form.format(figures[key])} {unit}".rstrip()
-        for key, (title, unit, form, _) in ROWS.items()
-    )
-    return ", ".join(parts)
-
-
-def print_table(runs: dict[str, list[dict[str, float]]], arguments: argparse.Namespace) -> None:
-    """Medians, spreads and, for times, the median of the ratios run by run."""
-    print(f"\n{machine()}; {in_words(versions())}")
-    print(f"{arguments.images:,} images, batches of {arguments.batch_size}, {arguments.runs} runs")
-    print(f"{'median (lowest - highest)':26}{'minicnn':>26}{'keras':>26}{'keras / minicnn':>26}")
-    for key, (title, unit, form, is_time) in ROWS.items():
-        values = {name: [run[key] for run in results] for name, results in runs.items()}
-        cells = [spread(values[name], form) for name in BUILDERS]
-        if is_time:
-            ratios = [k / m for k, m in zip(values["keras"], values["minicnn"], strict=True)]
-            cells.append(spread(ratios, "{:.2f}"))
-        label = f"{title}, {unit}" if unit else title
-        print(f"{label:26}" + "".join(f"{cell:>26}" for cell in cells))
-    means = {name: np.mean([run["accuracy"] for run in results]) for name, results in runs.items()}
-    print("mean test accuracy: " + ", ".join(f"{name} {mean:.4f}" for name, mean in means.items()))
-
-
-def spread(values: list[float], form: str) -> str:
-    """`median (lowest - highest)`."""
-    low, middle, high = (form.format(v) for v in (min(values), median(values), max(values)))
-    return f"{middle} ({low} - {high})"
+    all_axes = figure.subplots(-(-len(panels) // 2), 2, squeeze=False).flat
+    for axes, (network, measure, rows) in zip(all_axes, panels, strict=False):
+        best: dict[str, str] = {}  # setting by library
+        for name in best_first(measure, rows):
+            best.setdefault(PEERS[name].library, name)
+        for name in best.values():
+            middle, low, high = rows[name]["figures"]
+            colour = BLUE if name == OURS else GREY
+            axes.barh(PEERS[name].library, middle, color=colour)
+            axes.plot([low, high], [PEERS[name].library] * 2, color="black", linewidth=1.2)
+            end = (max(high, middle), PEERS[name].library)
+            text = {"textcoords": "offset points", "va": "center", "fontsize": SMALL}
+            axes.annotate(f"{middle:,.0f}", end, (4, 0), **text)
+        axes.set_title(f"{network}: {measure}", fontsize=SMALL + 1)
+        axes.invert_yaxis()
+        axes.margins(x=0.18)
+        axes.set_xlim(left=0)
+        axes.tick_params(labelsize=SMALL, length=0)
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        axes.set_xticks([])
+    for axes in list(all_axes)[len(panels) :]:
+        axes.set_axis_off()
+    figure.supxlabel(f"{result['machine']}; {result['threads']} threads, float32", fontsize=SMALL)
+    return figure
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from typing import Any
 
@@ -9,11 +10,13 @@ import minicnn
 from minicnn import arguments, environment, keras_reference
 from minicnn.arguments import Parser
 from minicnn.datasets import mnist
+from minicnn.kernels.jit import announce_compilation
 from minicnn.parity import cases, golden, ledger
 from minicnn.parity.lockstep import APART, Lockstep, lockstep
 from minicnn.tutorial import scaled, tutorial_network
 
 LOCKSTEP_STEPS, LOCKSTEP_BATCH = 200, 32
+COMPILING = "Compiling kernels for all kinds of layers, once (about a minute) ..."
 
 
 def add_arguments(parser: Parser) -> None:
@@ -71,7 +74,8 @@ def verify(args: argparse.Namespace) -> int:
         args.parser.error("argument --figures: only --lockstep draws a picture")
     start = time.perf_counter()
     command = _lockstep if args.lockstep else _zoo if args.zoo else _ledger
-    found, ok = command(args)
+    with announce_compilation(lambda: print(COMPILING, file=sys.stderr, flush=True)):
+        found, ok = command(args)
     print(f"{environment.machine()}; {time.perf_counter() - start:.0f} s")
     if args.json:
         about = {"machine": environment.machine(), "versions": environment.versions()}
