@@ -266,7 +266,7 @@ def _short(value: Any) -> str:
         value = value.tolist()
     if isinstance(value, float):
         return f"{value:.7g}" if value % 1 else f"{value}"
-    text = repr(value)
+    text = " ".join(repr(value).split())  # arrays inside are printed on several lines
     return text if len(text) <= 100 else text[:97] + "..."
 
 

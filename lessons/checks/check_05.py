@@ -1,0 +1,236 @@
+"""Lesson 5: softmax, the loss of scores of any size with its gradient, and softmax's way back."""
+
+import numpy as np
+
+from minicnn.activations import softmax as right_softmax
+from minicnn.activations import softmax_backward as right_softmax_backward
+from minicnn.losses import cross_entropy_of_logits
+
+from .engine import exercise
+
+
+def scores():
+    """Scores (n, classes); three by three, to show whose axes are mixed up, and large ones."""
+    yield (np.array([[1.0, 3, 2]]),)
+    yield (np.array([[1.0, 3, 2], [0, 0, 0], [4, -1, 1]]),)
+    yield (np.random.default_rng(0).normal(0, 2, (2, 5)),)
+    yield (np.array([[1e4, 1e4 - 1, -1e4], [-1e4, 1 - 1e4, -1e4]]),)
+
+
+def quiet(wrong):
+    """Without NumPy's warnings: that exp overflows is the mistake."""
+
+    def function(*arguments):
+        with np.errstate(all="ignore"):
+            return wrong(*arguments)
+
+    return function
+
+
+@exercise(scores, tolerance=1e-9)
+def softmax(z):
+    return right_softmax(z)
+
+
+@softmax.mistake("exp overflows; take off the largest score of the row first")
+@quiet
+def _(z):
+    e = np.exp(z)
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@softmax.mistake("each row has a largest score of its own; z.max() is that of the whole batch")
+@quiet
+def _(z):
+    e = np.exp(z - z.max())
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@softmax.mistake("each row sums up to 1, not the whole batch")
+@quiet
+def _(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum()
+
+
+@softmax.mistake("a sample is a row: sum over axis 1, the classes, not over axis 0")
+@quiet
+def _(z):
+    return right_softmax(z.T).T
+
+
+@softmax.mistake("without keepdims=True the sums of rows are spread over the columns")
+@quiet
+def _(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1)
+
+
+@softmax.mistake("without keepdims=True maxima and sums of rows are spread over the columns")
+@quiet
+def _(z):
+    e = np.exp(z - z.max(axis=1))
+    return e / e.sum(axis=1)
+
+
+@softmax.mistake("the exponential is missing")
+@quiet
+def _(z):
+    return z / z.sum(axis=1, keepdims=True)
+
+
+@softmax.mistake("these are not divided by their sum yet")
+@quiet
+def _(z):
+    return np.exp(z - z.max(axis=1, keepdims=True))
+
+
+def labelled_scores():
+    yield np.array([[1.0, 3, 2]]), np.array([2])
+    yield np.array([[1.0, 3, 2], [0, 0, 0], [4, -1, 1]]), np.array([2, 0, 1])
+    yield np.random.default_rng(1).normal(0, 2, (4, 10)), np.array([7, 0, 7, 2])
+    yield np.array([[1e4, -1e4, 0], [1e4, 0, -1e4]]), np.array([1, 0])
+
+
+@exercise(labelled_scores, tolerance=1e-9)
+def loss_and_gradient(z, labels):
+    losses, dz = cross_entropy_of_logits(labels, z)
+    return float(losses.mean()), dz / len(z)
+
+
+right = loss_and_gradient.reference
+
+
+def log_sum_exp(z):
+    m = z.max(axis=1, keepdims=True)
+    return np.log(np.exp(z - m).sum(axis=1)) + m[:, 0]
+
+
+def of_label(z, labels):
+    return z[np.arange(len(z)), labels]
+
+
+@loss_and_gradient.mistake("the loss is right; the gradient of a mean has to be divided by n too")
+def _(z, labels):
+    loss, dz = right(z, labels)
+    return loss, dz * len(z)
+
+
+@loss_and_gradient.mistake("this is the sum over the samples, not their mean")
+def _(z, labels):
+    loss, dz = right(z, labels)
+    return loss * len(z), dz * len(z)
+
+
+@loss_and_gradient.mistake("the mean is one over n samples, not over all n * classes scores")
+def _(z, labels):
+    loss, dz = right(z, labels)
+    return loss, dz / z.shape[1]
+
+
+@loss_and_gradient.mistake(
+    "the gradient has the wrong sign: p - onehot points uphill, as it should"
+)
+def _(z, labels):
+    loss, dz = right(z, labels)
+    return loss, -dz
+
+
+@loss_and_gradient.mistake("the gradient is p alone; 1 has to be taken off at the label")
+def _(z, labels):
+    return right(z, labels)[0], right_softmax(z) / len(z)
+
+
+@loss_and_gradient.mistake("exp overflows; take off the largest score of the row first")
+@quiet
+def _(z, labels):
+    e = np.exp(z)
+    p = e / e.sum(axis=1, keepdims=True)
+    dz = p.copy()
+    dz[np.arange(len(z)), labels] -= 1
+    return -np.log(of_label(p, labels)).mean(), dz / len(z)
+
+
+@loss_and_gradient.mistake("softmax rounds to 0, whose log is -inf; the loss needs no p at all")
+@quiet
+def _(z, labels):
+    return -np.log(of_label(right_softmax(z), labels)).mean(), right(z, labels)[1]
+
+
+@loss_and_gradient.mistake("clipping p at 1e-7 ends the loss at 16.1, however wrong the scores are")
+def _(z, labels):
+    p = np.clip(right_softmax(z), 1e-7, 1 - 1e-7)
+    return -np.log(of_label(p, labels)).mean(), right(z, labels)[1]
+
+
+@loss_and_gradient.mistake("m has to be taken off the score of the label too")
+def _(z, labels):
+    m = z.max(axis=1)
+    return (log_sum_exp(z) - m - of_label(z, labels)).mean(), right(z, labels)[1]
+
+
+@loss_and_gradient.mistake("the score of the label is still to be taken off")
+def _(z, labels):
+    return (log_sum_exp(z) - z.max(axis=1)).mean(), right(z, labels)[1]
+
+
+@loss_and_gradient.mistake(
+    "z[:, labels] takes all these columns of every row; z[np.arange(n), labels] takes one a row"
+)
+def _(z, labels):
+    loss = log_sum_exp(z).mean() - z[:, labels].mean()
+    dz = right_softmax(z)
+    dz[:, labels] -= 1
+    return loss, dz / len(z)
+
+
+def ways_back():
+    yield np.array([[1.0, 0, 0]]), np.array([[0.5, 0.25, 0.25]])
+    for seed, shape in enumerate([(3, 3), (2, 5), (4, 10)]):
+        rng = np.random.default_rng(seed)
+        yield rng.normal(0, 1, shape), right_softmax(rng.normal(0, 2, shape))
+
+
+@exercise(ways_back, tolerance=1e-9)
+def softmax_backward(dp, p):
+    return right_softmax_backward(dp, p)
+
+
+@softmax_backward.mistake("this is what i = j gives; each p depends on all scores")
+def _(dp, p):
+    return dp * p * (1 - p)
+
+
+@softmax_backward.mistake("the sum over the other probabilities is missing")
+def _(dp, p):
+    return dp * p
+
+
+@softmax_backward.mistake("the sum is one over dp * p, not over dp")
+def _(dp, p):
+    return p * (dp - dp.sum(axis=1, keepdims=True))
+
+
+@softmax_backward.mistake("the sum goes over the classes of a row, not over the whole batch")
+def _(dp, p):
+    return p * (dp - (dp * p).sum())
+
+
+@softmax_backward.mistake("the sum goes over the classes, axis 1, not over the samples, axis 0")
+def _(dp, p):
+    return p * (dp - (dp * p).sum(axis=0))
+
+
+@softmax_backward.mistake("without keepdims=True the sums of rows are spread over the columns")
+def _(dp, p):
+    return p * (dp - (dp * p).sum(axis=1))
+
+
+@softmax_backward.mistake("the sign is wrong")
+def _(dp, p):
+    return -right_softmax_backward(dp, p)
+
+
+@softmax_backward.mistake("the factor p[i] stands before the difference, for both of its parts")
+def _(dp, p):
+    return dp - (dp * p).sum(axis=1, keepdims=True)

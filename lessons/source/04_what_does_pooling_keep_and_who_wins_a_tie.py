@@ -1,0 +1,499 @@
+# %% [markdown]
+# # 4 · What does pooling keep, and who wins a tie?
+#
+# *25 minutes · needs lesson 3*
+#
+# **You will build** max pooling, there and back: the largest number of every window, and the way on
+# which a gradient returns to it. And you will see that in most windows of a digit there is no
+# *one* largest number.
+
+# %%
+import numpy as np
+
+from checks import check_04 as check
+from minicnn import plots
+from minicnn.datasets import mnist
+from minicnn.layers import Conv2D, MaxPooling2D
+
+# %% [markdown]
+# ## A tiny example, by hand
+#
+# An image `x` of 4 x 4, cut into windows of 2 x 2. Of each window the largest number is kept:
+#
+# $$y[i, j] = \max_{ki,\ kj}\ x[i \cdot sh + ki,\ j \cdot sw + kj]$$
+#
+# with strides $sh$ and $sw$, both 2 here: in pooling, strides are as large as the window unless you
+# say otherwise. Which cell it came from is remembered too. The cells of a window are numbered row by
+# row, cell $(ki, kj)$ is number $ki \cdot kw + kj$, and the *winner* is the first one that holds the
+# maximum.
+
+# %%
+x = np.array([[1, 2, 0, 0], [0, 1, 0, 0], [2, 0, 3, 1], [0, 1, 1, 3]])
+y = np.array([[2, 0], [2, 3]])
+winner = np.array([[1, 0], [0, 0]])
+
+tints = [[plots.SKY, plots.YELLOW], [plots.PINK, plots.GREEN]]
+small = {(i, j): tints[i][j] for i in (0, 1) for j in (0, 1)}
+large = {(r, c): tints[r // 2][c // 2] for r in range(4) for c in range(4)}
+figure = plots.new_figure(3.4)
+panels = figure.subplots(1, 4, width_ratios=[4, 2.2, 2.2, 2.2])
+plots.number_grid(panels[0], x, "x, four windows", large)
+plots.number_grid(panels[1], [[0, 1], [2, 3]], "numbers of\na window's cells")
+plots.number_grid(panels[2], y, "y, the maxima", small)
+plots.number_grid(panels[3], winner, "winner, the first\ncell to hold it", small)
+figure
+
+# %% [markdown]
+# The blue window is decided by its 2, in cell 1. In the green one two cells hold a 3, and the first
+# of them wins. In the yellow one *all* are equal, and cell 0 wins, for no other reason than being
+# the first. You may find that pedantic. It will turn out to be the usual case.
+#
+# ## The naive code
+
+
+# %%
+def largest(x, kh, kw):
+    """One channel (h, w), windows side by side: their maxima (h // kh, w // kw)."""
+    h, w = x.shape
+    y = np.zeros((h // kh, w // kw))
+    for i in range(h // kh):
+        for j in range(w // kw):
+            window = [
+                x[i * kh + ki, j * kw + kj] for ki in range(kh) for kj in range(kw)
+            ]
+            y[i, j] = max(window)
+    return y
+
+
+assert (largest(x, 2, 2) == y).all()
+assert largest(np.ones((5, 7)), 2, 2).shape == (2, 3)  # an odd row or column is dropped
+
+# %% [markdown]
+# Nothing is multiplied, nothing is learned, and no channel looks at another. The sizes are those of
+# lesson 3. Only "same" needs a word: the cells that it adds count as minus infinity, not as zero, or
+# they would win against all negative numbers.
+
+# %%
+KERAS = [[-1, -1], [-1, -2]]  # MaxPooling2D(2, padding="same"), Keras 3.15.1
+negative = np.array([[-2, -3, -1], [-1, -4, -4], [-3, -1, -2]], "float32")
+same = MaxPooling2D(2, padding="same")
+same.build((3, 3, 1), rng=None)
+assert same.forward(negative[None, :, :, None])[0][0, :, :, 0].tolist() == KERAS
+
+# %% [markdown]
+# ## Exercise 1: maxima and winners
+#
+# Now with channels, each by itself, and with strides of their own: windows may overlap, or leave
+# cells out. Windows that do not fit are dropped, as always with "valid".
+
+
+# %% tags=["exercise"]
+def max_pool(x, pool_size, strides):
+    """x (h, w, c), two pairs (kh, kw) and (sh, sw): a pair of arrays y, winner (oh, ow, c).
+
+    winner holds integers, the number ki * kw + kj of each window's first maximum.
+    """
+    # solution
+    (h, w, c), (kh, kw), (sh, sw) = x.shape, pool_size, strides
+    oh, ow = (h - kh) // sh + 1, (w - kw) // sw + 1
+    y, winner = np.full((oh, ow, c), -np.inf), np.zeros((oh, ow, c), int)
+    for i, j, ch in np.ndindex(oh, ow, c):
+        for ki in range(kh):
+            for kj in range(kw):
+                value = x[i * sh + ki, j * sw + kj, ch]
+                if value > y[i, j, ch]:
+                    y[i, j, ch], winner[i, j, ch] = value, ki * kw + kj
+    return y, winner
+
+
+# %%
+check.max_pool(max_pool)
+
+# %% [markdown]
+# ## The picture
+#
+# A digit, what is left of it, who won, and how many cells of each window hold the maximum. The cell
+# below finds winners without a loop: `argmax` gives the *first* of equal maxima, too.
+
+# %% tags=["cover"]
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+
+(x_train, y_train), _ = mnist.load_data()
+
+
+def cells_of(images):
+    """Images (n, h, w), h and w even: the four cells of each window, (n, h/2, w/2, 4)."""
+    n, h, w = images.shape
+    blocks = images.reshape(n, h // 2, 2, w // 2, 2)  # i, ki, j, kj
+    return blocks.transpose(0, 1, 3, 2, 4).reshape(n, h // 2, w // 2, 4)
+
+
+def tied_cells(images):
+    """How many cells of each window hold its maximum: 1 if it has one winner, up to 4."""
+    cells = cells_of(images)
+    return (cells == cells.max(-1, keepdims=True)).sum(-1)
+
+
+digit = x_train[:1]
+won, tied = cells_of(digit).argmax(-1)[0], tied_cells(digit)[0]
+
+figure = plots.new_figure(9)
+(before, after), (who, how_many) = figure.subplots(2, 2)
+before.imshow(digit[0], cmap="gray_r")
+before.set(title=f"the image, 28 x 28: a {y_train[0]}", ylabel="row")
+after.imshow(largest(digit[0], 2, 2), cmap="gray_r")
+after.set(title="the maxima, 14 x 14")
+colours = ["#eeeeee", plots.SKY, plots.YELLOW, plots.PINK]
+who.imshow(won, cmap=ListedColormap(colours), vmin=0, vmax=3)
+who.set(title="the winner of each window", xlabel="column", ylabel="row")
+names = ["0, top left", "1, top right", "2, bottom left", "3, bottom right"]
+handles = [
+    Patch(facecolor=colour, edgecolor="#999999", label=name)
+    for colour, name in zip(colours, names, strict=True)
+]
+who.legend(handles=handles, fontsize=8, loc="upper left", framealpha=1)
+how_many.imshow(tied, cmap="Blues", vmin=0, vmax=5)
+how_many.set(title="how many cells hold the maximum", xlabel="column")
+for (i, j), count in np.ndenumerate(tied):
+    colour = "white" if count > 2 else "black"
+    how_many.text(j, i, count, ha="center", va="center", color=colour, fontsize=8)
+figure
+
+# %% [markdown]
+# Wherever there is a 2, a 3 or a 4, somebody won a tie. On blank paper all four cells are 0.
+# Inside thick strokes some are equal too, since ink ends at 255.
+#
+# **What is kept** is a quarter of the numbers, and of each maximum roughly where it was. It is often
+# said that max pooling makes a network indifferent to small shifts. Let us move a thousand
+# digits to the right by a pixel, and compare how much the images change and how much their maxima
+# do, in per cent of what was there. And, for fairness, the same with the *mean* of each window:
+
+
+# %%
+def change(before, after):
+    return np.linalg.norm(after - before) / np.linalg.norm(before)
+
+
+digits = x_train[:1000] / 255
+moved = np.roll(digits, 1, axis=2)
+changes = {
+    "pixels": change(digits, moved),
+    "maxima": change(cells_of(digits).max(-1), cells_of(moved).max(-1)),
+    "means": change(cells_of(digits).mean(-1), cells_of(moved).mean(-1)),
+}
+print(", ".join(f"{name} {value:.0%}" for name, value in changes.items()))
+assert [round(100 * value) for value in changes.values()] == [57, 45, 45]
+
+# %% [markdown]
+# 45 % instead of 57 %: less, but far from indifferent. And the mean does as well: it is the coarser
+# grid that helps, not the maximum.
+#
+# ## The way back
+#
+# From here on the course needs a second direction. Somewhere behind this layer there is a *loss* $L$,
+# a single number that says how wrong the network is (lesson 5). To learn is to make it smaller, so
+# each layer is asked: by how much does $L$ change if your input changes a little? It is told the answer
+# for its output,
+#
+# $$dy[i, j] = \frac{\partial L}{\partial y[i, j]},
+# \qquad\text{and has to find}\qquad dx[r, c] = \frac{\partial L}{\partial x[r, c]}.$$
+#
+# Read $dy[i, j] = 3$ as: raise $y[i, j]$ by a tiny $t$, and $L$ rises by $3 t$. Names in the code
+# follow: `dy` is what comes in, `dx` what goes out, each of the shape of the thing itself.
+#
+# For a window with one winner it is quickly said. Raise the winner by $t$, and $y$ rises by $t$.
+# Raise another cell, and if $t$ is small enough nothing happens. So the winner gets all of the
+# window's $dy$, the others get 0; and a cell that wins several windows, as it can if they overlap,
+# gets the sum:
+#
+# $$dx[r, c] = \sum_{\text{windows } (i, j) \text{ won by cell } (r, c)} dy[i, j].$$
+#
+# ## And a tie?
+#
+# Take the yellow window, four zeros. Raise *one* of them by $t$: the maximum rises by $t$. Lower it:
+# nothing, the other three are still there. From above the slope is 1, from below it is 0. A derivative
+# would be both, so **there is none**, and a rule has to be made. Three suggest themselves:
+#
+# - *The first takes all.* `MaxPooling2D` of Keras, `max_pool2d` of PyTorch, and minicnn.
+# - *Equal shares.* TensorFlow's `reduce_max`, for the very same maximum.
+# - *Everyone gets all*, because each of them, raised, raises $y$.
+#
+# The third one sounds fair. But now raise **all four together** by $t$. The maximum rises by $t$;
+# lower them, and it falls by $t$. Here there *is* a derivative, and it is 1. A rule that pays four
+# cells in full says 4. So whatever the rule, what it pays in a window has to sum up to $dy$.
+#
+# Here are the three on the tiny example. The first two are what TensorFlow 2.21 gives:
+
+# %%
+dy = np.array([[1, 2], [3, 4]])
+KERAS = [[0, 1, 2, 0], [0, 0, 0, 0], [3, 0, 4, 0], [0, 0, 0, 0]]  # and PyTorch 2.13
+REDUCE_MAX = [[0, 1, 0.5, 0.5], [0, 0, 0.5, 0.5], [3, 0, 2, 0], [0, 0, 0, 2]]
+EVERYONE = [[0, 1, 2, 2], [0, 0, 2, 2], [3, 0, 4, 0], [0, 0, 0, 4]]
+
+figure = plots.new_figure(3.1)
+panels = figure.subplots(1, 4, width_ratios=[2, 4, 4, 4])
+plots.number_grid(panels[0], dy, "dy, sum 10", small)
+rules = {"first takes all": KERAS, "equal shares": REDUCE_MAX, "everyone": EVERYONE}
+for axes, (name, dx) in zip(panels[1:], rules.items(), strict=True):
+    plots.number_grid(axes, dx, f"{name}: sum {np.sum(dx):g}", large)
+figure
+
+# %% [markdown]
+# ## Check it with numbers
+#
+# The definition itself can be computed: raise one cell a little, lower it a little, and divide the
+# difference of the two losses by the distance. As a loss, take one whose $dy$ we know:
+# $L = \sum_{i, j} dy[i, j] \cdot y[i, j]$.
+
+
+# %%
+def numerical_gradient(x, dy, t=1e-4):
+    dx = np.zeros(x.shape)
+    for cell in np.ndindex(x.shape):
+        step = np.zeros(x.shape)
+        step[cell] = t
+        up, down = (largest(x + s, 2, 2) for s in (step, -step))
+        dx[cell] = (dy * (up - down)).sum() / (2 * t)
+    return dx
+
+
+untied = np.array([[1, 2, 8, 5], [0, 9, 7, 6], [15, 4, 3, 10], [13, 11, 14, 12]])
+right = [[0, 0, 2, 0], [0, 1, 0, 0], [3, 0, 0, 0], [0, 0, 4, 0]]
+assert np.allclose(numerical_gradient(untied, dy), right)
+
+print(numerical_gradient(x, dy).round(6))
+halves = [[0, 1, 1, 1], [0, 0, 1, 1], [3, 0, 2, 0], [0, 0, 0, 2]]
+assert np.allclose(numerical_gradient(x, dy), halves)
+
+# %% [markdown]
+# Without ties it finds the winners. With ties it finds $dy/2$ for each of the tied cells, halfway
+# between the slopes 1 and 0. For the two 3s that looks like equal shares; but in the window of zeros,
+# whose $dy$ is 2, it is 1 for each of four, and none of the three rules says that. It is not a rule that
+# is wrong here, but the question: who checks gradients has to stay away from ties (lesson 7).
+#
+# ## Exercise 2: the way back
+#
+# `winner` comes from exercise 1's function, and windows may overlap.
+
+
+# %% tags=["exercise"]
+def max_pool_backward(dy, winner, x_shape, pool_size, strides):
+    """dy and winner (oh, ow, c), x_shape (h, w, c): dx of that shape; winners take all."""
+    # solution
+    (_, kw), (sh, sw) = pool_size, strides
+    dx = np.zeros(x_shape)
+    for i, j, ch in np.ndindex(dy.shape):
+        ki, kj = winner[i, j, ch] // kw, winner[i, j, ch] % kw
+        dx[i * sh + ki, j * sw + kj, ch] += dy[i, j, ch]
+    return dx
+
+
+# %%
+check.max_pool_backward(max_pool_backward)
+
+# %% [markdown]
+# ## Exercise 3: equal shares
+#
+# The rule of `reduce_max`, for one channel and windows of 2 x 2, side by side; `h` and `w` are even.
+
+
+# %% tags=["exercise"]
+def equal_shares(x, dy):
+    """x (h, w), dy (h/2, w/2): dx (h, w); tied cells of a window share its dy."""
+    # solution
+    dx = np.zeros(x.shape)
+    for i, j in np.ndindex(dy.shape):
+        window = x[2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+        tied = window == window.max()
+        dx[2 * i : 2 * i + 2, 2 * j : 2 * j + 2] = tied * dy[i, j] / tied.sum()
+    return dx
+
+
+# %%
+check.equal_shares(equal_shares)
+
+# %% [markdown]
+# ## The fast version, and what it costs
+#
+# Without loops there is a tempting way back that needs no winners. Write $y$ and $dy$ into all four
+# cells of their windows, and pay wherever $x$ equals $y$:
+
+
+# %%
+def spread(small):
+    """(n, oh, ow, c) to (n, 2*oh, 2*ow, c): each number four times."""
+    return small.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def tempting(x, y, dy):
+    return (x == spread(y)) * spread(dy)
+
+
+def as_batch(image):
+    return np.asarray(image, "float32")[None, :, :, None]
+
+
+of_untied = tempting(*map(as_batch, (untied, largest(untied, 2, 2), dy)))
+assert (of_untied == as_batch(right)).all()
+assert (tempting(*map(as_batch, (x, y, dy))) == as_batch(EVERYONE)).all()
+
+# %% [markdown]
+# One line, fast, and right on every image without ties, so also on every image of random numbers that a
+# test might take. On ours it is the third rule. minicnn keeps the winners on the way there instead, a byte
+# each, next to the four bytes of an output in single precision. On the way back it looks at nothing
+# else, neither at `x` nor at `y`:
+
+# %%
+import timeit
+
+pool = MaxPooling2D(2)
+pool.build((4, 4, 1), rng=None)
+_, cache = pool.forward(as_batch(x))
+assert (pool.backward(as_batch(dy), cache)[0] == as_batch(KERAS)).all()
+
+pool.build((28, 28, 1), rng=None)
+images = x_train[:100, :, :, None].astype("float32")
+pool.forward(images)  # compiles
+python_seconds = min(timeit.repeat(lambda: largest(digit[0], 2, 2), number=1, repeat=5))
+compiled_seconds = min(timeit.repeat(lambda: pool.forward(images), number=1, repeat=5))
+# With room to spare, for each of the hundred images, and although it keeps the winners too.
+assert python_seconds > 10 * compiled_seconds / 100
+
+# %% [markdown]
+# ## What the rules do to a network
+#
+# In lesson 1's network, pooling comes after a convolution and its *ReLU*, $a = \max(z, 0)$. On the way
+# back a ReLU lets pass what comes where $z > 0$, and nothing elsewhere (at $z = 0$, another tie, the rule is: nothing). On blank paper the convolution sees
+# zeros only, so $z$ is its bias $b$, the same number in every cell.
+#
+# The right gradient for $b$ can be found without any rule for ties. Let every output of pooling ask for
+# the same, $dy = 1$, so $L$ is the sum of all $y$. Call $s$ the sums of products before the bias is
+# added to them. Adding $b$ to all cells of a window adds $b$ to the largest:
+#
+# $$y = \max_{window}\ \max(s + b,\ 0) = \max\Big(b + \max_{window} s,\ 0\Big).$$
+#
+# So $\partial y / \partial b$ is 1 if $y > 0$ and 0 if not, and **the gradient for $b$ is the number of
+# windows with $y > 0$.** A rule has to come to the same number by adding up what it pays to all cells
+# with $z > 0$, since $b$ was added to each of them.
+#
+# Take 500 digits and 32 kernels of 5 x 5, all of whole numbers, so that no rounding makes a tie or breaks
+# one:
+
+
+# %%
+kernel = np.random.default_rng(0).integers(-8, 9, (5, 5, 1, 32))
+images = x_train[:500, :, :, None]  # ink is 255
+pool.build((28, 28, 32), rng=None)
+
+
+def convolve(bias):
+    """The layer, all its biases alike; what comes out of its ReLU; and its cache."""
+    conv = Conv2D(32, 5, padding="same", activation="relu", algorithm="direct")
+    conv.build((28, 28, 1), rng=np.random.default_rng(0))
+    conv.set_weights([kernel, np.full(32, bias)])
+    return conv, *conv.forward(images)
+
+
+def to_bias(a, da):
+    """What arrives at the bias of each filter if `da` is paid to the cells of `a`."""
+    return (da * (a > 0)).sum((0, 1, 2))
+
+
+times = {}
+figure = plots.new_figure(3.6, "Paying every tied maximum: the gradients of 32 biases")
+axes = figure.subplots()
+for bias, colour, side in [(0, plots.SKY, -0.2), (1, plots.ORANGE, 0.2)]:
+    conv, a, conv_cache = convolve(bias)
+    y, cache = pool.forward(a)
+    dy = np.ones_like(y)
+    first, everyone = pool.backward(dy, cache)[0], tempting(a, y, dy)
+    assert (to_bias(a, first) == (y > 0).sum((0, 1, 2))).all()
+    times[bias] = to_bias(a, everyone).sum() / to_bias(a, first).sum()
+    ratio = to_bias(a, everyone) / to_bias(a, first)
+    label = f"biases of {bias}: {times[bias]:.3f} in all"
+    axes.bar(np.arange(32) + side, ratio, 0.4, color=colour, label=label)
+axes.axhline(1, color="black", linestyle="--", label="right")
+axes.set(xlabel="filter", ylabel="times too large", ylim=(0, 4.4))
+axes.legend(ncols=3, loc="upper center", frameon=False)
+figure
+
+# %%
+# "Right", checked with numbers, and exactly: lower all biases by a half (ReLU's rule at 0
+# is the slope from below), and L falls by half the number of windows that are above 0.
+fallen = y.sum(dtype=float) - pool.forward(convolve(0.5)[1])[0].sum(dtype=float)
+assert fallen == (y > 0).sum() / 2
+
+# %% [markdown]
+# A bias of 1, where ink is 255, is hardly above 0, and it is enough for blank paper to be paid four
+# times over. With biases of 0 its maxima are 0, and ReLU lets nothing pass.
+#
+# Is it as bad for the kernels? No: on blank paper a weight is multiplied with zeros, and no payment
+# there reaches it. And if not the first but the *last* maximum took all?
+
+# %%
+turned = np.ascontiguousarray(a[:, ::-1, ::-1])  # upside down, the last is the first
+last = pool.backward(dy, pool.forward(turned)[1])[0][:, ::-1, ::-1]
+gradients = {
+    name: conv.weight_gradients(da, conv_cache)
+    for name, da in {"first": first, "last": last, "everyone": everyone}.items()
+}
+
+
+def apart(name, weight):
+    return change(gradients["first"][weight], gradients[name][weight])
+
+
+for name in ("everyone", "last"):
+    print(
+        f"{name:8} kernel {apart(name, 'kernel'):.2%}, bias {apart(name, 'bias'):.0%}"
+    )
+print(f"first or last: {(first != last).mean():.0%} of dx differ")
+assert round(100 * apart("everyone", "kernel"), 1) == 0.4
+assert round(100 * apart("last", "kernel"), 1) == 0.1
+assert apart("last", "bias") == 0
+assert 0.31 < (first != last).mean() < 0.33
+
+# %% [markdown]
+# A third of all numbers in $dx$ differ, and the weights hardly notice: most tied cells saw the same
+# blank pixels. It matters that there is **one** winner. *Which* one it is matters only if every number is
+# to be that of Keras.
+#
+# ## The fact
+#
+# How usual are ties? All 60,000 digits have 11.76 million windows:
+
+# %%
+counts, blank = np.zeros(5, int), 0
+for start in range(0, 60_000, 10_000):
+    part = x_train[start : start + 10_000]
+    counts += np.bincount(tied_cells(part).ravel(), minlength=5)
+    blank += (cells_of(part).max(-1) == 0).sum()
+shares = counts / counts.sum()
+print(f"tied {1 - shares[1]:.1%}, four equal cells {shares[4]:.1%}, ", end="")
+print(f"blank {blank / counts.sum():.1%}")
+assert counts.sum() == 60_000 * 14 * 14 == 11_760_000
+assert round(100 * (1 - shares[1]), 1) == 82.7
+assert round(100 * shares[4], 1) == 75.8
+assert round(100 * blank / counts.sum(), 1) == 74.4
+assert round(blank / counts[2:].sum(), 1) == 0.9
+
+assert round(float(times[1]), 2) == 2.74
+assert round(float(times[0]), 3) == 1.004
+
+# %% [markdown]
+# > **82.7 % of the windows of MNIST are tied**, nine in ten of these on blank paper. **A rule that pays
+# > every tied maximum makes the gradient of the first layer's biases 2.74 times too large** once these
+# > are above 0; while they are 0, 1.004 times.
+#
+# Biases of a new network *are* 0 (lesson 8). So a test with a fresh network hardly sees this bug: it
+# grows once training has moved the first bias above 0.
+#
+# ## In minicnn
+#
+# - `forward` in [minicnn/kernels/pooling.py](../minicnn/kernels/pooling.py): your `max_pool`, and what
+#   it does with cells of padding.
+# - `grad_input` in [minicnn/kernels/pooling.py](../minicnn/kernels/pooling.py): your
+#   `max_pool_backward`.
+# - `MaxPooling2D` in [minicnn/layers.py](../minicnn/layers.py): who calls them, and keeps the winners.
+# - `relu_backward` in [minicnn/activations.py](../minicnn/activations.py): the rule at 0.
