@@ -1,0 +1,366 @@
+"""Lesson 8: how large first weights are, one step of Adam, 200 steps of Keras, a hidden epsilon."""
+
+import numpy as np
+
+from minicnn.initializers import GlorotUniform
+
+from .engine import NotYet, exercise
+
+
+class Stream(np.random.Generator):
+    """A generator that says in messages how to make it again."""
+
+    def __init__(self, seed):
+        super().__init__(np.random.PCG64(seed))
+        self.seed = seed
+
+    def __repr__(self):
+        return f"np.random.default_rng({self.seed})"
+
+
+def shapes():
+    kernels = [(3, 2), (64, 10), (2, 2, 1, 3), (5, 5, 1, 32), (3, 2, 4, 6), (1, 1, 8, 2)]
+    return [(shape, Stream(seed)) for seed, shape in enumerate(kernels)]
+
+
+@exercise(shapes, tolerance=1e-12)
+def glorot_uniform(shape, rng):
+    return GlorotUniform()(shape, rng, "float64")
+
+
+def fans(shape):
+    *window, inputs, outputs = shape
+    cells = np.prod(window, dtype=int)
+    return cells * inputs, cells * outputs
+
+
+def uniform(limit, shape, rng):
+    return rng.uniform(-limit, limit, shape)
+
+
+@glorot_uniform.mistake("the square root is missing")
+def _(shape, rng):
+    return uniform(6 / sum(fans(shape)), shape, rng)
+
+
+@glorot_uniform.mistake(
+    "sqrt(2 / (fan_in + fan_out)) is the root of the mean square, not the limit"
+)
+def _(shape, rng):
+    return uniform(np.sqrt(2 / sum(fans(shape))), shape, rng)
+
+
+@glorot_uniform.mistake("numbers are to be drawn between -limit and limit, not from 0")
+def _(shape, rng):
+    return rng.uniform(0, np.sqrt(6 / sum(fans(shape))), shape)
+
+
+@glorot_uniform.mistake("this is a normal distribution; the limits of a uniform one are wanted")
+def _(shape, rng):
+    return rng.normal(0, np.sqrt(2 / sum(fans(shape))), shape)
+
+
+@glorot_uniform.mistake("fan_out is left out; sqrt(6 / fan_in) is He's rule")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / fans(shape)[0]), shape, rng)
+
+
+@glorot_uniform.mistake("the fans of a convolution are missing the kh * kw cells of its window")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / (shape[-2] + shape[-1])), shape, rng)
+
+
+@glorot_uniform.mistake("an input reaches kh * kw windows, so fan_out is kh * kw * f, not f")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / (fans(shape)[0] + shape[-1])), shape, rng)
+
+
+@glorot_uniform.mistake("this takes the first two numbers of a convolution's shape for its fans")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / (shape[0] + shape[1])), shape, rng)
+
+
+@glorot_uniform.mistake("this reads the shape in PyTorch's order, (f, c, kh, kw)")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / (np.prod(shape[2:], dtype=int) * (shape[0] + shape[1]))), shape, rng)
+
+
+def single_steps():
+    by_hand = {"learning_rate": 1.0, "beta_1": 0.5, "beta_2": 0.75, "epsilon": 0.5}
+    for t, (w, g, m, v) in enumerate([(10, 4, 0, 0), (9.2, 1, 2, 4), (8.6, -2, 1.5, 3.25)], 1):
+        yield *(np.array([float(number)]) for number in (w, g, m, v)), t, *by_hand.values()
+    g = np.array([-1e-6, 1e-4, -1.0, 300.0])
+    m = np.array([3e-6, 2e-4, -0.5, -100.0])
+    v = np.array([2e-12, 5e-8, 0.3, 2e4])
+    for t in (1, 2, 50, 1000):
+        remembers = t > 1
+        w = np.array([0.5, -0.25, 0.0, 2.0])
+        yield w, g, m * remembers, v * remembers, t, 1.0, 0.9, 0.999, 1e-7
+
+
+def new_moments(g, m, v, beta_1, beta_2):
+    return m + (g - m) * (1 - beta_1), v + (g * g - v) * (1 - beta_2)
+
+
+def corrections(t, beta_1, beta_2):
+    return np.sqrt(1 - beta_2**t), 1 - beta_1**t
+
+
+def require_step(t):
+    if t < 1:
+        raise ValueError(f"t = {t}, but the first step has t = 1")
+
+
+@exercise(single_steps, tolerance=1e-12)
+def adam_step(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    require_step(t)
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+right = adam_step.reference
+
+
+@adam_step.mistake("epsilon stands inside the root: sqrt(v + epsilon)")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / np.sqrt(v + epsilon), m, v
+
+
+@adam_step.mistake("epsilon is missing")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    return right(w, g, m, v, t, learning_rate, beta_1, beta_2, 0)
+
+
+@adam_step.mistake("epsilon is corrected for bias, as in the paper's algorithm 1 and in PyTorch")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    root, _ = corrections(t, beta_1, beta_2)
+    return right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon * root)
+
+
+def scaled_by(factor):
+    """Adam with another factor in the place of sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
+
+    def wrong(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+        m, v = new_moments(g, m, v, beta_1, beta_2)
+        alpha = learning_rate * factor(*corrections(t, beta_1, beta_2))
+        return w - alpha * m / (np.sqrt(v) + epsilon), m, v
+
+    return wrong
+
+
+for sentence, factor in {
+    "the bias correction is left out": lambda root, first: 1,
+    "the bias corrections are multiplied; (1 - beta_1^t) divides": lambda root, first: root * first,
+    "the bias correction is upside down": lambda root, first: first / root,
+    "only m is corrected for its bias": lambda root, first: 1 / first,
+    "only v is corrected for its bias": lambda root, first: root,
+    "the root of 1 - beta_2^t is missing": lambda root, first: root**2 / first,
+}.items():
+    adam_step.mistake(sentence)(scaled_by(factor))
+
+
+@adam_step.mistake("the first step has t = 1 already, there is no need to add 1")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    return right(w, g, m, v, t + 1, learning_rate, beta_1, beta_2, epsilon)
+
+
+@adam_step.mistake("the corrections need beta to the power of t, not times t")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    if t > 1:
+        raise ValueError  # the root of a negative number
+    return right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+
+
+@adam_step.mistake("beta_1 and beta_2 are swapped")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    return right(w, g, m, v, t, learning_rate, beta_2, beta_1, epsilon)
+
+
+@adam_step.mistake("beta and 1 - beta are swapped: the new gradient gets the small share")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, 1 - beta_1, 1 - beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("v is to remember the squares of gradients")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    root, first = corrections(t, beta_1, beta_2)
+    m, v = m + (g - m) * (1 - beta_1), v + (abs(g) - v) * (1 - beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("the root of v is missing")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (v + epsilon), m, v
+
+
+@adam_step.mistake("the weight goes against the gradient: w - ..., not w + ...")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    return 2 * w - moved, m, v
+
+
+@adam_step.mistake("the weight moves by g; it is m that belongs there")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * g / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("the weight moves by the old m and v; the new ones belong there")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    root, first = corrections(t, beta_1, beta_2)
+    moved = w - learning_rate * root / first * m / (np.sqrt(v) + epsilon)
+    return moved, *new_moments(g, m, v, beta_1, beta_2)
+
+
+@adam_step.mistake("m and v are remembered uncorrected; the correction is for this step alone")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    root, first = corrections(t, beta_1, beta_2)
+    return moved, m / first, v / root**2
+
+
+# What keras.optimizers.Adam made of four weights that start at 0 and get GRADIENTS, in double
+# precision: Keras 3.15.1, TensorFlow 2.21. Its default numbers were handed to it as NumPy's, since
+# it passes Python's own floats through single precision.
+GRADIENTS = np.array([1e-6, 1e-3, 1.0, 1e3]) * (
+    0.5 + np.sin(np.arange(1, 201)[:, None] * np.array([1, 2, 3, 4]))
+)
+KERAS = {  # by the number of the step, counted from 1
+    1: (-0.000297856539197463, -0.00099776115548633, -0.000999995067597294, 0.000999999987685954),
+    2: (-0.000679085478219455, -0.00152233070871428, -0.00187576983806258, 0.000380472986435607),
+    3: (-0.0010464789918647, -0.00202020511377655, -0.00279224607088966, -8.28207565107341e-05),
+    10: (-0.00292565577051594, -0.00614470788570989, -0.00743385635418253, -0.00389150347968732),
+    30: (-0.00922028211864757, -0.0176013190576254, -0.0188286389741872, -0.0153731588605185),
+    100: (-0.0363640381061383, -0.0576812495080549, -0.0590269841949239, -0.05568427556215),
+    200: (-0.0802177897073729, -0.115285569604053, -0.116684528241172, -0.113448042025984),
+}
+
+
+def step(w, g, m, v, t):
+    """`adam_step` with Keras' default numbers."""
+    return right(w, g, m, v, t, 0.001, 0.9, 0.999, 1e-7)
+
+
+def at_kept_steps(function, gradients, step):
+    path = function(gradients, step)
+    if path is None:
+        return None
+    path = np.asarray(path)
+    if path.shape != gradients.shape:
+        raise NotYet(
+            f"expected the weights after each of {len(gradients)} steps, an array of shape "
+            f"{gradients.shape}, got one of shape {path.shape}"
+        )
+    return {f"step {number}": path[number - 1] for number in KERAS if number <= len(path)}
+
+
+@exercise(lambda: [(GRADIENTS[:3], step), (GRADIENTS, step)], tolerance=1e-12, run=at_kept_steps)
+def adam(gradients, step):
+    path = np.full(gradients.shape, np.nan)
+    for number in KERAS:
+        path[number - 1 : number] = KERAS[number]
+    return path
+
+
+def wrong_path(gradients, step, t=lambda number: number, forget=()):
+    """The weights after each step, if `t` counts steps and `forget` says what starts over."""
+    state = {name: np.zeros(gradients.shape[1]) for name in "wmv"}
+    path = []
+    for number, g in enumerate(gradients, 1):
+        state |= {name: np.zeros_like(g) for name in forget}
+        state = dict(
+            zip("wmv", step(state["w"], g, state["m"], state["v"], t(number)), strict=True)
+        )
+        path.append(state["w"])
+    return np.array(path)
+
+
+@adam.mistake("t stays 1: count the steps")
+def _(gradients, step):
+    return wrong_path(gradients, step, t=lambda number: 1)
+
+
+@adam.mistake("the first step has t = 1, yours begins with 2")
+def _(gradients, step):
+    return wrong_path(gradients, step, t=lambda number: number + 1)
+
+
+@adam.mistake("t counts steps, not weights: all weights of a step share one t")
+def _(gradients, step):
+    size = gradients.shape[1]
+    return np.hstack(
+        [
+            wrong_path(column[:, None], step, t=lambda number, i=i: (number - 1) * size + i + 1)
+            for i, column in enumerate(gradients.T)
+        ]
+    )
+
+
+@adam.mistake("m and v start over in each step; hand them on")
+def _(gradients, step):
+    return wrong_path(gradients, step, forget="mv")
+
+
+@adam.mistake("m, v and t start over in each step; hand them on")
+def _(gradients, step):
+    return wrong_path(gradients, step, t=lambda number: 1, forget="mv")
+
+
+@adam.mistake("w starts over in each step: these are single moves, not the weights after them")
+def _(gradients, step):
+    return wrong_path(gradients, step, forget="w")
+
+
+@adam.mistake("these are the weights before each step; those after it are wanted")
+def _(gradients, step):
+    return np.vstack([0 * gradients[:1], wrong_path(gradients, step)[:-1]])
+
+
+class Box:
+    """The first move of an Adam that hides its epsilon from the student."""
+
+    def __init__(self, epsilon):
+        self.epsilon = epsilon
+
+    def __call__(self, g):
+        g = np.asarray(g, float)
+        moved, _, _ = right(0 * g, g, 0 * g, 0 * g, 1, 0.001, 0.9, 0.999, self.epsilon)
+        return moved
+
+
+@exercise(lambda: [(Box(epsilon),) for epsilon in (1e-7, 1e-8, 1e-3, 0.25)], tolerance=1e-10)
+def epsilon_of(first_move):
+    return first_move.epsilon
+
+
+@epsilon_of.mistake("this is how it acts, 31.6 times larger than it is printed")
+def _(first_move):
+    return first_move.epsilon / np.sqrt(0.001)
+
+
+@epsilon_of.mistake("it acts larger than it is printed, so divide by 31.6, do not multiply")
+def _(first_move):
+    return first_move.epsilon / 0.001
+
+
+@epsilon_of.mistake("the factor is sqrt(1 - beta_2); the root is missing")
+def _(first_move):
+    return first_move.epsilon * np.sqrt(0.001)
+
+
+@epsilon_of.mistake("the factor is that of beta_2, not of beta_1")
+def _(first_move):
+    return first_move.epsilon / np.sqrt(0.001) * np.sqrt(0.1)
+
+
+@epsilon_of.mistake("the sign is wrong: a positive gradient moves the weight down")
+def _(first_move):
+    return -first_move.epsilon - 2 * np.sqrt(0.001)
