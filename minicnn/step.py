@@ -26,13 +26,17 @@ class Objective(NamedTuple):
 
 
 def objective(layers: list[Layer], loss: SparseCategoricalCrossentropy) -> Objective:
+    """`layers` and `loss` as they are run; see the two functions that follow."""
+    return merge_softmax(relu_after_pooling(layers), loss)
+
+
+def merge_softmax(layers: list[Layer], loss: SparseCategoricalCrossentropy) -> Objective:
     """`layers` and `loss`, with a softmax between the two merged into the loss.
 
     Keras does the same under TensorFlow: a model that ends in softmax is trained on its logits,
     where the loss cannot overflow and needs no clipping. The merged layer shares its weights with
     the last of `layers`.
     """
-    layers = relu_after_pooling(layers)
     last = layers[-1]
     if loss.from_logits or getattr(last, "activation", None) is not ACTIVATIONS["softmax"]:
         return Objective(layers, loss, ACTIVATIONS["linear"].forward)
