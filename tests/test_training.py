@@ -12,6 +12,7 @@ from twins import SPARSE, Recorder, assert_same_weights, double_precision, sampl
 import minicnn
 from minicnn import Input, Sequential, layers, metrics, step
 from minicnn.data import Dataset
+from minicnn.losses import SparseCategoricalCrossentropy
 
 
 @pytest.fixture
@@ -215,3 +216,36 @@ def test_item_13_the_loss_comes_first_though_accuracy_sorts_before_it(rng):
     by_name = model.evaluate(x, y, verbose=0, return_dict=True)
     assert model.evaluate(x, y, verbose=0) == [by_name["loss"], by_name["accuracy"]]
     assert by_name["loss"] > 1 >= by_name["accuracy"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_relu_behind_pooling_changes_no_bit(rng, dtype):
+    """Whole numbers: ties and zeros everywhere; overlapping windows; a NaN."""
+    model = minicnn.Sequential(
+        [
+            minicnn.Input((9, 8, 2)),
+            layers.Conv2D(8, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(3, strides=2, padding="same"),
+            layers.Conv2D(4, (2, 3), activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ],
+        dtype=dtype,
+    )
+    model.set_weights([rng.integers(-2, 3, w.shape) / 2 for w in model.get_weights()])
+    x, labels = rng.integers(-2, 3, (20, 9, 8, 2)).astype(dtype), rng.integers(0, 3, 20)
+    x[7, 3, 3, 0] = np.nan
+    loss = SparseCategoricalCrossentropy()
+    as_listed, as_run = step.merge_softmax(model.layers, loss), step.objective(model.layers, loss)
+    assert len(as_run.layers) == len(as_listed.layers) + 2
+    with np.errstate(invalid="ignore"):
+        for samples in (slice(0, 7), slice(0, 20)):
+            outcomes = [
+                step.loss_and_gradients(goal, x[samples], labels[samples], 20)
+                for goal in (as_listed, as_run)
+            ]
+            for ours, theirs in zip(*outcomes, strict=True):
+                for a, b in zip(ours, theirs, strict=True):
+                    np.testing.assert_array_equal(a, b)
+    assert np.abs(outcomes[0][2][0]).max() != 0
