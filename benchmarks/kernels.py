@@ -1,0 +1,293 @@
+"""The ladder for one convolution, from Python loops to Winograd on all threads, and its roofline.
+
+    python benchmarks/kernels.py                 the tutorial's second convolution, 14x14x32 -> 64
+    python benchmarks/kernels.py --layers        where the time of one training step goes
+
+Every rung is checked against the formula before it is timed. Rungs are timed in turns, on one
+core and with BLAS on one thread unless they say otherwise.
+
+GFLOP/s are those of the arithmetic in the formula, also where less is computed: a rung of more
+than 100 % of the roofline, what BLAS reaches with a large matrix product, is one that saves work.
+"""
+
+import argparse
+from collections.abc import Callable
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+from measure import figure_form, heading, in_turns, made_with, sgemm_peak, spread, write_json
+from step_profile import profile
+
+from minicnn import parallel
+from minicnn.kernels import direct, im2col, winograd
+from minicnn.shapes import Geometry, window_geometry
+
+# Of the largest number: sums of up to some thousand products in float32; Winograd's transforms
+# multiply and divide by up to some dozen, which costs a digit.
+LARGEST_ERROR = {"Winograd": 1e-4, "Winograd, all threads": 1e-4}
+USUAL_ERROR = 1e-5
+DIRECTIONS = ("forward", "backward")
+
+
+def main() -> None:
+    """Print the ladder or the profile of a step."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=14, help="height and width (default 14)")
+    parser.add_argument("--channels", type=int, default=32, help="(default 32)")
+    parser.add_argument("--filters", type=int, default=64, help="(default 64)")
+    parser.add_argument("--kernel-size", type=int, default=5, help="3 or 5 (default 5)")
+    parser.add_argument("--images", type=int, default=64, help="in a batch (default 64)")
+    parser.add_argument("--runs", type=int, default=7, help="of each rung (default 7)")
+    parser.add_argument("--layers", action="store_true", help="profile one training step instead")
+    parser.add_argument("--sgemm-size", type=int, default=2048, help=argparse.SUPPRESS)
+    parser.add_argument("--json", metavar="FILE", help="write all figures there as well")
+    arguments = parser.parse_args()
+
+    cores = parallel.available_cores()
+    made = made_with()
+    peaks = {str(n): sgemm_peak(n, arguments.sgemm_size) for n in sorted({1, cores})}
+    print(heading(made))
+    for threads, peak in peaks.items():
+        print(f"roofline: sgemm reaches {peak:.0f} GFLOP/s with {threads} thread(s)")
+    if arguments.layers:
+        measured = profile(arguments.images, arguments.runs, peaks)
+    else:
+        measured = ladder(arguments, peaks)
+    if arguments.json:
+        settings = {k: v for k, v in vars(arguments).items() if k != "json"}
+        write_json(arguments.json, {**made, **settings, "sgemm_gflops": peaks, **measured})
+
+
+# The ladder. A rung's functions: forward(x, kernel, bias, geometry) -> y and
+# backward(x, dy, kernel, geometry) -> dx, dkernel.
+
+
+class Rung(NamedTuple):
+    """One way to convolve."""
+
+    title: str
+    forward: Callable[..., np.ndarray]
+    backward: Callable[..., tuple[np.ndarray, np.ndarray]]
+    images: int | None = None  # the most it is given: Python takes seconds for one
+    threads: int = 1
+
+
+def python_forward(x, kernel, bias, g):
+    """The formula in Python's own lists and numbers."""
+    x, kernel, bias = x.tolist(), kernel.tolist(), bias.tolist()
+    channels, filters = range(len(kernel[0][0])), range(len(bias))
+    y = [[[list(bias) for _ in range(g.ow)] for _ in range(g.oh)] for _ in x]
+    for image, _ in enumerate(x):
+        for i, j, ki, kj, row, column in positions(g):
+            pixel, out = x[image][row][column], y[image][i][j]
+            for ch in channels:
+                for o in filters:
+                    out[o] += pixel[ch] * kernel[ki][kj][ch][o]
+    return np.array(y)
+
+
+def python_backward(x, dy, kernel, g):
+    """The same products; each sends dy times one factor back to the other."""
+    dx, dkernel = np.zeros_like(x).tolist(), np.zeros_like(kernel).tolist()
+    x, dy, kernel = x.tolist(), dy.tolist(), kernel.tolist()
+    channels, filters = range(len(kernel[0][0])), range(len(kernel[0][0][0]))
+    for image, _ in enumerate(x):
+        for i, j, ki, kj, row, column in positions(g):
+            pixel, dpixel, out = x[image][row][column], dx[image][row][column], dy[image][i][j]
+            for ch in channels:
+                for o in filters:
+                    dpixel[ch] += out[o] * kernel[ki][kj][ch][o]
+                    dkernel[ki][kj][ch][o] += out[o] * pixel[ch]
+    return np.array(dx), np.array(dkernel)
+
+
+def positions(g: Geometry):
+    """Every window's every cell that lies inside the image: i, j, ki, kj, row, column."""
+    for i in range(g.oh):
+        for j in range(g.ow):
+            for ki in range(g.kh):
+                for kj in range(g.kw):
+                    row, column = i * g.sh + ki - g.top, j * g.sw + kj - g.left
+                    if 0 <= row < g.h and 0 <= column < g.w:
+                        yield i, j, ki, kj, row, column
+
+
+def numpy_forward(x, kernel, bias, g):
+    """All windows as a view, and one product over them."""
+    windows = windows_of(x, g.top, g.left, g)  # (n, oh, ow, c, kh, kw)
+    return np.tensordot(windows, kernel, ((4, 5, 3), (0, 1, 2))) + bias
+
+
+def numpy_backward(x, dy, kernel, g):
+    """For strides of 1, where dx is dy convolved with the kernel turned round."""
+    windows = windows_of(x, g.top, g.left, g)
+    dkernel = np.tensordot(windows, dy, ((0, 1, 2), (0, 1, 2)))  # (c, kh, kw, f)
+    turned = kernel[::-1, ::-1]
+    dwindows = windows_of(dy, g.kh - 1 - g.top, g.kw - 1 - g.left, g)  # (n, h, w, f, kh, kw)
+    dx = np.tensordot(dwindows, turned, ((4, 5, 3), (0, 1, 3)))
+    return dx, dkernel.transpose(1, 2, 0, 3)
+
+
+def windows_of(images, top, left, g):
+    """kh x kw windows with `top` and `left` cells of padding; as many as with "same"."""
+    bottom, right = g.kh - 1 - top, g.kw - 1 - left
+    padded = np.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    return np.lib.stride_tricks.sliding_window_view(padded, (g.kh, g.kw), axis=(1, 2))
+
+
+def of_module(title: str, module: Any) -> Rung:
+    """One of minicnn's modules; what it makes of the kernel, once a step, belongs to forward."""
+
+    def forward(x, kernel, bias, g):
+        return module.forward(x, module.prepare(kernel), bias, g)
+
+    def backward(x, dy, kernel, g):
+        return module.gradients(x, dy, module.prepare(kernel), g)
+
+    return Rung(title, forward, backward)
+
+
+def on_threads(title: str, module: Any, threads: int) -> Rung:
+    """The same, the batch cut as a step of training cuts it; gradients are summed."""
+
+    def forward(x, kernel, bias, g):
+        kernel = module.prepare(kernel)
+        shards = parallel.cut(len(x))
+        return np.concatenate(parallel.run(lambda s: module.forward(x[s], kernel, bias, g), shards))
+
+    def backward(x, dy, kernel, g):
+        kernel = module.prepare(kernel)
+        shards = parallel.cut(len(x))
+        dx, dkernel = zip(
+            *parallel.run(lambda s: module.gradients(x[s], dy[s], kernel, g), shards), strict=True
+        )
+        return np.concatenate(dx), np.sum(dkernel, axis=0)
+
+    return Rung(title, forward, backward, threads=threads)
+
+
+def rungs(cores: int) -> list[Rung]:
+    """From the bottom to the top."""
+    return [
+        Rung("pure Python", python_forward, python_backward, images=1),
+        Rung("NumPy, windows and tensordot", numpy_forward, numpy_backward),
+        of_module("direct: the loops, compiled", direct),
+        of_module("im2col + BLAS", im2col),
+        of_module("Winograd", winograd),
+        on_threads("Winograd, all threads", winograd, cores),
+    ]
+
+
+def ladder(arguments: argparse.Namespace, peaks: dict[str, float]) -> dict[str, Any]:
+    """Check and time all rungs, print the table; us an image by direction and rung."""
+    size, kernel_size = arguments.size, arguments.kernel_size
+    geometry = window_geometry((size, size), (kernel_size, kernel_size), (1, 1), "same")
+    inputs = arrays(geometry, arguments)
+    work = size**2 * kernel_size**2 * arguments.channels * arguments.filters  # multiply-adds
+    cores = parallel.available_cores()
+    parallel.set_num_threads(cores)
+    found: dict[str, Any] = {"multiply_adds": work, "ladder": {}}
+    print(
+        f"\n{size}x{size}x{arguments.channels} -> {arguments.filters}, {kernel_size}x{kernel_size} "
+        f'"same", float32, {arguments.images} images, {arguments.runs} runs, '
+        f"{work:,} multiply-adds an image each way"
+    )
+    # Once for all: to hold BLAS back takes its time. `parallel.run` does so as well.
+    with parallel.blas_on_one_thread():
+        ways = rungs(cores)
+        for rung in ways:
+            check(rung, inputs, geometry)
+        for direction in DIRECTIONS:
+            times = time_rungs(ways, direction, inputs, geometry, arguments.runs)
+            flops = 2 * work * (1 if direction == "forward" else 2)  # two gradients
+            found["ladder"][direction] = print_ladder(direction, ways, times, flops, peaks)
+    return found
+
+
+def arrays(g: Geometry, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Random x, dy, kernel and bias."""
+    rng = np.random.default_rng(0)
+    n, c, f = arguments.images, arguments.channels, arguments.filters
+    shapes = {
+        "x": (n, g.h, g.w, c),
+        "dy": (n, g.oh, g.ow, f),
+        "kernel": (g.kh, g.kw, c, f),
+        "bias": (f,),
+    }
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def check(rung: Rung, inputs: dict[str, np.ndarray], g: Geometry) -> None:
+    """Is it the formula, as `direct` computes it in float64? Pure Python is the formula itself.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    x, dy = inputs["x"][: rung.images], inputs["dy"][: rung.images]
+    kernel, bias = inputs["kernel"], inputs["bias"]
+    dx, dkernel = rung.backward(x, dy, kernel, g)
+    x64, dy64, kernel64, bias64 = (array.astype(np.float64) for array in (x, dy, kernel, bias))
+    pairs = {
+        "y": (rung.forward(x, kernel, bias, g), direct.forward(x64, kernel64, bias64, g)),
+        "dx": (dx, direct.grad_input(dy64, kernel64, g)),
+        "dkernel": (dkernel, direct.grad_kernel(x64, dy64, g)),
+    }
+    for name, (ours, formula) in pairs.items():
+        error = np.abs(ours - formula).max() / np.abs(formula).max()
+        if ours.shape != formula.shape or not error < LARGEST_ERROR.get(rung.title, USUAL_ERROR):
+            raise ValueError(f"{rung.title}: {name} is not the formula's: off by {error:.1e}")
+
+
+def time_rungs(ways, direction, inputs, g, runs) -> dict[str, list[float]]:
+    """Microseconds an image of each rung; Python's loops once, all others in turns."""
+
+    def call(rung: Rung) -> Callable[[], Any]:
+        x, dy = inputs["x"][: rung.images], inputs["dy"][: rung.images]
+        if direction == "forward":
+            return lambda: rung.forward(x, inputs["kernel"], inputs["bias"], g)
+        return lambda: rung.backward(x, dy, inputs["kernel"], g)
+
+    slow = {rung.title: call(rung) for rung in ways if rung.images}
+    fast = {rung.title: call(rung) for rung in ways if not rung.images}
+    times = in_turns(slow, 1, warm_up=False) | in_turns(fast, runs)
+    counts = {rung.title: rung.images or len(inputs["x"]) for rung in ways}
+    return {title: [t / counts[title] * 1e6 for t in own] for title, own in times.items()}
+
+
+def print_ladder(direction, ways, times, flops, peaks) -> dict[str, dict[str, Any]]:
+    """One line a rung; returns what it says."""
+    print(f"\n{direction}")
+    print(
+        f"{'':30}{'us an image (lowest - highest)':>36}{'times as fast':>14}{'GFLOP/s':>10}"
+        f"{'of roofline':>13}"
+    )
+    rows: dict[str, dict[str, Any]] = {}
+    before = None
+    for rung in ways:
+        us = median(times[rung.title])
+        gflops, peak = flops / us / 1e3, peaks[str(rung.threads)]
+        rows[rung.title] = {
+            "us": times[rung.title],
+            "images": rung.images,
+            "times_as_fast": before / us if before else None,
+            "gflops": gflops,
+            "of_roofline": gflops / peak,
+        }
+        ratio = f"{before / us:.1f}" if before else ""
+        note = f" ({rung.images} image only)" if rung.images else ""
+        print(
+            f"{rung.title + note:30}{spread(times[rung.title], figure_form(us)):>36}{ratio:>14}"
+            f"{figure_form(gflops).format(gflops):>10}{gflops / peak:>13.1%}"
+        )
+        before = us
+    for threads, peak in peaks.items():
+        title = f"roofline, {threads} thread(s)"
+        print(f"{title:30}{flops / peak / 1e3:>36.1f}{'':14}{peak:>10.0f}{1:>13.1%}")
+    return rows
+
+
+if __name__ == "__main__":
+    main()
