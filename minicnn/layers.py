@@ -90,6 +90,8 @@ class Conv2D(KernelLayer):
         self.algorithm = algorithm
         self.algorithm_: str | None = None
         self._prepared_kernel: Any = None
+        # A copy of the kernel, and what was made of it; in a dict, which copies of the layer share.
+        self._last_prepared: dict[str, Any] = {}
 
     def geometry(self, input_shape: Shape) -> Geometry:
         """Where the kernel stands on images of that shape."""
@@ -122,8 +124,12 @@ class Conv2D(KernelLayer):
         return "im2col" if self.filters < FEW or winograd.why_not(geometry) else "winograd"
 
     def prepared(self) -> "Conv2D":
+        kernel, last = self.params["kernel"], self._last_prepared.get("kernel")
+        # To compare kernels is quicker than to transform one; who predicts again has the same one.
+        if last is None or not np.array_equal(last[0], kernel):
+            last = self._last_prepared["kernel"] = kernel.copy(), self._prepare_kernel()
         layer = copy.copy(self)
-        layer._prepared_kernel = self._prepare_kernel()
+        layer._prepared_kernel = last[1]
         return layer
 
     def _prepare_kernel(self) -> Any:

@@ -11,6 +11,7 @@ Pure integer arithmetic, no arrays. The letters used here are used in the whole 
 Arrays are laid out n, h, w, c; convolution kernels kh, kw, c, f; dense kernels inputs, units.
 """
 
+from functools import lru_cache
 from operator import index
 from typing import Any, NamedTuple
 
@@ -60,6 +61,7 @@ def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+@lru_cache(maxsize=1024)  # asked by every layer for every shard
 def window_geometry(
     image: tuple[int, int],
     window: tuple[int, int],
