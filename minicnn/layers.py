@@ -312,7 +312,9 @@ class Dense(KernelLayer):
         grads = {"kernel": x_rows.T @ dz_rows}
         if self.use_bias:
             grads["bias"] = sum_of_rows(dz)
-        return dz @ self.params["kernel"].T, grads
+        # As (kernel @ dz')': BLAS is slow with a tall matrix transposed on the right.
+        dx = (self.params["kernel"] @ dz_rows.T).T
+        return np.ascontiguousarray(dx).reshape(x.shape), grads
 
 
 class _ActivationLayer(Layer):

@@ -57,6 +57,15 @@ class Optimizer:
         """
         who = type(self).__name__
         gradients = [checks.real_array(g, f"{who}: gradient {i}") for i, g in enumerate(gradients)]
+        self.apply_sum([gradients], weights)
+
+    def apply_sum(self, shards: list[list[np.ndarray]], weights: list[np.ndarray]) -> None:
+        """`apply` with the sum of several lists of gradients, those of the shards of a batch.
+
+        They are added up in the order of the list, or bits would depend on the threads; in place,
+        in the arrays of the first one.
+        """
+        who = type(self).__name__
         for weight in weights:
             # A kernel walks over reshape(-1), which of other arrays is a copy: a step for nothing.
             if (
@@ -69,11 +78,13 @@ class Optimizer:
                     f"float64, received {_description(weight)}"
                 )
         expected = [w.shape for w in weights]
-        received = [g.shape for g in gradients]
-        if received != expected:
-            raise ValueError(
-                f"{who}: expected gradients of the weights' shapes {expected}, received {received}"
-            )
+        for gradients in shards:
+            received = [g.shape for g in gradients]
+            if received != expected:
+                raise ValueError(
+                    f"{who}: expected gradients of the weights' shapes {expected}, "
+                    f"received {received}"
+                )
         if not self.state:
             self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
         for slot, arrays in self.state.items():
@@ -84,14 +95,14 @@ class Optimizer:
                     "optimizer of its own"
                 )
         self.iterations += 1
-        flat = [
-            [array.reshape(-1) for array in arrays]
-            for arrays in (gradients, weights, *(self.state[slot] for slot in self.slots))
-        ]
+        own = [weights, *(self.state[slot] for slot in self.slots)]
 
         def update_part(part: tuple[int, slice]) -> None:
             index, numbers = part
-            self.update(*(arrays[index][numbers] for arrays in flat))
+            total, *others = (gradients[index].reshape(-1)[numbers] for gradients in shards)
+            for gradient in others:
+                total += gradient
+            self.update(total, *(arrays[index].reshape(-1)[numbers] for arrays in own))
 
         parallel.run(update_part, parallel.parts([weight.size for weight in weights]))
 

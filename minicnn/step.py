@@ -82,7 +82,7 @@ def train_step(
         )
         losses, predictions, gradients = zip(*results, strict=True)
         weights = [weight for layer in goal.layers for weight in layer.params.values()]
-        optimizer.apply(_sum_in_order(gradients), weights)
+        optimizer.apply_sum(list(gradients), weights)
     return np.concatenate(losses), np.concatenate(predictions)
 
 
@@ -143,16 +143,3 @@ def prepared(layers: list[Layer]) -> list[Layer]:
     # BLAS' second thread would go on spinning for a while, on a core that the shards need.
     with parallel.blas_on_one_thread():
         return [layer.prepared() for layer in layers]
-
-
-def _sum_in_order(gradients: tuple[list[np.ndarray], ...]) -> list[np.ndarray]:
-    """Sums over the shards, weight by weight: always in this order, or bits would differ."""
-    totals, *others = gradients
-
-    def add_others(index: int) -> None:
-        for other in others:
-            totals[index] += other[index]
-
-    if others:
-        parallel.run(add_others, list(range(len(totals))))
-    return totals

@@ -129,8 +129,8 @@ BUGS = [  # module by module
         "kernel reshaped for dx, not transposed",
         "gradient",
         "layers.py",
-        'dz @ self.params["kernel"].T',
-        'dz @ self.params["kernel"].reshape(self.units, -1)',
+        'self.params["kernel"] @ dz_rows.T',
+        'self.params["kernel"].reshape(self.units, -1).T @ dz_rows.T',
     ),
     Bug(
         "dkernel skips the activation",
@@ -358,13 +358,6 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "dy /= len(dy)",
     ),
     Bug(
-        "a shard dropped from the sum",
-        "training",
-        "step.py",
-        "for other in others:",
-        "for other in others[:-1]:",
-    ),
-    Bug(
         "the first layer never learns",
         "training",
         "step.py",
@@ -384,6 +377,13 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "batches.py",
         "for start in range(0, len(x), size):",
         "for start in range(0, max(len(x) - size, 0) + 1, size):",
+    ),
+    Bug(
+        "a shard dropped from the sum",
+        "training",
+        "optimizers.py",
+        "for gradient in others:",
+        "for gradient in others[:-1]:",
     ),
     Bug(
         "epsilon corrected for bias",
