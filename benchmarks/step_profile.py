@@ -15,9 +15,9 @@ METHODS = {  # and what they are called in the table
     "forward": "forward",
     "backward": "backward",
     "weight_gradients": "backward",
-    "apply": "update",
+    "apply_sum": "update",
 }
-REST = ("loss, sums of gradients, Python", "")
+REST = ("loss, Python", "")
 
 
 class Timed:

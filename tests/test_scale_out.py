@@ -106,6 +106,7 @@ def test_two_workers_train_as_one_process_of_minicnn_does(start, tmp_path):
         assert_close(one, ours, "float64")
 
 
+@pytest.mark.full  # as the next one: half a minute of starting processes
 def test_workers_of_different_seeds_are_told_so(start, tmp_path):
     where = ",".join(free_addresses())
     workers = [start("-c", WORKER, tmp_path / "out.npz", seed, where, seed) for seed in (0, 1)]
@@ -123,6 +124,7 @@ def first_line_with(word, process):
     return pytest.fail(f"no {word}: {process.stderr.read()}")
 
 
+@pytest.mark.full
 def test_the_command_saves_what_one_process_would_have_saved(start, run, tmp_path):
     data = write_data(tmp_path / "data")
     # Few and small steps: Adam magnifies rounding, and the command computes in single precision.
@@ -145,7 +147,7 @@ def test_the_command_saves_what_one_process_would_have_saved(start, run, tmp_pat
         assert_close(one, ours, "float32 steps")
 
 
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("lost", [0, pytest.param(1, marks=pytest.mark.full)])
 def test_if_a_worker_dies_the_other_says_which_and_ends(start, tmp_path, lost):
     addresses, path = free_addresses(), tmp_path / "weights.npz"
     flags = ("--data", write_data(tmp_path / "data"), "--epochs", 10_000, "--save", path)
