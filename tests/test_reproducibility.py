@@ -1,5 +1,6 @@
 """Promise 9: one seed, one set of bits, in new processes and on any number of threads."""
 
+import os
 import subprocess
 import sys
 
@@ -101,3 +102,53 @@ def test_promise_9_prefetching_changes_no_bit(rng):
 
         results.append(trained(shuffled))
     assert all(result == results[0] for result in results)
+
+
+# Outputs and gradients of a Winograd convolution for each variant of channels, filters, precision.
+CONVOLUTIONS = """
+import hashlib, sys
+import numpy as np
+from minicnn.kernels import winograd
+from minicnn.shapes import window_geometry
+
+g = window_geometry((9, 8), (3, 3), (1, 1), "same")
+for variant in sys.argv[1:]:
+    c, f, dtype = variant.split(",")
+    rng = np.random.default_rng(1)
+    x, dy, kernel, bias = (
+        rng.standard_normal(shape).astype(dtype)
+        for shape in [(3, 9, 8, int(c)), (3, 9, 8, int(f)), (3, 3, int(c), int(f)), int(f)]
+    )
+    prepared = winograd.prepare(kernel)
+    arrays = winograd.forward(x, prepared, bias, g), *winograd.gradients(x, dy, prepared, g)
+    print(hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest())
+"""
+
+
+def hashes_of_convolutions(cache, *variants):
+    """In a new process, with compiled code in the folder `cache`."""
+    process = subprocess.run(
+        [sys.executable, "-c", CONVOLUTIONS, *variants],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout.split()
+
+
+def test_promise_9_code_from_the_disk_gives_the_bits_of_code_just_compiled(tmp_path):
+    first, again = (hashes_of_convolutions(tmp_path, "8,16,float32") for _ in range(2))
+    assert first == again
+
+
+@pytest.mark.full
+def test_promise_9_variants_compiled_in_different_processes_do_not_meet(tmp_path):
+    """Numba's names for machine code start over in every process: see `tiles._named`."""
+    variants = ["8,16,float32", "16,8,float32", "8,16,float64", "24,24,float32"]
+    apart = [hashes_of_convolutions(tmp_path, variant)[0] for variant in variants]
+    assert len(set(apart)) == 4
+    assert hashes_of_convolutions(tmp_path, *variants) == apart
+    assert hashes_of_convolutions(tmp_path, *reversed(variants)) == apart[::-1]

@@ -45,12 +45,14 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
     m = a.shape[1]
     dtype = a.dtype
     zero_and_one = np.array([0, 1], dtype)
+    variant = f"{m}_{c}_{f}_{dtype}"
     input_points = _points_of_tiles(np.ascontiguousarray(b.T), m, c)  # B' d B
     output_points = _points_of_tiles(a, m, f)  # A dY A'
     put_outputs = _tiles_of_points(np.ascontiguousarray(a.T), m, f)  # A' (...) A
     add_inputs = _tiles_of_points(b, m, c)  # B (...) B'
 
     @register_jitable
+    @_named("new_stacks", variant)
     def new_stacks(g):
         tiles = -(-g.oh // m) * -(-g.ow // m)
         at_once = max(1, TILES_AT_ONCE // tiles)
@@ -59,6 +61,7 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
         return at_once, v, z
 
     @jit
+    @_named("forward", variant)
     def forward(x, u, bias, g, y):
         at_once, v, product = new_stacks(g)
         for first in range(0, len(x), at_once):
@@ -71,6 +74,7 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
             put_outputs(product, g, 0, 0, y[first:last])
 
     @jit
+    @_named("gradients", variant)
     def gradients(x, dy, u_transposed, g, dx, du):
         at_once, v, z = new_stacks(g)
         for first in range(0, len(dy), at_once):
@@ -90,15 +94,33 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
     return Loops(forward, gradients)
 
 
+def _named(name, variant):
+    """Give a function a name of its own, in place of that of the function it is defined in.
+
+    Numba names machine code by function, types, and a number that starts over in every process. Two
+    variants compiled and kept on disk by two processes would have one name, and a third process
+    that loads both would run the first for the second. Within one process code exists twice, too,
+    by itself and as part of its caller, and chance says which one is run: so nothing in here may be
+    rounded in another way if it is compiled in another place, as "contract" and "reassoc" allow.
+    """
+
+    def rename(function):
+        function.__name__ = function.__qualname__ = f"{name}_{variant}"
+        return function
+
+    return rename
+
+
 def _points_of_tiles(matrix, m, c):
     """points(images, g, top, left, stack): tiles cut out and transformed; returns their number.
 
     `matrix` (8, q) says what is evaluated; tiles of q x q cells stand m cells apart.
     """
     q = matrix.shape[1]
-    combine = _evaluation(matrix, c)
+    combine = _evaluation(matrix, c, f"{q}_{m}_{c}_{matrix.dtype}")
 
     @register_jitable
+    @_named("points", f"{q}_{m}_{c}_{matrix.dtype}")
     def points(images, g, top, left, stack):
         n, h, w, _ = images.shape
         across = -(-g.ow // m)
@@ -129,9 +151,10 @@ def _tiles_of_points(matrix, m, c):
     `matrix` is (q, 8), the rest as in `_points_of_tiles`, whose transpose this is.
     """
     q = matrix.shape[0]
-    combine = _interpolation(matrix, c)
+    combine = _interpolation(matrix, c, f"{q}_{m}_{c}_{matrix.dtype}")
 
     @register_jitable
+    @_named("add", f"{q}_{m}_{c}_{matrix.dtype}")
     def add(stack, g, top, left, images):
         n, h, w, _ = images.shape
         across = -(-g.ow // m)
@@ -158,7 +181,7 @@ def _tiles_of_points(matrix, m, c):
 # a constant for the compiler: it unrolls these loops, and what is multiplied by 0 is gone.
 
 
-def _evaluation(matrix, c):
+def _evaluation(matrix, c, variant):
     """combine(source, lines, target): target[k, i] = sum over j of matrix[i, j] * source[j, k].
 
     For the first `lines` columns k of a tile; matrix (8, q). Rows become columns on the way, so the
@@ -168,7 +191,8 @@ def _evaluation(matrix, c):
     last = TILE - 1
     zero = matrix.dtype.type(0)
 
-    @register_jitable
+    @register_jitable(fastmath=False)  # see _named
+    @_named("evaluate", variant)
     def combine(source, lines, target):
         for k in range(lines):
             for ch in range(c):
@@ -194,13 +218,14 @@ def _evaluation(matrix, c):
     return combine
 
 
-def _interpolation(matrix, c):
+def _interpolation(matrix, c, variant):
     """The same for a matrix (q, 8), whose columns come in pairs."""
     q = matrix.shape[0]
     last = TILE - 1
     zero = matrix.dtype.type(0)
 
-    @register_jitable
+    @register_jitable(fastmath=False)
+    @_named("interpolate", variant)
     def combine(source, lines, target):
         for k in range(lines):
             for ch in range(c):
