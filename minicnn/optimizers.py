@@ -165,7 +165,8 @@ class Adam(Optimizer):
     def update(self, gradient, weight, m, v):
         corrections = np.sqrt(1 - self.beta_2**self.iterations) / (1 - self.beta_1**self.iterations)
         alpha = self.learning_rate * corrections
-        numbers = (alpha, self.beta_1, self.beta_2, self.epsilon)
+        smallest = np.finfo(weight.dtype).tiny
+        numbers = (alpha, self.beta_1, self.beta_2, self.epsilon, smallest)
         gradient = np.ascontiguousarray(gradient, weight.dtype)
         updates.adam(weight, gradient, m, v, *(weight.dtype.type(number) for number in numbers))
 

@@ -242,3 +242,15 @@ def test_a_refused_step_changes_nothing(optimizer, arguments):
     assert ours.iterations == 1
     for slot, arrays in ours.state.items():
         assert all(np.array_equal(a, b) for a, b in zip(arrays, state[slot], strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_moments_of_a_gradient_that_has_become_zero_end_at_zero(dtype):
+    """And not among the denormal numbers, which take processors a hundred times as long."""
+    weight, adam = np.zeros(3, dtype), Adam(beta_1=0.5, beta_2=0.5)
+    adam.apply([np.array([1, -1e-3, 1e-15])], [weight])
+    for _ in range(1200):
+        adam.apply([np.zeros(3)], [weight])
+        for moment in (adam.state["m"][0], adam.state["v"][0]):
+            assert ((moment == 0) | (np.abs(moment) >= np.finfo(dtype).tiny)).all()
+    assert not adam.state["m"][0].any()

@@ -435,7 +435,7 @@ def steps_experiment(seed, calls=3):
     return accuracies
 
 
-ONE_EPOCH = np.array([0.9840, 0.9880, 0.9875, 0.9849, 0.9854])  # seeds 0 to 4
+ONE_EPOCH = np.array([0.9873, 0.9876, 0.9867, 0.9835, 0.9850])  # seeds 0 to 4
 STEPS = np.array(
     [
         [0.9638, 0.9739, 0.9779],
@@ -497,7 +497,7 @@ assert [f"{each:.4f}" for each in (mean, deviation, by_images)] == [
     "0.0012",
 ]
 assert (ONE_EPOCH > 0.9867).sum() == 2
-assert (ONE_EPOCH < 0.9867).sum() == 3
+assert (ONE_EPOCH < 0.9867).sum() == 2
 
 falls = STEPS[:, 1] - STEPS[:, 2]
 print(
@@ -517,8 +517,8 @@ assert (KERAS[:, 2] > 0.973).all()
 assert (KERAS[:, 2] > KERAS[:, 1]).all()
 
 # %% [markdown]
-# > **After one epoch, five seeds: 98.40 to 98.80 %, mean 98.60 %, with a standard deviation of 0.17 points.** The tutorial's 98.67 %
-# > is one more such number, two of ours above it and three below. Two runs that differ by 0.2 points differ by nothing.
+# > **After one epoch, five seeds: 98.35 to 98.76 %, mean 98.60 %, with a standard deviation of 0.17 points.** The tutorial's 98.67 %
+# > is one more such number: two of ours are above it, two below, and one is the same. Two runs that differ by 0.2 points differ by nothing.
 #
 # And the tutorial's fall from 97.5 % at 400 steps to 97.3 % at 600? It is no law: of ten seeds, nine did not fall, and one
 # fell by 0.17 points. The 97.3 % itself lies below all ten of ours, the lowest being 97.75 %. Today's Keras agrees with
