@@ -707,7 +707,7 @@ first = window_geometry((28, 28), (5, 5), (1, 1), "same")
 kernel1, bias1 = kernel[:, :, :1, :32].copy(), bias[:32].copy()
 x3, kernel3 = rng.random((32, 3136), np.float32), rng.random((3136, 64), np.float32)
 adam_arrays = [np.ones(253_514, np.float32) for _ in range(4)]
-adam_numbers = [single(number) for number in (0.001, 0.9, 0.999, 1e-7)]
+adam_numbers = [single(number) for number in (0.001, 0.9, 0.999, 1e-7, 1e-38)]
 
 # What runs, its operations (a multiply-add is two), and the numbers it has to move, 4 bytes each.
 own = 2 * 16 * 64 * 16 * 32 * 64  # of Winograd: images, points, tiles, c, f
