@@ -115,7 +115,7 @@ def test_nothing_is_left_in_numbas_cache():
 
         relu.grad_input(*np.ones((2, 3), np.float32))
         # Nor of a module that is not altered, for a kind of array that nobody has used before.
-        updates.adam(*np.ones((4, 3), complex), 1.0, 0.5, 0.5, 1.0)
+        updates.adam(*np.ones((4, 3), complex), 1.0, 0.5, 0.5, 1.0, 0.1)
     assert compiled_code() == before
 
 

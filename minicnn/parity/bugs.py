@@ -389,8 +389,8 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "epsilon corrected for bias",
         "training",
         "optimizers.py",
-        "self.beta_2, self.epsilon)",
-        "self.beta_2, self.epsilon * np.sqrt(1 - self.beta_2**self.iterations))",
+        "self.beta_2, self.epsilon, smallest)",
+        "self.beta_2, self.epsilon * np.sqrt(1 - self.beta_2**self.iterations), smallest)",
     ),
     Bug(
         "bias correction left out",
