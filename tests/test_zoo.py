@@ -166,6 +166,7 @@ EXPECTED = {  # shape only, mean only, elementwise, numerical, lockstep, accurac
 }
 
 
+@pytest.mark.full
 def test_checks_notice_what_they_should():
     told = []
     matrix = zoo.kill_matrix(

@@ -513,7 +513,9 @@ rng = np.random.default_rng(8)
 w, g = rng.normal(size=(2, 3136 * 64)).astype(np.float32)  # as many as `dense` has
 m, v = np.zeros_like(w), np.zeros_like(w)
 numbers = [np.float32(number) for number in (0.001, 0.9, 0.999, 1e-7)]
-smallest = np.finfo(np.float32).tiny  # smaller moments are made 0, denormal numbers are slow
+smallest = np.finfo(
+    np.float32
+).tiny  # smaller moments are made 0, denormal numbers are slow
 
 
 def with_numpy(alpha, beta_1, beta_2, epsilon):
