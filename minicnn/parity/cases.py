@@ -35,7 +35,11 @@ CONVOLUTION_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
         True,
     ),
     # Several groups of images, for an algorithm that takes some at a time.
-    ({"filters": 4, "kernel_size": (3, 3), "activation": "relu"}, (17, 8, 7, 3), False),
+    (
+        {"filters": 4, "kernel_size": (3, 3), "padding": "same", "activation": "relu"},
+        (17, 8, 7, 3),
+        False,
+    ),
 ]
 POOLING_CASES: list[tuple[dict[str, Any], tuple[int, ...]]] = [
     ({"pool_size": (2, 2)}, (2, 14, 14, 3)),
