@@ -13,26 +13,15 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn.keras_reference import layer_pass
-from minicnn.parity.cases import random_window
+from minicnn.parity.cases import Window, random_window
 from minicnn.shapes import Geometry, window_geometry
 
 # The same examples in every run; compiling a kernel may take longer than any deadline.
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
-class Case(NamedTuple):
-    """A window that slides over images: n images (h, w, c), f outputs, kh x kw, strides."""
-
-    n: int
-    h: int
-    w: int
-    c: int
-    f: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    padding: str
+class Case(Window):
+    """A window that slides over images, and the rules for it, written a second time."""
 
     @property
     def x_shape(self) -> tuple[int, int, int, int]:
