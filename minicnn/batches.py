@@ -155,7 +155,7 @@ class Epochs:
                 "Your input ran out of data; interrupting training. Make sure that your dataset "
                 "can generate at least `steps_per_epoch * epochs` batches. You may need to use "
                 "the `.repeat()` function when building your dataset.",
-                stacklevel=3,
+                stacklevel=checks.frames_to_user(),
             )
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ Behind the door every array is C-contiguous, aligned, native and of the model's 
 kernel is compiled once for each kind of array it meets and reads out of bounds in silence.
 """
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -118,3 +119,11 @@ def scores(value: Any, name: str) -> np.ndarray:
             f"received {array.shape}"
         )
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+
+
+def frames_to_user() -> int:
+    """Stack level of the code outside this package, so that a warning points at the user's line."""
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("minicnn."):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -8,7 +8,6 @@ A layer keeps its weights and nothing else, so one object can serve several thre
 dy is the gradient of a loss by y, and so on. Only the optimizer changes weights.
 """
 
-import sys
 import warnings
 from typing import Any
 
@@ -55,7 +54,7 @@ class Layer:
             warnings.warn(
                 "Do not pass an `input_shape` argument to a layer. Start the model with "
                 "`Input(shape)` instead.",
-                stacklevel=_frames_to_user(),
+                stacklevel=checks.frames_to_user(),
             )
 
     @property
@@ -228,11 +227,3 @@ def image_shape(input_shape: Shape, who: str) -> Shape:
             f"{who}: expected images of shape (height, width, channels), received {input_shape}"
         )
     return input_shape
-
-
-def _frames_to_user() -> int:
-    """Stack level of the code outside this package, so that a warning points at the user's line."""
-    frame, level = sys._getframe(1), 1
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("minicnn."):
-        frame, level = frame.f_back, level + 1
-    return level

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, parallel
+from minicnn.interrupts import deferred
 from minicnn.kernels import updates
 
 
@@ -63,7 +64,7 @@ class Optimizer:
         """`apply` with the sum of several lists of gradients, those of the shards of a batch.
 
         They are added up in the order of the list, or bits would depend on the threads; in place,
-        in the arrays of the first one.
+        in the arrays of the first one. An interrupt (Ctrl-C) acts before the step or after it.
         """
         who = type(self).__name__
         for weight in weights:
@@ -94,7 +95,6 @@ class Optimizer:
                     f"{[a.shape for a in arrays]}, received {expected}; give each model an "
                     "optimizer of its own"
                 )
-        self.iterations += 1
         own = [weights, *(self.state[slot] for slot in self.slots)]
 
         def update_part(part: tuple[int, slice]) -> None:
@@ -104,7 +104,9 @@ class Optimizer:
                 total += gradient
             self.update(total, *(arrays[index].reshape(-1)[numbers] for arrays in own))
 
-        parallel.run(update_part, parallel.parts([weight.size for weight in weights]))
+        with deferred():
+            self.iterations += 1
+            parallel.run(update_part, parallel.parts([weight.size for weight in weights]))
 
     def update(self, gradient: np.ndarray, weight: np.ndarray, *slots: np.ndarray) -> None:
         """Change weights (numbers,), and their slots, in place: number by number."""

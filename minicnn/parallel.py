@@ -11,9 +11,10 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from minicnn import interrupts
 from minicnn.shapes import positive_int
 
 Part, Result = TypeVar("Part"), TypeVar("Result")
@@ -92,8 +93,10 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
     with blas_on_one_thread():
         # This thread works, too: it would otherwise have to be woken up in the end.
         helpers = min(_threads, len(parts)) - 1
-        others = [_workers(_threads).submit(work) for _ in range(helpers)]
+        others: list[Future] = []
         try:
+            with interrupts.deferred():  # half a pool would never end
+                others += [_workers(_threads).submit(work) for _ in range(helpers)]
             work()
         finally:  # KeyboardInterrupt included
             collections.deque(waiting, maxlen=0)  # after an error, nothing new is begun
@@ -177,8 +180,14 @@ def blas_on_one_thread() -> Iterator[None]:
     Two pools of threads on the same cores get in each other's way: BLAS' idle workers spin on the
     cores that ours need, which cost a factor of 2.6 when it was measured.
     """
-    _blas_limit.enter()
-    try:
-        yield
-    finally:
-        _blas_limit.leave()
+    inside = False
+    with interrupts.watched():
+        try:
+            with interrupts.deferred():  # or BLAS could stay at one thread for good
+                _blas_limit.enter()
+                inside = True
+            yield
+        finally:
+            with interrupts.deferred():
+                if inside:
+                    _blas_limit.leave()

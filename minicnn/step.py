@@ -73,7 +73,13 @@ def _linear(layer: Layer) -> Layer:
 def train_step(
     goal: Objective, optimizer: Optimizer, x: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One step of `optimizer` on one batch; returns losses (n,) and predictions (n, classes)."""
+    """One step of `optimizer` on one batch; returns losses (n,) and predictions (n, classes).
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss of a sample is NaN or infinite; the step is not taken then.
+    """
     with parallel.blas_on_one_thread():  # once, as it takes its time
         ready = goal._replace(layers=prepared(goal.layers))
         results = parallel.run(
@@ -81,9 +87,22 @@ def train_step(
             parallel.cut(len(x)),
         )
         losses, predictions, gradients = zip(*results, strict=True)
+        losses = require_finite(np.concatenate(losses))
         weights = [weight for layer in goal.layers for weight in layer.params.values()]
         optimizer.apply_sum(list(gradients), weights)
-    return np.concatenate(losses), np.concatenate(predictions)
+    return losses, np.concatenate(predictions)
+
+
+def require_finite(losses: np.ndarray) -> np.ndarray:
+    """`losses` (n,), unless one is NaN or infinite: its gradients would end up in all weights."""
+    wrong = losses[~np.isfinite(losses)]
+    if len(wrong):
+        raise FloatingPointError(
+            f"the loss of {len(wrong)} of {len(losses)} samples is not finite but {wrong[0]}; this "
+            "step was not taken, and the weights are those of before. Is there NaN or infinity in "
+            "the samples? If not, training has diverged: a lower learning rate may help"
+        )
+    return losses
 
 
 def loss_and_gradients(
