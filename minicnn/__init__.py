@@ -5,9 +5,9 @@
 Modules and names are Keras', so that code moves by changing its imports.
 """
 
-from minicnn import data, datasets, initializers, layers, losses, metrics, optimizers
+from minicnn import callbacks, data, datasets, initializers, layers, losses, metrics, optimizers
 from minicnn.layers import Input
-from minicnn.model import Sequential
+from minicnn.model import Sequential, load_model
 from minicnn.parallel import get_num_threads, set_num_threads
 from minicnn.session import clear_session, set_random_seed
 
@@ -16,12 +16,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Input",
     "Sequential",
+    "callbacks",
     "clear_session",
     "data",
     "datasets",
     "get_num_threads",
     "initializers",
     "layers",
+    "load_model",
     "losses",
     "metrics",
     "optimizers",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minicnn
-from minicnn import Sequential, arguments, datasets, scale_out
+from minicnn import Sequential, arguments, datasets, resuming, scale_out
 from minicnn.arguments import Parser
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.history import History
@@ -38,6 +38,7 @@ class Data(NamedTuple):
 def train(args: argparse.Namespace) -> None:
     """Train the tutorial's network, then test it; save its weights and draw pictures if asked."""
     scale_out.check_arguments(args)
+    resuming.check_arguments(args)
     data, model = _data_and_network(args)
     if args.batch_size > len(data.x_train):
         args.parser.error(
@@ -58,7 +59,7 @@ def train(args: argparse.Namespace) -> None:
     if chief:
         model.summary()
     _compile(model, args.learning_rate)
-    history = _fit(model, data, args)
+    model, history = _fit(model, data, args)
     if not chief:
         print(f"Worker {args.worker} has done its part; worker 0 has the result")
         return
@@ -119,24 +120,37 @@ def _compile(model: Sequential, learning_rate: float = 0.001) -> None:
     model.compile(Adam(learning_rate=learning_rate), loss, metrics=["accuracy"])
 
 
-def _fit(model: Sequential, data: Data, args: argparse.Namespace) -> History:
+def _fit(model: Sequential, data: Data, args: argparse.Namespace) -> tuple[Sequential, History]:
+    """The trained model: another one, if it goes on from a checkpoint."""
     x, y = scaled(data.x_train), data.y_train
+    fit_arguments = {"x": x, "y": y, "batch_size": args.batch_size, "epochs": args.epochs}
+    if args.steps_per_epoch is not None:
+        # As in the tutorial: without end, so that any number of steps has enough data.
+        endless = Dataset.from_tensor_slices((x, y)).shuffle(len(y)).repeat()
+        batches = endless.batch(args.batch_size).prefetch(AUTOTUNE)
+        steps = {"steps_per_epoch": args.steps_per_epoch}
+        fit_arguments = {"x": batches, "epochs": args.epochs} | steps
+    if args.checkpoint or args.resume:
+        trained_on, done = resuming.trained_on(args, data.x_train, data.y_train), 0
+        if args.resume:  # now, since the shuffle has drawn its seed as it did then
+            with args.parser.blaming("--resume"):
+                model, done = resuming.resume(args, trained_on)
+            if args.steps_per_epoch is not None:
+                fit_arguments["x"] = batches.skip(done * args.steps_per_epoch)
+            print(f"Going on from {args.resume}: {done} epochs are done", flush=True)
+        path = args.checkpoint or args.resume
+        fit_arguments["callbacks"] = resuming.Checkpoint(path, trained_on, done)
+        fit_arguments["initial_epoch"] = done
     fit = model.fit
     if args.workers:
         who = f"Worker {args.worker} of {len(args.workers)}, at {args.workers[args.worker]}"
         print(f"{who}: waiting until all have started", flush=True)
         fit = functools.partial(scale_out.fit, model, workers=args.workers, worker=args.worker)
     with args.parser.blaming("--workers") if args.workers else contextlib.nullcontext():
-        return _fit_as_asked(fit, x, y, args)
-
-
-def _fit_as_asked(fit, x, y, args) -> History:
-    if args.steps_per_epoch is None:
-        return fit(x, y, batch_size=args.batch_size, epochs=args.epochs)
-    # As in the tutorial: without end, so that any number of steps has enough data.
-    endless = Dataset.from_tensor_slices((x, y)).shuffle(len(y)).repeat()
-    batches = endless.batch(args.batch_size).prefetch(AUTOTUNE)
-    return fit(batches, epochs=args.epochs, steps_per_epoch=args.steps_per_epoch)
+        try:
+            return model, fit(**fit_arguments)
+        except FloatingPointError as error:
+            args.parser.error(str(error))
 
 
 def _draw(model: Sequential, history: History, data: Data) -> dict[str, Any]:
@@ -180,6 +194,7 @@ def _parser() -> Parser:
     train_parser = _add_command(commands, train, "train the tutorial's network and test it")
     _add_shared(train_parser)
     _add_training(train_parser)
+    resuming.add_arguments(train_parser)
     scale_out.add_arguments(train_parser)
     evaluate_parser = _add_command(commands, evaluate, "test weights that were saved")
     evaluate_parser.add_argument(
@@ -285,7 +300,9 @@ def main(argv: list[str] | None = None) -> int:
             status = args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print(f"{args.parser.name}: interrupted", file=sys.stderr)
+        path = getattr(args, "checkpoint", None) or getattr(args, "resume", None)
+        hint = f"; to go on, pass --resume {path}" if path and path.exists() else ""
+        print(f"{args.parser.name}: interrupted{hint}", file=sys.stderr)
         return 130
     except MemoryError:
         args.parser.error("not enough memory; a smaller --batch-size needs less")

@@ -1,7 +1,7 @@
 """Callbacks: what `fit` does besides learning, at the ends of batches and epochs. As in Keras.
 
-    model.fit(x, y, epochs=50, validation_data=(x_val, y_val),
-              callbacks=[EarlyStopping(patience=3), ModelCheckpoint("best.npz", save_best_only=True)])
+model.fit(x, y, epochs=50, validation_data=(x_val, y_val),
+          callbacks=[EarlyStopping(patience=3), ModelCheckpoint("best.npz", save_best_only=True)])
 """
 
 import csv
@@ -67,7 +67,7 @@ class Callback:
 
 
 class Callbacks:
-    """All callbacks of one `fit`: `tell("on_epoch_begin", 3)` calls that method of each, in order.
+    """All callbacks of one `fit`: a call of `("on_epoch_begin", 3)` is one of that method of each.
 
     Raises
     ------
@@ -90,8 +90,7 @@ class Callbacks:
                 raise TypeError(f"{who}: expected a Callback, received {callback!r}{hint}")
         self._callbacks = list(callbacks)
 
-    def tell(self, event: str, *arguments: Any) -> None:
-        """Call the method `event` of each."""
+    def __call__(self, event: str, *arguments: Any) -> None:
         for callback in self._callbacks:
             getattr(callback, event)(*arguments)
 

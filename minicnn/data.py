@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.interrupts import deferred
 from minicnn.session import random_stream
 from minicnn.shapes import positive_int
 
@@ -186,6 +187,19 @@ class Dataset:
             cardinality = count
         return Dataset(lambda: itertools.islice(self, count), cardinality)
 
+    def skip(self, count: int) -> "Dataset":
+        """All but the first `count` elements of each pass; -1 leaves none.
+
+        They are drawn all the same, so what follows is in the order it would have been in.
+        """
+        count = positive_int(count, "count", "skip", minimum=-1)
+        if count == -1:
+            return self.take(0)
+        cardinality = self._cardinality
+        if cardinality > 0:
+            cardinality = max(cardinality - count, 0)
+        return Dataset(lambda: itertools.islice(self, count, None), cardinality)
+
     def map(self, function: Callable) -> "Dataset":
         """`function` of every element; the members of a tuple become its arguments."""
         if not callable(function):
@@ -240,8 +254,9 @@ def _prefetched(source: Dataset, ahead: int) -> Iterator:
             hand_over(None, error)
 
     producer = threading.Thread(target=produce, name="minicnn-prefetch", daemon=True)
-    producer.start()
     try:
+        with deferred():
+            producer.start()
         while True:
             with change:
                 change.wait_for(lambda: ready)
@@ -253,10 +268,11 @@ def _prefetched(source: Dataset, ahead: int) -> Iterator:
                 return
             yield element
     finally:  # also when the consumer breaks off, or drops the iterator
-        with change:
+        with deferred(), change:
             left = True
             change.notify_all()
-        if producer is not threading.current_thread():  # the garbage collector runs anywhere
+        if producer.ident and producer is not threading.current_thread():  # the garbage collector
+            # runs anywhere
             producer.join(PATIENCE)
 
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.configuration import Configurable
 from minicnn.session import random_stream
 from minicnn.shapes import positive_int
 
 
-class Initializer:
+class Initializer(Configurable):
     """Base class. A user's own needs `__call__(shape, rng, dtype)` and nothing else."""
 
     def __call__(

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, checks, initializers
+from minicnn.configuration import Configurable
 from minicnn.session import automatic_name
 from minicnn.shapes import Shape, positive_int
 
 
-class Layer:
+class Layer(Configurable):
     """Base class. A layer of your own defines `output_shape`, `forward` and `backward`.
 
     Shapes given to methods and returned by them are those of one sample; in arrays the axis of

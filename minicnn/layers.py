@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations
+from minicnn.configuration import Configurable
 from minicnn.kernels import direct, im2col, planes, pooling, winograd
 from minicnn.layer import KernelLayer, Layer, image_shape, sample_shape, vector_shape
 from minicnn.shapes import (
@@ -350,7 +351,7 @@ class Softmax(_ActivationLayer):
         return vector_shape(input_shape, self.who)
 
 
-class Input:
+class Input(Configurable):
     """The shape of one sample, as a model's first entry: `Sequential([Input((28, 28, 1)), ...])`.
 
     Not a layer: it is listed neither in `model.layers` nor in the summary.

@@ -7,6 +7,7 @@ import numpy as np
 from minicnn import checks
 from minicnn.activations import softmax
 from minicnn.checks import class_labels, scores
+from minicnn.configuration import Configurable
 
 
 def cross_entropy_of_logits(
@@ -41,7 +42,7 @@ def cross_entropy_of_logits(
     return losses, gradient.astype(logits.dtype)
 
 
-class SparseCategoricalCrossentropy:
+class SparseCategoricalCrossentropy(Configurable):
     """Cross-entropy between integer labels and predictions; a call gives its mean.
 
     Parameters

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.checks import class_labels, scores
+from minicnn.configuration import Configurable
 
 
-class Mean:
+class Mean(Configurable):
     """The mean of all values since the last reset, each sample counting once.
 
     An epoch's loss is such a mean. A mean of batch means would count the samples of a short last

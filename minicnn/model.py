@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, weights_file
+from minicnn import checks, model_file, weights_file
+from minicnn.configuration import Known, from_plain_data, plain_data
 from minicnn.layer import Layer, sample_shape
 from minicnn.layers import Input
 from minicnn.session import automatic_name, random_stream
@@ -79,8 +80,11 @@ class Sequential(Trainer):
         self.input_shape = input_shape
         self.layers.append(layer)
 
-    def build(self, input_shape: Any) -> None:
-        """Make the weights for batches of that shape, samples included: (None, 28, 28, 1)."""
+    def build(self, input_shape: Any, rng: np.random.Generator | None = None) -> None:
+        """Make the weights for batches of that shape, samples included: (None, 28, 28, 1).
+
+        They are drawn from `rng`, or from the session's stream if it is None.
+        """
         if not isinstance(input_shape, tuple | list) or len(input_shape) < 2:
             raise ValueError(
                 f"{self._who}: expected the shape of a batch, (None, 28, 28, 1) for instance, "
@@ -89,7 +93,7 @@ class Sequential(Trainer):
         shape = sample_shape(input_shape[1:], "input_shape", self._who)
         self._require_layers()
         if self.input_shape is None:
-            self._build_layers(shape)
+            self._build_layers(shape, rng)
             self.input_shape = shape
         elif shape != self.input_shape:
             raise ValueError(
@@ -97,21 +101,23 @@ class Sequential(Trainer):
                 f"is built, received {shape}"
             )
 
-    def _build_layers(self, shape: Shape) -> None:
+    def _build_layers(self, shape: Shape, rng: np.random.Generator | None) -> None:
         """Build all layers or, if one of them cannot take its inputs, none."""
         waiting = [layer for layer in self.layers if layer.input_shape is None]
         try:
             for layer in self.layers:
-                self._build_layer(layer, shape)
+                self._build_layer(layer, shape, rng)
                 shape = layer.output_shape(shape)
         except BaseException:
             for layer in waiting:
                 layer.params, layer.input_shape = {}, None
             raise
 
-    def _build_layer(self, layer: Layer, input_shape: Shape) -> None:
+    def _build_layer(
+        self, layer: Layer, input_shape: Shape, rng: np.random.Generator | None = None
+    ) -> None:
         if layer.input_shape is None:
-            layer.build(input_shape, random_stream(), self.dtype)
+            layer.build(input_shape, random_stream() if rng is None else rng, self.dtype)
         elif layer.input_shape != input_shape:
             raise ValueError(
                 f"{layer.who}: already built for inputs of shape {layer.input_shape}, "
@@ -170,6 +176,40 @@ class Sequential(Trainer):
         self._require_built()
         weights_file.load(path, self.layers)
 
+    def save(self, path: Any) -> None:
+        """Write the model to an NPZ file, which replaces an older one only when complete.
+
+        It keeps layers, weights, optimizer with state and steps, loss, metrics, and the state of
+        the random stream that draws the orders of `fit`: see `minicnn.load_model`.
+
+        Raises
+        ------
+        NotImplementedError
+            If a layer, or another part, cannot be described: see `minicnn.configuration`.
+        """
+        self._require_built()
+        model_file.save(path, self)
+
+    def get_config(self) -> dict[str, Any]:
+        """Layers, shape of a sample (None if it is not known), name and dtype, fit for JSON."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype.name,
+            "input_shape": None if self.input_shape is None else list(self.input_shape),
+            "layers": plain_data(self.layers),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Known | None = None
+    ) -> "Sequential":
+        """A new model of such layers, with fresh weights."""
+        parts = from_plain_data(config["layers"], model_file.KNOWN | (custom_objects or {}))
+        model = cls(parts, name=config["name"], dtype=config["dtype"])
+        if config["input_shape"] is not None:
+            model.build((None, *config["input_shape"]))
+        return model
+
     @property
     def _who(self) -> str:
         return f"Sequential '{self.name}'"
@@ -185,3 +225,33 @@ class Sequential(Trainer):
                 f"{self._who}: the model does not know the shape of its inputs yet; start it with "
                 "Input(shape), or call build((None, *shape)) or fit first"
             )
+
+
+def load_model(path: Any, custom_objects: Known | None = None) -> Sequential:
+    """Read what `model.save` wrote: a new model that goes on learning as the saved one would have.
+
+    From a file of the end of an epoch, also in a new process, `fit` gives the same weights as if it
+    had not been stopped, bit for bit:
+
+        model = load_model("after_3.npz")
+        model.fit(x, y, epochs=10, initial_epoch=3)
+
+    For that the session's random stream (see `set_random_seed`) goes on as when the file was
+    written; `set_random_seed` afterwards starts another. A Dataset is no part of the model and
+    starts anew: see `initial_epoch` of `fit`. Callbacks start anew, too: `EarlyStopping` counts
+    from there.
+
+    Parameters
+    ----------
+    path : str or path
+    custom_objects : dict, optional
+        Layers and other classes of your own that the model uses, by name.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it does not hold a model, or one with parts that are not known. Nothing has changed then.
+    """
+    return model_file.load(path, Sequential, custom_objects)[0]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, parallel
+from minicnn.configuration import Configurable
 from minicnn.interrupts import deferred
 from minicnn.kernels import updates
 
@@ -27,7 +28,7 @@ def _description(weight: Any) -> str:
     return f"{weight.dtype} of shape {weight.shape} and strides {weight.strides}"
 
 
-class Optimizer:
+class Optimizer(Configurable):
     """Base class: counts steps and keeps one array per weight for each name in `slots`.
 
     Attributes

@@ -31,6 +31,12 @@ def set_random_seed(seed: int) -> None:
     _random_stream = np.random.default_rng(positive_int(seed, "seed", "set_random_seed", minimum=0))
 
 
+def go_on_with(stream: np.random.Generator) -> None:
+    """Let this generator draw from now on, as a fresh one does after `set_random_seed`."""
+    global _random_stream
+    _random_stream = stream
+
+
 def random_stream() -> np.random.Generator:
     """The generator that draws for everything that was not given a seed or generator."""
     return _random_stream

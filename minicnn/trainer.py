@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, losses, metrics, optimizers, step
+from minicnn import checks, interrupts, losses, metrics, optimizers, step
 from minicnn.batches import Epochs, Source, Wanted, source
+from minicnn.callbacks import Callbacks
 from minicnn.data import INFINITE_CARDINALITY, Dataset
 from minicnn.history import History, Progress, verbosity
 from minicnn.layer import Layer
@@ -26,6 +27,8 @@ class Trainer:
     optimizer, loss, metrics : as compiled
     history : History
         Of the latest `fit`.
+    stop_training : bool
+        Callbacks set it to end a `fit`.
     """
 
     layers: list[Layer]
@@ -37,7 +40,9 @@ class Trainer:
         self.loss: losses.SparseCategoricalCrossentropy | None = None
         self.metrics: list[metrics.SparseCategoricalAccuracy] = []
         self.history: History | None = None
+        self.stop_training = False
         self._mean_loss = metrics.Mean("loss")
+        self._order: np.random.Generator | None = None  # draws the orders of the `fit` under way
 
     def compile(self, optimizer: Any, loss: Any, *, metrics: Any = None) -> None:
         """Say how to learn, what to make small, and what to report beside it.
@@ -58,8 +63,10 @@ class Trainer:
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Any = "auto",
+        callbacks: Any = None,
         validation_data: Any = None,
         shuffle: bool = True,
+        initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
     ) -> History:
         """Learn from labelled samples, going on from the present weights and optimizer state.
@@ -71,12 +78,21 @@ class Trainer:
         batch_size : int, optional
             32 for arrays. The last batch may be smaller.
         epochs : int
+            The last one, counted from 1.
         verbose : "auto", 0, 1 or 2
             Silent (0), a bar if there is a terminal (1, "auto"), or one line an epoch (2).
+        callbacks : list of Callback, optional
+            See `minicnn.callbacks`.
         validation_data : (x, y) or Dataset, optional
             Evaluated after each epoch.
         shuffle : bool
             Draw a new order of all samples for each epoch. A Dataset is taken as it comes.
+        initial_epoch : int
+            Epochs that are done already, if this goes on with what an earlier `fit` has begun. For
+            arrays no more is needed: the next order is drawn. A Dataset starts a new pass; made
+            anew, with the same seeds, it comes to where it was by `dataset.skip(initial_epoch *
+            steps_per_epoch)`, or, if an epoch is a pass of n batches, by
+            `dataset.repeat().skip(initial_epoch * n)` and steps_per_epoch=n.
         steps_per_epoch : int, optional
             Batches to call an epoch, instead of one pass over the data: see `batches.Epochs`.
 
@@ -90,8 +106,19 @@ class Trainer:
         TypeError, ValueError
             For arguments and arrays that cannot be used, before any weight changes; for a batch of
             a Dataset, before the step that would use it.
+        FloatingPointError
+            If the loss becomes NaN or infinite: before the step that would spoil the weights.
+        KeyboardInterrupt
+            By Ctrl-C, between two steps or in one that is then not taken.
         """
+        tell = Callbacks(callbacks, "fit")
         epochs = positive_int(epochs, "epochs", "fit")
+        initial_epoch = positive_int(initial_epoch, "initial_epoch", "fit", minimum=0)
+        if initial_epoch > epochs:
+            raise ValueError(
+                f"fit: expected an initial_epoch of at most epochs={epochs}, "
+                f"received {initial_epoch}"
+            )
         verbose = verbosity(verbose, "fit")
         order = random_stream() if checks.flag(shuffle, "shuffle", "fit") else None
         train = Epochs(
@@ -104,29 +131,57 @@ class Trainer:
         if validation_data is not None:
             validation = self._validation(validation_data, batch_size)
         goal = step.objective(self.layers, self.loss)
-        self.history = history = History(
-            {"verbose": verbose, "epochs": epochs, "steps": train.steps}
-        )
+        history = History({"verbose": verbose, "epochs": epochs, "steps": train.steps})
+        tell("set_model", self)
+        tell("set_params", history.params)
+        self.history, self.stop_training, self._order = history, False, order
+        logs = None
         try:
-            for epoch in range(epochs):
+            tell("on_train_begin")
+            for epoch in range(initial_epoch, epochs):
                 if verbose and epochs > 1:
                     print(f"Epoch {epoch + 1}/{epochs}", flush=True)
-                self.reset_metrics()
-                with Progress(verbose, train.steps) as progress:
-                    for images, labels in train:
-                        outcome = step.train_step(goal, self.optimizer, images, labels)
-                        history.end_batch(self._update_metrics(labels, *outcome))
-                        progress.step(self._logs())
+                tell("on_epoch_begin", epoch)
+                with Progress(verbose, train.steps) as progress, interrupts.watched():
+                    self._learn(goal, train, epoch, tell, progress)
                 logs = self._logs()
                 if validation is not None:
                     val_logs = self._evaluate(validation)
                     logs |= {f"val_{name}": value for name, value in val_logs.items()}
+                tell("on_epoch_end", epoch, logs)
                 history.end_epoch(epoch, logs)
                 progress.end(logs)
+                if self.stop_training:
+                    break
+            tell("on_train_end", logs)
         finally:
+            self._order = None
             for batches in filter(None, (train, validation)):
                 batches.close()
         return history
+
+    def _learn(
+        self, goal: step.Objective, train: Epochs, epoch: int, tell: Callbacks, progress: Progress
+    ) -> None:
+        """The steps of one epoch."""
+        self.reset_metrics()
+        for batch, (images, labels) in enumerate(train):
+            tell("on_train_batch_begin", batch)
+            try:
+                outcome = step.train_step(goal, self.optimizer, images, labels)
+            except FloatingPointError as error:
+                where = f"step {batch + 1} of epoch {epoch + 1}"
+                raise FloatingPointError(f"fit: in {where}, {error}") from None
+            self.history.end_batch(self._update_metrics(labels, *outcome))
+            logs = self._logs()
+            progress.step(logs)
+            tell("on_train_batch_end", batch, logs)
+            if self.stop_training:
+                break
+
+    def random_stream(self) -> np.random.Generator:
+        """What draws the order of the next epoch."""
+        return random_stream() if self._order is None else self._order
 
     def evaluate(
         self,

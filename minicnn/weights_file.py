@@ -32,7 +32,7 @@ def save(path: Any, layers: list[Layer]) -> None:
     OSError
         If it cannot be written; then `path` is as it was.
     """
-    write_arrays(_npz_path(path), _by_key(layers))
+    write_arrays(npz_path(path), by_key(layers))
 
 
 def load(path: Any, layers: list[Layer]) -> None:
@@ -45,8 +45,8 @@ def load(path: Any, layers: list[Layer]) -> None:
     ValueError
         If it is no file of weights, or one for other layers: what was expected and what came.
     """
-    own = _by_key(layers)
-    with open_arrays(_npz_path(path), "the weights of this model") as archive:
+    own = by_key(layers)
+    with open_arrays(npz_path(path), "the weights of this model") as archive:
         check_names(archive, own)
         found = {key: read_array(archive, key, weight.shape) for key, weight in own.items()}
         found = {key: array.astype(own[key].dtype) for key, array in found.items()}
@@ -111,8 +111,7 @@ def read_array(archive: zipfile.ZipFile, key: str, shape: Shape, kind: str = "f"
         found, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
         if found != shape or dtype.kind != kind:
             raise ValueError(
-                f"expected {key} of shape {shape} in {KINDS[kind]}, "
-                f"found shape {found} of {dtype}"
+                f"expected {key} of shape {shape} in {KINDS[kind]}, found shape {found} of {dtype}"
             )
         size = math.prod(shape) * dtype.itemsize
         data = file.read(size + 1)  # reading to the end lets zipfile compare the checksum
@@ -133,7 +132,7 @@ def _remove_abandoned(path: Path) -> None:
                 part.unlink()
 
 
-def _by_key(layers: list[Layer]) -> dict[str, np.ndarray]:
+def by_key(layers: list[Layer]) -> dict[str, np.ndarray]:
     """The weights by names that depend on the architecture alone: conv2d/kernel, conv2d_1/bias.
 
     Layers' own names go on counting from model to model, so they would not fit a second model.
@@ -149,8 +148,8 @@ def _by_key(layers: list[Layer]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _npz_path(path: Any) -> Path:
+def npz_path(path: Any) -> Path:
     path = Path(path)
     if path.suffix != ".npz":
-        raise ValueError(f"expected the name of a weights file to end in .npz, received {path}")
+        raise ValueError(f"expected the name of a file to end in .npz, received {path}")
     return path
