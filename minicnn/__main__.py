@@ -161,7 +161,7 @@ def _draw(model: Sequential, history: History, data: Data) -> dict[str, Any]:
     convolutions = [layer for layer in model.layers if isinstance(layer, Conv2D)]
     return {
         "digits": plots.digit_grid(data.x_train, data.y_train),
-        "learning_curve": plots.learning_curve(history),
+        **({"learning_curve": plots.learning_curve(history)} if history.batches else {}),
         **{f"filters_{layer.name}": plots.filters(layer) for layer in convolutions},
         "confusion_matrix": plots.confusion_matrix(data.y_test, probabilities.argmax(axis=1)),
         "worst_mistakes": plots.worst_mistakes(data.x_test, data.y_test, probabilities),
