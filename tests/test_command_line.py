@@ -1,5 +1,6 @@
 """`python -m minicnn`: what a user types, what comes back, and one clear line for every mistake."""
 
+import itertools
 import re
 import signal
 import struct
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import minicnn
+from minicnn import step
 from minicnn.model import Sequential
 from minicnn.tutorial import scaled, tutorial_network
 
@@ -153,9 +155,10 @@ def test_more_than_ten_classes_get_an_output_each(run, tmp_path):
 
 def test_diverged_training_is_said_in_words(run, data):
     status, out, err = run("train", "--data", data, "--learning-rate", "1e30")
-    assert (status, err) == (0, "")
-    assert "Training has diverged: the loss is not finite. Try a lower --learning-rate.\n" in out
-    assert out.splitlines()[-1].startswith("test loss: nan - test accuracy: ")
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("minicnn train: error: fit: in step 2 of epoch 1, the loss of ")
+    assert "training has diverged: a lower learning rate may help" in err
+    assert "test loss" not in out
 
 
 def test_summary_is_that_of_the_network_for_mnist(run):
@@ -293,6 +296,73 @@ def test_a_folder_that_cannot_be_written_is_found_before_training(
     result = run("train", "--data", data, flag, path)
     assert_one_line_error(result, f"argument {flag}: {path}", "Read-only file system")
     assert "a temporary name" not in result[2]
+
+
+@pytest.mark.parametrize("more", [[], ["--steps-per-epoch", 3]])
+def test_resumed_training_ends_as_if_it_had_not_been_stopped(run, data, tmp_path, more):
+    command = ["train", "--data", data, "--batch-size", 24, *more]
+    file, whole, resumed = (tmp_path / f"{name}.npz" for name in ("file", "whole", "resumed"))
+    end = run(*command, "--epochs", 3, "--save", whole).out
+    assert run(*command, "--epochs", 1, "--checkpoint", file).status == 0
+    figures = [] if more else ["--figures", tmp_path / "figures"]
+    for flags in ([], figures):  # the second time nothing is left to do, nor to draw of it
+        resume = [*command, "--epochs", 3, "--resume", file, "--save", resumed, *flags]
+        status, out, _ = run(*resume)
+        assert status == 0
+        assert f"Going on from {file}: " in out
+        assert last_line(out) == last_line(end)
+        with np.load(whole) as expected, np.load(resumed) as received:
+            assert all(np.array_equal(received[key], expected[key]) for key in expected)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_ctrl_c_in_an_epoch_repeats_it_when_resumed(run, data, tmp_path, monkeypatch, epoch):
+    command = ["train", "--data", data, "--batch-size", 24, "--epochs", 2]
+    file, whole, resumed = (tmp_path / f"{name}.npz" for name in ("file", "whole", "resumed"))
+    assert run(*command, "--save", whole).status == 0
+    steps, train_step = itertools.count(), step.train_step
+
+    def interrupted(*arguments):
+        if next(steps) == 3 * epoch + 2:  # of 3 steps an epoch
+            raise KeyboardInterrupt
+        return train_step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "train_step", interrupted)
+        status, _, err = run(*command, "--checkpoint", file)
+    assert status == 130
+    assert err == f"minicnn train: interrupted; to go on, pass --resume {file}\n"
+    out = run(*command, "--resume", file, "--save", resumed).out
+    assert f"Going on from {file}: {epoch} epochs are done\n" in out
+    with np.load(whole) as expected, np.load(resumed) as received:
+        assert all(np.array_equal(received[key], expected[key]) for key in expected)
+
+
+def test_a_checkpoint_of_another_training_is_refused(run, data, tmp_path):
+    file, other = tmp_path / "file.npz", tmp_path / "other.npz"
+    command = ["train", "--data", data, "--epochs", 2]
+    assert run(*command, "--checkpoint", file, "--save", other).status == 0
+    before = file.read_bytes()
+    second = write_data(tmp_path / "second", train=65)
+    for flags, message in [
+        (["--batch-size", 8], "was trained with --batch-size 32, expected the same, received"),
+        (["--seed", 1], "--seed"),
+        (["--learning-rate", 0.1], "--learning-rate 0.1"),
+        (["--steps-per-epoch", 2], "was trained without --steps-per-epoch"),
+        (["--epochs", 1], "has 2 epochs behind it, more than --epochs 1"),
+        (["--data", second], "was trained on other images"),
+        (["--resume", other], "does not hold a model: it has no model.json"),
+        (["--checkpoint", other], "leave out --checkpoint"),
+        (["--resume", tmp_path / "none.npz"], "there is no "),
+    ]:
+        result = run(*command, "--resume", file, *flags)
+        assert (result.status, result.err.count("\n")) == (2, 1)
+        assert result.err.startswith("minicnn train: error: argument --resume: ")
+        assert message in result.err
+    workers = ["--workers", "localhost:1,localhost:2", "--worker", "0"]
+    result = run(*command, "--checkpoint", file, *workers)
+    assert_one_line_error(result, "argument --checkpoint: not together with --workers")
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(
