@@ -17,8 +17,9 @@ import numpy as np
 from minicnn import checks
 from minicnn.layer import Layer
 from minicnn.model import Sequential
+from minicnn.objective import objective
 from minicnn.shapes import positive_int
-from minicnn.step import loss_and_gradients, objective
+from minicnn.step import loss_and_gradients
 
 WHO = "check_gradients"
 

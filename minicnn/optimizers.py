@@ -1,5 +1,6 @@
 """Optimizers: the only code that changes a weight during training."""
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -163,14 +164,26 @@ class Adam(Optimizer):
         self.epsilon = _number(epsilon, "epsilon", "Adam", 0)
 
     def update(self, gradient, weight, m, v):
-        corrections = np.sqrt(1 - self.beta_2**self.iterations) / (1 - self.beta_1**self.iterations)
+        corrections = math.sqrt(1 - self.beta_2**self.iterations) / (
+            1 - self.beta_1**self.iterations
+        )
         alpha = self.learning_rate * corrections
-        smallest = np.finfo(weight.dtype).tiny
-        numbers = (alpha, self.beta_1, self.beta_2, self.epsilon, smallest)
-        gradient = np.ascontiguousarray(gradient, weight.dtype)
-        updates.adam(weight, gradient, m, v, *(weight.dtype.type(number) for number in numbers))
+        number = weight.dtype.type
+        updates.adam(
+            weight,
+            np.ascontiguousarray(gradient, weight.dtype),
+            m,
+            v,
+            number(alpha),
+            number(self.beta_1),
+            number(self.beta_2),
+            number(self.epsilon),
+            SMALLEST[weight.dtype],
+        )
 
 
+# A moment below it is taken for 0: see `kernels.updates`.
+SMALLEST = {np.dtype(kind): np.finfo(kind).tiny for kind in (np.float32, np.float64)}
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 
 

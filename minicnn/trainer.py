@@ -12,6 +12,7 @@ from minicnn.batches import Epochs, Source, Wanted, source
 from minicnn.data import INFINITE_CARDINALITY, Dataset
 from minicnn.history import History, Progress, verbosity
 from minicnn.layer import Layer
+from minicnn.objective import merge_poolings, objective
 from minicnn.session import random_stream
 from minicnn.shapes import Shape, positive_int
 
@@ -103,7 +104,7 @@ class Trainer:
         validation = None
         if validation_data is not None:
             validation = self._validation(validation_data, batch_size)
-        goal = step.objective(self.layers, self.loss)
+        goal = objective(self.layers, self.loss)
         self.history = history = History(
             {"verbose": verbose, "epochs": epochs, "steps": train.steps}
         )
@@ -183,7 +184,7 @@ class Trainer:
         if not isinstance(x, Dataset) and batches.cardinality == 0:
             return no_rows
         epoch = Epochs(batches, steps, "steps", "predict")
-        layers = step.prepared(step.relu_after_pooling(self.layers))
+        layers = step.prepared(merge_poolings(self.layers))
         outputs = []
         try:
             with Progress(verbose, epoch.steps) as progress:
@@ -206,7 +207,7 @@ class Trainer:
         x = checks.real_array(x, f"{who}: x")
         labelled = self._labelled(who, x, y, batch_size=max(x.size, 1))  # one batch in any case
         ((images, labels),) = labelled.start_pass()
-        goal = step.objective(self.layers, self.loss)
+        goal = objective(self.layers, self.loss)
         self.reset_metrics()
         self._update_metrics(labels, *step.train_step(goal, self.optimizer, images, labels))
         return self._results()
@@ -217,7 +218,8 @@ class Trainer:
             metric.reset_state()
 
     def _evaluate(self, epoch: Epochs, progress: Progress | None = None) -> Logs:
-        goal = step.objective(step.prepared(self.layers), self.loss)
+        goal = objective(self.layers, self.loss)
+        goal = goal._replace(layers=step.prepared(goal.layers))
         self.reset_metrics()
         with progress or Progress(0, None) as progress:
             for images, labels in epoch:

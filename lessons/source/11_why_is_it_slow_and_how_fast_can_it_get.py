@@ -609,6 +609,7 @@ from collections import Counter
 from minicnn import step
 from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from minicnn.losses import SparseCategoricalCrossentropy
+from minicnn.objective import objective
 from minicnn.optimizers import Adam
 
 
@@ -640,7 +641,7 @@ def step_profile(algorithm, steps=12):
     stack += [Conv2D(64, **same, algorithm=algorithm), MaxPooling2D(2), Flatten()]
     stack += [Dense(64, activation="relu"), Dense(10, activation="softmax")]
     layers = minicnn.Sequential(stack).layers
-    goal = step.objective(layers, SparseCategoricalCrossentropy())
+    goal = objective(layers, SparseCategoricalCrossentropy())
     clock, optimizer = Counter(), Adam()
     goal = goal._replace(layers=[Timed(layer, clock) for layer in goal.layers])
     images = rng.random((32, 28, 28, 1), np.float32)
