@@ -98,12 +98,12 @@ class Optimizer:
         self.iterations += 1
         own = [weights, *(self.state[slot] for slot in self.slots)]
 
-        def update_part(part: tuple[int, slice]) -> None:
-            index, numbers = part
-            total, *others = (gradients[index].reshape(-1)[numbers] for gradients in shards)
-            for gradient in others:
-                total += gradient
-            self.update(total, *(arrays[index].reshape(-1)[numbers] for arrays in own))
+        def update_part(part: list[tuple[int, slice]]) -> None:
+            for index, numbers in part:
+                total, *others = (gradients[index].reshape(-1)[numbers] for gradients in shards)
+                for gradient in others:
+                    total += gradient
+                self.update(total, *(arrays[index].reshape(-1)[numbers] for arrays in own))
 
         parallel.run(update_part, parallel.parts([weight.size for weight in weights]))
 

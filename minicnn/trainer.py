@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, losses, metrics, optimizers, step
+from minicnn import checks, losses, metrics, optimizers, parallel, step
 from minicnn.batches import Epochs, Source, Wanted, source
 from minicnn.data import INFINITE_CARDINALITY, Dataset
 from minicnn.history import History, Progress, verbosity
@@ -184,10 +184,10 @@ class Trainer:
         if not isinstance(x, Dataset) and batches.cardinality == 0:
             return no_rows
         epoch = Epochs(batches, steps, "steps", "predict")
-        layers = step.prepared(merge_poolings(self.layers))
         outputs = []
         try:
-            with Progress(verbose, epoch.steps) as progress:
+            with parallel.blas_on_one_thread(), Progress(verbose, epoch.steps) as progress:
+                layers = step.prepared(merge_poolings(self.layers))
                 for images, _ in epoch:
                     outputs.append(step.forward(layers, images))
                     progress.step({})

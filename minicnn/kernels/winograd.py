@@ -92,10 +92,9 @@ def prepare(kernel):
     """U = G g G' for each channel and filter: once a step, as it needs no image."""
     padded = _padded(_padded(kernel, 2), 3)
     r, _, c, f = padded.shape
-    # G g G' as one product, with g as a column: (64, r*r) @ (r*r, 1).
-    both_axes = _float_matrices(r, kernel.dtype)["G x G"]
-    u = both_axes @ padded.reshape(r * r, c * f)
-    return Prepared(kernel, u.reshape(-1, c, f))
+    g = _float_matrices(r, kernel.dtype)["G"]
+    half = (g @ padded.reshape(r, r * c * f)).reshape(TILE, r, c * f)
+    return Prepared(kernel, (g @ half).reshape(-1, c, f))
 
 
 def forward(x, prepared, bias, geometry):
@@ -150,8 +149,9 @@ def _grad_kernel(du, x, dy, geometry):
     """G' dU G."""
     _, c, f = du.shape
     r = geometry.kh
-    both_axes = _float_matrices(r, du.dtype)["G x G"]
-    dkernel = (both_axes.T @ du.reshape(-1, c * f)).reshape(r, r, c, f)
+    g = _float_matrices(r, du.dtype)["G"]
+    half = (g.T @ du.reshape(TILE, TILE * c * f)).reshape(r, TILE, c * f)
+    dkernel = (g.T @ half).reshape(r, r, c, f)
     return np.ascontiguousarray(dkernel[:, :, : x.shape[3], : dy.shape[3]])
 
 
@@ -172,7 +172,7 @@ def _loops(r, c, f, dtype):
 @cache
 def _float_matrices(r, dtype):
     a, b, g = matrices(r)
-    exact = {"A": a, "B": b, "G x G": np.kron(g, g)}
+    exact = {"A": a, "B": b, "G": g}
     return {name: np.ascontiguousarray(matrix.astype(dtype)) for name, matrix in exact.items()}
 
 
