@@ -748,8 +748,12 @@ beside = {"textcoords": "offset points", "fontsize": 9, "bbox": white}
 for name, (_, operations, numbers) in layers.items():
     at, height = operations / (4 * numbers), 100 * operations / times[name] / peak
     axes.plot(at, height, "o", color=plots.BLUE)
-    lower = -16 if name == "dense" else 4 if name == "conv2d, planes" else -4
-    axes.annotate(f"{name}: {height:.0f} %", (at, height), (8, lower), **beside)
+    # These two lie side by side below the roof: one text to the left, one to the right.
+    left, lower = {"dense": (-8, -14), "conv2d, planes": (8, -14)}.get(name, (8, -4))
+    side = {"ha": "right" if left < 0 else "left"}
+    axes.annotate(
+        f"{name}: {height:.0f} %", (at, height), (left, lower), **beside, **side
+    )
     if name == "conv2d_1, Winograd":
         counted = height * own / formula
         axes.plot([at, at], [height, counted], ":", color=plots.BLUE)
