@@ -26,7 +26,7 @@ def forward(x, g, winner):
 
 @jit
 def _four_cells(x, g, winner, y):
-    """Windows of 2x2, all inside the image: two rounds of a cup, which vector registers can hold."""
+    """Windows of 2x2, all inside the image: two rounds of a cup, held in vector registers."""
     for image in range(len(x)):
         for i in range(g.oh):
             for j in range(g.ow):
