@@ -174,7 +174,7 @@ def test_pickled_objects_are_refused_and_never_opened(path):
     arrays = arrays_in(path)
     arrays["dense/bias"] = np.array([Bomb()] * 4, dtype=object)
     np.savez(path, **arrays)
-    assert_refused(path, message="allow_pickle=False")
+    assert_refused(path, message=r"found shape \(4,\) of object")
     path.write_bytes(pickle.dumps(Bomb()))
     assert_refused(path)
     assert exploded == []
