@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import pickle
 import uuid
 import warnings
@@ -119,7 +118,7 @@ class _Files:
         temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}")
         try:
             temporary.write_bytes(self._checksum(data) + data)
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
