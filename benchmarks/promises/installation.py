@@ -7,7 +7,7 @@ same in all places. Places without write access are the whole file system mounte
 root may write where modes forbid it.
 """
 
-import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import random
@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import venv
-import zipfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from . import Outcome
 ROOT = Path(__file__).parents[2]
 SHIPPED = ("minicnn", "pyproject.toml", "README.md", "LICENSE")
 NOT_SHIPPED = shutil.ignore_patterns("__pycache__")
+OLDEST_SETUPTOOLS = 77  # as in pyproject.toml
 BUILD = "from setuptools import build_meta as b; print(b.build_{}({!r}))"
 STEP = """
 import hashlib, sys
@@ -47,6 +48,13 @@ if size == "data":
     assert minicnn.datasets.mnist.load_data()[0][0].shape == (60000, 28, 28)
 weights = b"".join(weight.tobytes() for weight in model.get_weights())
 print(minicnn.__file__, len(compiled.buffer), hashlib.sha256(weights).hexdigest())
+"""
+KERNEL = """
+from minicnn.kernels.jit import jit
+
+@jit
+def twice(x):
+    return x + x
 """
 # Every mounted file system but those of the kernel.
 READ_ONLY = """
@@ -123,7 +131,8 @@ class _Places:
         wheel, sdist = _built(self.folder)
         self.python = _installed(wheel, self.folder / "from wheel")
         if share == 1:
-            other = _installed(sdist, self.folder / "from sdist")
+            unpacked = _wheel_of(sdist, self.folder)
+            other = _installed(unpacked, self.folder / "from sdist")
             self.note("sdist", Place(other, self.cache("sdist")))
         self.in_usual_places(share)
         self.in_zips(wheel, share)
@@ -230,20 +239,40 @@ def _built(folder: Path) -> tuple[Path, Path]:
             shutil.copytree(ROOT / name, source / name, ignore=NOT_SHIPPED)
         else:
             shutil.copy(ROOT / name, source)
-    paths = []
+    builder, paths = _builder(folder), []
     for kind in ("wheel", "sdist"):
-        command = [sys.executable, "-c", BUILD.format(kind, str(folder))]
+        command = [builder, "-c", BUILD.format(kind, str(folder))]
         done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
         paths.append(folder / done.stdout.split()[-1])
     return paths[0], paths[1]
 
 
-def _environment(folder: Path) -> Path:
-    """A fresh environment; returns its interpreter. Dependencies are those of this process."""
+def _wheel_of(sdist: Path, folder: Path) -> Path:
+    """What pip does with a source distribution: unpack it, and build a wheel of what was in it."""
+    shutil.unpack_archive(sdist, folder / "unpacked", filter="data")
+    (source,) = (folder / "unpacked").iterdir()
+    command = [_builder(folder), "-c", BUILD.format("wheel", str(folder / "unpacked"))]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
+    return folder / "unpacked" / done.stdout.split()[-1]
+
+
+def _builder(folder: Path) -> Path:
+    """An interpreter with setuptools of at least the version that pyproject.toml asks for."""
+    if int(importlib.metadata.version("setuptools").partition(".")[0]) >= OLDEST_SETUPTOOLS:
+        return Path(sys.executable)
+    python = _environment(folder / "builder", dependencies=False)
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+    subprocess.run([*pip, f"setuptools>={OLDEST_SETUPTOOLS}"], check=True)
+    return python
+
+
+def _environment(folder: Path, dependencies: bool = True) -> Path:
+    """A fresh environment; returns its interpreter. It finds the packages of this process."""
     venv.create(folder, symlinks=os.name == "posix")
     (packages,) = folder.rglob("site-packages")
     ours = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    (packages / "dependencies.pth").write_text("\n".join(ours))
+    if dependencies:
+        (packages / "dependencies.pth").write_text("\n".join(ours))
     return next(path for path in folder.glob("*/python*") if path.stem == "python")
 
 
@@ -266,41 +295,32 @@ def _read_only(folder: Path, but: Path | None = None, size="64m") -> tuple[str, 
         small = f"mount -t tmpfs -o size={size} none '{but}'"
         kept = f"mount --bind '{but}' '{but}'"
         script = READ_ONLY.replace("exec", f"{kept if size == '64m' else small} && exec")
-        script = script.replace("mount -o remount", "mount -o remount")
     command = ("unshare", "--mount", *as_root, "sh", "-c", script, str(folder / "probe"))
     works = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
     return command if works else None
 
 
-@contextlib.contextmanager
-def _kernel(folder: Path) -> Iterator[Callable]:
-    """A way to a small kernel, as a new process would see it."""
-    path = folder / "a_small_kernel.py"
-    path.write_text("from minicnn.kernels.jit import jit\n@jit\ndef twice(x):\n    return x + x\n")
-
-    def fresh() -> Callable:
-        spec = importlib.util.spec_from_file_location("a_small_kernel", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module.twice
-
-    yield fresh
+def _fresh_kernel(path: Path) -> Callable:
+    """A small kernel, as a new process would see it."""
+    spec = importlib.util.spec_from_file_location("a_small_kernel", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.twice
 
 
 def damaged_caches(share: float = 1) -> Outcome:
     """26: the file of a compiled kernel, cut or with other bytes: it is made anew, in silence."""
-    import warnings
-
     draw = random.Random(26)
     with (
         tempfile.TemporaryDirectory() as folder,
-        _kernel(Path(folder)) as fresh,
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")
-        assert_loaded = fresh()
-        assert_loaded(2.0)
-        (path,) = Path(folder).rglob("*.nbc")
+        kernel = Path(folder, "a_small_kernel.py")
+        kernel.write_text(KERNEL)
+        first = _fresh_kernel(kernel)
+        first(2.0)
+        path = next(Path(first.stats.cache_path).glob("a_small_kernel.*.nbc"))
         sound = path.read_bytes()
         times = max(5, round(200 * share))
         right = 0
@@ -311,7 +331,7 @@ def damaged_caches(share: float = 1) -> Outcome:
             else:
                 del damaged[draw.randrange(len(sound)) :]
             path.write_bytes(damaged)
-            first, second = fresh(), fresh()
+            first, second = _fresh_kernel(kernel), _fresh_kernel(kernel)
             answers = first(2.0), second(2.0)
             missed = sum(first._cache_misses.values()), sum(second._cache_misses.values())
             right += answers == (4.0, 4.0) and missed == (1, 0)
@@ -319,9 +339,3 @@ def damaged_caches(share: float = 1) -> Outcome:
         f"{right} of {times} damaged files of compiled code were made anew, {len(caught)} warnings"
     )
     return Outcome(right == times and not caught, figure)
-
-
-def zip_contents(wheel: Path) -> list[str]:
-    """Names in a wheel."""
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.namelist()
