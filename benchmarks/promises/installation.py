@@ -293,7 +293,7 @@ def _read_only(folder: Path, but: Path | None = None, size="64m") -> tuple[str, 
     if but is not None:  # the folder outlives the process, unless it is to be small
         but.mkdir(exist_ok=True)
         small = f"mount -t tmpfs -o size={size} none '{but}'"
-        kept = f"mount --bind '{but}' '{but}'"
+        kept = f"mount --bind '{but}' '{but}' && mount -o remount,bind,rw '{but}'"
         script = READ_ONLY.replace("exec", f"{kept if size == '64m' else small} && exec")
     command = ("unshare", "--mount", *as_root, "sh", "-c", script, str(folder / "probe"))
     works = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
