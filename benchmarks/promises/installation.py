@@ -166,7 +166,8 @@ class _Places:
             return
         self.note("no home", Place(python, nothing))
         self.note("no home, beside the package", Place(python, nothing), compiles=False)
-        self.note("the cache's folder is a file", Place(python, {"NUMBA_CACHE_DIR": str(file)}))
+        unusable = Place(python, {"NUMBA_CACHE_DIR": str(file)})  # the next choice serves: as above
+        self.note("the cache's folder is a file", unusable, compiles=False)
         home = {"HOME": str(folder / "home"), "NUMBA_CACHE_DIR": None, "XDG_CACHE_HOME": None}
         if locked is not None:
             writable = _read_only(folder, folder / "home")
