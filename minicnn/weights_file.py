@@ -2,26 +2,29 @@
 
 import contextlib
 import glob
+import math
 import os
 import time
 import uuid
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from minicnn.layer import Layer
 from minicnn.session import snake_case
+from minicnn.shapes import Shape
 
 SECONDS_TO_ABANDONED = 60
+LONGEST_HEADER = 1000  # characters; NumPy's has 118 for arrays of a few axes
+LONGEST_LIST = 10_000  # characters of a message
+KINDS = {"f": "floating point", "u": "unsigned integers"}
 
 
 def save(path: Any, layers: list[Layer]) -> None:
     """Write the weights of `layers` to `path`, all or nothing.
-
-    The file is written beside `path` and takes its place when it is complete on disk: whoever
-    reads `path` meanwhile finds the old file or the new one, never a part.
 
     Raises
     ------
@@ -30,18 +33,7 @@ def save(path: Any, layers: list[Layer]) -> None:
     OSError
         If it cannot be written; then `path` is as it was.
     """
-    path = _npz_path(path)
-    _remove_abandoned(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with open(temporary, "xb") as file:
-            np.savez(file, **_by_key(layers))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_arrays(_npz_path(path), _by_key(layers))
 
 
 def load(path: Any, layers: list[Layer]) -> None:
@@ -54,40 +46,82 @@ def load(path: Any, layers: list[Layer]) -> None:
     ValueError
         If it is no file of weights, or one for other layers: what was expected and what came.
     """
-    path = _npz_path(path)
     own = _by_key(layers)
-    with open(path, "rb") as file:
-        try:
-            found = _read(file, own)
-        except Exception as error:  # over damaged files zipfile and NumPy raise a dozen kinds
-            reason = str(error) or type(error).__name__
-            raise ValueError(f"{path} does not hold the weights of this model: {reason}") from None
+    with open_arrays(_npz_path(path), "the weights of this model") as archive:
+        check_names(archive, own)
+        found = {key: read_array(archive, key, weight.shape) for key, weight in own.items()}
+        found = {key: array.astype(own[key].dtype) for key, array in found.items()}
     for key, weight in own.items():
         weight[...] = found[key]
 
 
-def _read(file: BinaryIO, expected: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(file) as archive:
-        names = sorted(name.removesuffix(".npy") for name in archive.namelist())
-        if names != sorted(expected):
-            raise ValueError(f"expected the arrays {sorted(expected)}, found {names}")
-        return {key: _read_array(archive, key, weight) for key, weight in expected.items()}
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an NPZ file, all or nothing.
+
+    The file is written beside `path` and takes its place when it is complete on disk: whoever
+    reads `path` meanwhile finds the old file or the new one, never a part.
+    """
+    _remove_abandoned(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with open(temporary, "xb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
-def _read_array(archive: zipfile.ZipFile, key: str, expected: np.ndarray) -> np.ndarray:
+@contextlib.contextmanager
+def open_arrays(path: Path, content: str) -> Iterator[zipfile.ZipFile]:
+    """An NPZ file to read from; whatever is wrong with it is a ValueError that names `path`."""
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                yield archive
+        except Exception as error:  # over damaged files zipfile and NumPy raise a dozen kinds
+            reason = str(error) or type(error).__name__
+            raise ValueError(f"{path} does not hold {content}: {reason}") from None
+
+
+def check_names(archive: zipfile.ZipFile, expected: Iterable[str]) -> None:
+    """Refuse an archive that does not hold the arrays of these names, once each, and no others."""
+    names = sorted(name.removesuffix(".npy") for name in archive.namelist())
+    expected = sorted(expected)
+    if names != expected:
+        found = str(names[: 2 * len(expected)])  # a million names would fill memory and screen
+        raise ValueError(f"expected the arrays {expected}, found {found[:LONGEST_LIST]}")
+
+
+def read_array(archive: zipfile.ZipFile, key: str, shape: Shape, kind: str = "f") -> np.ndarray:
+    """The array `key`, if it has this shape and a dtype of this kind: "f" is floating point.
+
+    All of it is checked before memory is taken, and nothing is unpickled: a file can neither
+    promise more than it is asked for nor run code.
+    """
     member = archive.getinfo(f"{key}.npy")
-    if member.file_size > 16 * expected.size + 2**16:  # the widest floats, the longest header
-        raise ValueError(f"{key} has {member.file_size:,} bytes, too many for {expected.shape}")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # savez writes no others, and zipfile unpacks 4,096 bytes at once: of bzip2, into gigabytes.
+        raise ValueError(f"{key} is compressed in a way that NumPy does not use")
     with archive.open(member) as file:
-        array = np.lib.format.read_array(file, allow_pickle=False)
-        if file.read(1):  # reading to the end also lets zipfile compare the checksum
-            raise ValueError(f"{key} has more bytes than its {array.shape} of {array.dtype} need")
-    if array.shape != expected.shape or array.dtype.kind != "f":
-        raise ValueError(
-            f"expected {key} of shape {expected.shape} in floating point, "
-            f"found shape {array.shape} of {array.dtype}"
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"expected {key} in version 1.0 of NumPy's format, found {version}")
+        found, by_columns, dtype = np.lib.format.read_array_header_1_0(
+            file, max_header_size=LONGEST_HEADER
         )
-    return array.astype(expected.dtype)
+        if found != shape or dtype.kind != kind:
+            raise ValueError(
+                f"expected {key} of shape {shape} in {KINDS[kind]}, found shape {found} of {dtype}"
+            )
+        size = math.prod(shape) * dtype.itemsize
+        data = file.read(size + 1)  # reading to the end lets zipfile compare the checksum
+    if len(data) != size:
+        amount = "more" if len(data) > size else "fewer"
+        raise ValueError(f"{key} has {amount} bytes than its {shape} of {dtype} need")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -1,7 +1,9 @@
 """What all tests share: fresh names for every test, a quiet TensorFlow, a generator of numbers."""
 
+import importlib
 import os
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +42,13 @@ def tf():
 @pytest.fixture(scope="session")
 def keras(tf):
     return pytest.importorskip("keras")
+
+
+@pytest.fixture
+def promises(monkeypatch):
+    """Imports a module of benchmarks/promises, where what minicnn promises is counted."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    return lambda name: importlib.import_module(f"promises.{name}")
 
 
 @pytest.fixture
