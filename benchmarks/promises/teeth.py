@@ -7,7 +7,7 @@ The package is copied to a temporary folder, and the copy altered, so that subpr
 altered, too. First the suite runs once on the right code and notes which functions each test
 runs. Every mutant then meets the tests that run its function, in a process of its own: the
 quickest first, and of these the ones that run least besides, until one fails. That costs some
-seconds a mutant instead of minutes, and errs on the safe side: tests that nobody asks catch nothing.
+seconds a mutant instead of minutes, and errs on the safe side: tests not asked catch nothing.
 """
 
 import argparse
