@@ -202,7 +202,7 @@ def _replacements(node: ast.AST) -> Iterator[ast.AST]:
             starred = isinstance(first, ast.Starred) or isinstance(second, ast.Starred)
             if not starred and ast.unparse(node.func) not in EITHER_WAY:
                 yield _with(node, args=[second, first, *others])
-        case ast.Return(value=ast.expr()):
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
             yield _with(node, value=None)
     if _can_be_dropped(node):
         yield ast.Pass()
