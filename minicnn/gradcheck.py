@@ -161,7 +161,8 @@ def check_gradients(
     tolerance = checks.number(tolerance, "tolerance", WHO, 0)
     if sample is not None:
         sample = positive_int(sample, "sample", WHO)
-    x = _movable(checks.real_array(x, f"{WHO}: x"), "x", step).copy()
+    x = checks.real_array(x, f"{WHO}: x")
+    x = _movable(np.array(x, x.dtype.newbyteorder("="), order="C"), "x", step)
     layers = _layers(layer_or_model, x, rng)
     arrays = {"dx": x}
     for prefix, layer in layers.items():

@@ -189,7 +189,7 @@ class Trainer:
         try:
             with Progress(verbose, epoch.steps) as progress:
                 for images, _ in epoch:
-                    outputs.append(step.forward(layers, images))
+                    outputs.append(step.forward(layers, images) if len(images) else no_rows)
                     progress.step({})
         finally:
             epoch.close()
