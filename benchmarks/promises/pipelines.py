@@ -101,7 +101,8 @@ def difference(tf, n: int, generated: bool, steps: list) -> str | None:
     cut = "take" in names[first:] or ("batch", True) in [
         (name, arguments[1]) for name, arguments in steps[first:] if name == "batch"
     ]
-    short_batches_mixed = "batch" in names[:first]
+    last = len(names) - names[::-1].index("shuffle")
+    short_batches_mixed = "batch" in names[:last]
     if not (cut and short_batches_mixed) and _shapes(ours) != _shapes(theirs):
         return "other shapes"
     return "other members" if not cut and _members(ours) != _members(theirs) else None
