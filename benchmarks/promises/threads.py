@@ -84,10 +84,10 @@ minicnn.set_num_threads(int(sys.argv[1]))
 weights = new_model().get_weights()
 expected = _predict_in_child(weights)
 if sys.argv[3] == "busy":  # another thread is at work in that very moment
-    busy = threading.Thread(target=lambda: [_predict_in_child(weights) for _ in range(500)])
+    busy = threading.Thread(target=lambda: [_predict_in_child(weights) for _ in range(2000)])
     busy.daemon = True
     busy.start()
-    time.sleep(0.05)
+    time.sleep(float(sys.argv[4]))
 child = os.fork()
 if child == 0:
     status = 1
@@ -123,7 +123,8 @@ def processes(share: float = 1) -> Outcome:
     if hasattr(os, "fork"):
         for fork in range(forks):
             command = [sys.executable, "-W", "ignore", "-c", FORKING]
-            command += [str(1 + fork % 4), str(PATIENCE), ("idle", "busy")[fork % 2]]
+            command += [str(1 + fork % 4), str(PATIENCE), ("idle", "busy")[fork % 4 > 0]]
+            command += [str(0.01 + 0.0037 * fork)]  # one hang in eight, before locks were reset
             done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
             end = ENDS.get(done.returncode, f"an end with status {done.returncode}")
             found[end] = found.get(end, 0) + 1
