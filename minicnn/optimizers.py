@@ -1,24 +1,12 @@
 """Optimizers: the only code that changes a weight during training."""
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from minicnn import checks, parallel
 from minicnn.kernels import updates
-
-
-def _number(value: Any, name: str, who: str, low: float, high: float = np.inf) -> float:
-    """`value` as a float in [low, high); low itself is refused where it is 0 and high is inf."""
-    open_below = high == np.inf
-    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{who}: {name} must be a number, received {value!r}")
-    if not (low < value if open_below else low <= value) or not value < high:
-        bounds = f"above {low}" if open_below else f"in [{low}, {high})"
-        raise ValueError(f"{who}: {name} must be {bounds}, received {value!r}")
-    return float(value)
 
 
 def _description(weight: Any) -> str:
@@ -43,7 +31,7 @@ class Optimizer:
     slots: tuple[str, ...] = ()
 
     def __init__(self, learning_rate: float):
-        self.learning_rate = _number(learning_rate, "learning_rate", type(self).__name__, 0)
+        self.learning_rate = checks.number(learning_rate, "learning_rate", type(self).__name__, 0)
         self.iterations = 0
         self.state: dict[str, list[np.ndarray]] = {}
 
@@ -57,6 +45,8 @@ class Optimizer:
             cannot be changed in place.
         """
         who = type(self).__name__
+        if not isinstance(gradients, list | tuple):
+            raise TypeError(f"{who}: expected a list of gradients, received {gradients!r}")
         gradients = [checks.real_array(g, f"{who}: gradient {i}") for i, g in enumerate(gradients)]
         self.apply_sum([gradients], weights)
 
@@ -67,6 +57,8 @@ class Optimizer:
         in the arrays of the first one.
         """
         who = type(self).__name__
+        if not isinstance(weights, list | tuple):
+            raise TypeError(f"{who}: expected a list of weights, received {weights!r}")
         for weight in weights:
             # A kernel walks over reshape(-1), which of other arrays is a copy: a step for nothing.
             if (
@@ -126,7 +118,7 @@ class SGD(Optimizer):
 
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False):
         super().__init__(learning_rate)
-        self.momentum = _number(momentum, "momentum", "SGD", 0, 1)
+        self.momentum = checks.number(momentum, "momentum", "SGD", 0, 1)
         self.nesterov = checks.flag(nesterov, "nesterov", "SGD")
 
     def update(self, gradient, weight, velocity):
@@ -159,9 +151,9 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
     ):
         super().__init__(learning_rate)
-        self.beta_1 = _number(beta_1, "beta_1", "Adam", 0, 1)
-        self.beta_2 = _number(beta_2, "beta_2", "Adam", 0, 1)
-        self.epsilon = _number(epsilon, "epsilon", "Adam", 0)
+        self.beta_1 = checks.number(beta_1, "beta_1", "Adam", 0, 1)
+        self.beta_2 = checks.number(beta_2, "beta_2", "Adam", 0, 1)
+        self.epsilon = checks.number(epsilon, "epsilon", "Adam", 0)
 
     def update(self, gradient, weight, m, v):
         corrections = math.sqrt(1 - self.beta_2**self.iterations) / (

@@ -177,6 +177,9 @@ class _BlasLimit:
 
 _blas_limit = _BlasLimit()
 
+if hasattr(os, "register_at_fork"):  # another thread may hold the lock in that moment, for ever
+    os.register_at_fork(after_in_child=_blas_limit.__init__)
+
 
 @contextlib.contextmanager
 def blas_on_one_thread() -> Iterator[None]:

@@ -189,7 +189,7 @@ class Trainer:
             with parallel.blas_on_one_thread(), Progress(verbose, epoch.steps) as progress:
                 layers = step.prepared(merge_poolings(self.layers))
                 for images, _ in epoch:
-                    outputs.append(step.forward(layers, images))
+                    outputs.append(step.forward(layers, images) if len(images) else no_rows)
                     progress.step({})
         finally:
             epoch.close()
