@@ -145,7 +145,7 @@ def _cells(pool, down, across):
     cells = np.empty(pool.kh * pool.kw + 2, np.intp)
     for cell in range(pool.kh * pool.kw):
         cells[cell] = cell // pool.kw * down + cell % pool.kw * across
-    cells[-2:] = down, across
+    cells[-2], cells[-1] = down, across
     return cells
 
 

@@ -70,7 +70,11 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
             for p in range(POINTS):
                 ours, theirs = v[:rows, p * c : (p + 1) * c], product[:rows, p * f : (p + 1) * f]
                 matmul(ours, u[p], theirs, zero_and_one)
-            y[first:last] = bias
+            for image in range(first, last):
+                for i in range(g.oh):
+                    for j in range(g.ow):
+                        for o in range(f):
+                            y[image, i, j, o] = bias[o]
             put_outputs(product, g, 0, 0, y[first:last])
 
     @jit
