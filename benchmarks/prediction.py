@@ -17,6 +17,7 @@ from unittest import mock
 from measure import digits, in_turns, multiply_adds, seconds, sgemm_peak
 
 from minicnn import Sequential, parallel, step
+from minicnn.objective import objective
 from minicnn.tutorial import tutorial_network
 
 BATCH_SIZES = (32, 64, 128, 256, 512)
@@ -89,7 +90,7 @@ def predict(laptop: Laptop, runs: int, sgemm_size: int = 2048) -> list[dict[str,
     rows = []
     for batch_size in BATCH_SIZES:
         x, labels = digits(batch_size)
-        goal = step.objective(model.layers, model.loss)
+        goal = objective(model.layers, model.loss)
         work = {
             "training": lambda g=goal, x=x, y=labels: step.train_step(g, model.optimizer, x, y),
             "inference": lambda x=x: model.predict(x, batch_size=len(x), verbose=0),

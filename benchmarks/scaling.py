@@ -26,6 +26,7 @@ from prediction import Laptop, predict
 
 from minicnn import Input, Sequential, parallel, step
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
+from minicnn.objective import objective
 from minicnn.plots import BLUE, GREY, ORANGE, SMALL
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -108,7 +109,7 @@ def network(image_size: int = 28, filters: int = 32) -> Sequential:
 def steps_of(model: Sequential, batch_size: int) -> dict[str, Callable[[], Any]]:
     """One step of training, and a batch through the network."""
     x, labels = digits(batch_size, model.input_shape[0])
-    goal = step.objective(model.layers, model.loss)
+    goal = objective(model.layers, model.loss)
     return {
         "training": lambda: step.train_step(goal, model.optimizer, x, labels),
         "inference": lambda: model.predict(x, batch_size=batch_size, verbose=0),

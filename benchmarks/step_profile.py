@@ -7,6 +7,7 @@ from typing import Any
 from measure import digits, in_turns, multiply_adds, spread
 
 from minicnn import parallel, step
+from minicnn.objective import objective
 from minicnn.tutorial import tutorial_network
 
 Parts = dict[tuple[str, str], float]  # (layer, method): seconds
@@ -50,7 +51,7 @@ def profile(images: int, runs: int, peaks: dict[str, float]) -> dict[str, Any]:
     x, labels = digits(images)
     model = tutorial_network()
     model.compile("adam", "sparse_categorical_crossentropy")
-    goal, optimizer = step.objective(model.layers, model.loss), model.optimizer
+    goal, optimizer = objective(model.layers, model.loss), model.optimizer
     parts: Parts = {}
     titles = [f"{type(layer).__name__} {layer.name}" for layer in goal.layers]
     timed_goal = goal._replace(

@@ -14,10 +14,12 @@ the picture for it: the first of the notebook, or the one whose cell is tagged "
 import argparse
 import base64
 import copy
+import importlib
 import io
 import re
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,10 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
+if __name__ != "__main__":  # started as a script, Python looks into this folder by itself
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+from checks.engine import exercises
 
 LESSONS = Path(__file__).resolve().parent
 MEGABYTE, SECONDS = 1 << 20, 60  # what a built lesson may take
@@ -34,6 +40,9 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 TO_DO = "...  # your code here"
+# `forward` and `gradients` in [minicnn/kernels/direct.py](../minicnn/kernels/direct.py)
+NAMED_LINK = re.compile(r"((?:`[\w.]+`[,\s]+(?:and\s+)?)+)in\s+\[[^\]]*\]\(([^)]+\.py)\)")
+HEADER = f"{'lesson':52} seconds    KB  pictures  exercises  pass  not yet  mistakes named"
 # In the first cell of a source, and for the reader too: **25 minutes.** Needs: ...
 TITLE = re.compile(r"^# (?P<number>\d+) · (?P<question>.+)$", re.MULTILINE)
 EFFORT = re.compile(r"^\*(?P<minutes>\d+) minutes · needs (?P<needs>.+?)\*$", re.MULTILINE)
@@ -187,7 +196,7 @@ def build(lesson: Lesson) -> str:
         path.write_text(text_of(notebook), encoding="utf-8", newline="\n")
     lesson.picture.write_bytes(cover(notebook))
     _write_row(lesson)
-    return f"{lesson.source.stem:40} {took:5.1f} s {_size(lesson)}"
+    return f"{lesson.source.stem:52} {took:7.1f} {_kilobytes(lesson):5.0f}"
 
 
 def text_of(notebook: nbformat.NotebookNode) -> str:
@@ -272,55 +281,97 @@ def problems_of_files(lesson: Lesson) -> list[str]:
     return problems
 
 
-def check(lesson: Lesson) -> tuple[str, list[str]]:
-    """A line on the lesson, and all that is wrong with it; runs both of its notebooks."""
-    problems, slowest = problems_of_files(lesson), 0.0
+def check(lesson: Lesson) -> tuple[Counter, list[str]]:
+    """Figures on the lesson, and all that is wrong with it; runs both of its notebooks."""
+    problems, figures = problems_of_files(lesson), Counter(_teeth(lesson))
     for path, notebook in notebooks(lesson).items():
         name = path.relative_to(LESSONS).as_posix()
         try:
             took = run(notebook, path.parent)
+            if took > SECONDS:  # the machine may have been busy: once more
+                took = min(took, run(notebooks(lesson)[path], path.parent))
         except RuntimeError as error:
             problems.append(f"{name}: {error}")
             continue
-        slowest = max(slowest, took)
+        figures["seconds"] = max(figures["seconds"], took)
         if took > SECONDS:
-            problems.append(f"{name}: took {took:.0f} s, more than {SECONDS}")
+            problems.append(f"{name}: took {took:.0f} s twice, more than {SECONDS}")
         if path.exists() and _printed(notebook) != _printed(nbformat.read(path, as_version=4)):
             problems.append(f"{name}: prints other things now than when it was built")
-    line = f"{lesson.source.stem:40} {slowest:5.1f} s {_size(lesson)}"
-    return line, problems
+        which, mark = ("pass", "✓") if path == lesson.solution else ("not yet", "not yet: ")
+        figures[which] = sum(text.startswith(mark) for text in _verdicts(notebook))
+        figures["pictures"] = len(pictures(notebook))
+    for which in ("pass", "not yet"):
+        if figures[which] != figures["exercises"]:
+            problems.append(f"{figures[which]} checks say {which!r}, of {figures['exercises']}")
+    if figures["named"] != figures["mistakes"]:
+        problems.append(f"{figures['mistakes'] - figures['named']} mistakes are not recognised")
+    figures["KB"] = _kilobytes(lesson)
+    return figures, problems
+
+
+def _teeth(lesson: Lesson) -> dict[str, int]:
+    """How many exercises the lesson has, how many known mistakes, and how many are recognised."""
+    tasks = exercises(importlib.import_module(f"checks.check_{lesson.number}")).values()
+    mistakes = [(task, *pair) for task in tasks for pair in task.mistakes.items()]
+    named = sum(task.verdict(wrong).mistake == sentence for task, sentence, wrong in mistakes)
+    return {"exercises": len(tasks), "mistakes": len(mistakes), "named": named}
+
+
+def _verdicts(notebook: nbformat.NotebookNode) -> list[str]:
+    """What the cells print that are a check and nothing else."""
+    return [
+        "".join(output.get("text", "") for output in cell.outputs)
+        for cell in notebook.cells
+        if cell.cell_type == "code" and re.fullmatch(r"check\.(\w+)\(\1\)", cell.source)
+    ]
+
+
+def _row_of(name: str, figures: Counter) -> str:
+    """A row below HEADER."""
+    return (
+        f"{name:52} {figures['seconds']:7.1f} {figures['KB']:5.0f} {figures['pictures']:9} "
+        f"{figures['exercises']:10} {figures['pass']:5} {figures['not yet']:8} "
+        f"{figures['named']:8} of {figures['mistakes']}"
+    )
 
 
 def _cells(notebook: nbformat.NotebookNode) -> list[tuple]:
     return [(cell.id, cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
 
 
-def _printed(notebook: nbformat.NotebookNode) -> list[tuple]:
+def _printed(notebook: nbformat.NotebookNode, varying: bool = False) -> list[tuple]:
     """The outputs, but for pictures, which differ between Matplotlib's versions, and cells tagged
-    "varies"."""
+    "varies", unless these are asked for."""
     return [
         (cell.id, output.get("text") or output.get("data", {}).get("text/plain"))
         for cell in notebook.cells
         for output in cell.get("outputs", [])
         if "image/png" not in output.get("data", {})
-        and "varies" not in cell.metadata.get("tags", [])
+        and (varying or "varies" not in cell.metadata.get("tags", []))
     ]
 
 
 def _bad_text(notebook: nbformat.NotebookNode, folder: Path) -> list[str]:
-    text = "\n".join([c.source for c in notebook.cells] + [f"{t}" for _, t in _printed(notebook)])
+    printed = [f"{text}" for _, text in _printed(notebook, varying=True)]
+    text = "\n".join([cell.source for cell in notebook.cells] + printed)
     places = [str(LESSONS.parent), str(Path.home()), "/home/", "/Users/", "/tmp/", "C:\\"]
     machine = [place for place in places if place in text]
     problems = [f"names a place on a machine: {place}" for place in machine]
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if not link.startswith(("https://", "#")) and not (folder / link.split("#")[0]).exists():
             problems.append(f"dead link: {link}")
+    for names, link in NAMED_LINK.findall(text):
+        code = (folder / link).read_text(encoding="utf-8") if (folder / link).exists() else ""
+        for name in re.findall(r"[\w.]+", re.sub(r"\band\b", "", names)):
+            defined = rf"^\s*(def|class) {name.split('.')[-1]}\b|^{name}\b.* ="
+            if not re.search(defined, code, re.MULTILINE):
+                problems.append(f"there is no {name} in {link}")
     return problems
 
 
-def _size(lesson: Lesson) -> str:
-    sizes = [path.stat().st_size / 1024 for path in (lesson.student, lesson.solution)]
-    return f"{max(sizes):6.0f} KB"
+def _kilobytes(lesson: Lesson) -> float:
+    return max(path.stat().st_size for path in (lesson.student, lesson.solution)) / 1024
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -330,15 +381,22 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing, report what is wrong")
     options = parser.parse_args(arguments)
-    wrong = 0
-    for lesson in lessons(options.lesson):
-        line, problems = (
-            check(lesson) if options.check else (build(lesson), problems_of_files(lesson))
-        )
-        print(line, "" if problems else "ok")
+    chosen, total, wrong = lessons(options.lesson), Counter(), 0
+    if options.check:
+        print(HEADER)
+    for lesson in chosen:
+        if options.check:
+            figures, problems = check(lesson)
+            total += figures
+            line = _row_of(lesson.source.stem, figures)
+        else:
+            line, problems = build(lesson), problems_of_files(lesson)
+        print(line, "" if problems else " ok", flush=True)
         for problem in problems:
-            print(f"    {problem}")
+            print(f"    {problem}", flush=True)
         wrong += len(problems)
+    if options.check:
+        print(_row_of(f"{len(chosen)} lessons", total))
     return 1 if wrong else 0
 
 

@@ -5,9 +5,13 @@ kernel is compiled once for each kind of array it meets and reads out of bounds 
 """
 
 import sys
+from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
+
+FLOATS = (np.float32, np.float64)
 
 
 def real_array(value: Any, name: str) -> np.ndarray:
@@ -16,12 +20,20 @@ def real_array(value: Any, name: str) -> np.ndarray:
     Raises
     ------
     TypeError
-        For text, objects, complex numbers, dates and ragged lists.
+        For text, objects, complex numbers, dates, ragged lists, and for arrays that hide some of
+        their numbers behind a mask.
     """
+    if np.ma.is_masked(value):
+        raise TypeError(
+            f"{name} must be an array of real numbers, received a masked array with "
+            f"{np.ma.count_masked(value)} of {value.size} numbers masked; fill them in first"
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:  # lists of unequal lengths
-        raise TypeError(f"{name} must be an array of real numbers: {error}") from None
+        raise TypeError(
+            f"{name} must be an array of real numbers, received {type(value).__name__}: {error}"
+        ) from None
     if array.dtype.kind not in "buif":
         raise TypeError(
             f"{name} must be an array of real numbers, received dtype {array.dtype} "
@@ -35,6 +47,42 @@ def flag(value: Any, name: str, who: str) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{who}: {name} must be True or False, received {value!r}")
     return bool(value)
+
+
+def number(value: Any, name: str, who: str, low: float, high: float = np.inf) -> float:
+    """`value` as a float in [low, high); low itself is refused where it is 0 and high is inf."""
+    open_below = high == np.inf
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{who}: {name} must be a number, received {value!r}")
+    try:
+        result = float(value)
+    except OverflowError:  # of an integer with more than 308 digits
+        result = np.inf
+    if not (low < result if open_below else low <= result) or not result < high:
+        bounds = f"above {low}" if open_below else f"in [{low}, {high})"
+        raise ValueError(f"{who}: {name} must be {bounds}, received {value!r}")
+    return result
+
+
+def float_dtype(value: Any, who: str) -> np.dtype:
+    """`value` as the dtype of weights and of all arithmetic."""
+    if isinstance(value, str | type | np.dtype) and value in ("float32", "float64", *FLOATS):
+        return np.dtype(value)
+    raise ValueError(f'{who}: dtype must be "float32" or "float64", received {value!r}')
+
+
+def name(value: Any, who: str) -> str:
+    """`value` if it can be the name of a layer, a model, a loss or a metric."""
+    if not isinstance(value, str) or not value or "/" in value:
+        raise ValueError(f"{who}: name must be a non-empty string without '/', received {value!r}")
+    return value
+
+
+def function(value: Any, name: str, who: str) -> Callable:
+    """`value` if it can be called."""
+    if not callable(value):
+        raise TypeError(f"{who}: {name} must be a function, received {value!r}")
+    return value
 
 
 def plain(array: np.ndarray, dtype: Any) -> np.ndarray:
@@ -85,19 +133,18 @@ def class_labels(value: Any, name: str, samples: int, classes: int) -> np.ndarra
         For other shapes and lengths (one-hot rows, say), fractions, NaN, labels out of range.
     """
     array = real_array(value, name)
+    own_name = name.rpartition(" ")[2]  # without who
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
         hint = ""
         if array.ndim == 2 and array.shape[1] == classes:
-            hint = f"; if these are one-hot rows, pass {name}.argmax(axis=1)"
+            hint = f"; if these are one-hot rows, pass {own_name}.argmax(axis=1)"
         raise ValueError(
             f"{name} must be integer labels of shape (samples,), received shape {array.shape}{hint}"
         )
     if len(array) != samples:
-        raise ValueError(
-            f"expected {samples} labels in {name}, one a sample, received {len(array)}"
-        )
+        raise ValueError(f"{name} must hold {samples} labels, one a sample, received {len(array)}")
     wrong = ~((array >= 0) & (array < classes))  # written so that NaN is wrong, too
     if array.dtype.kind == "f":
         wrong |= array != np.floor(array)
@@ -118,7 +165,7 @@ def scores(value: Any, name: str) -> np.ndarray:
             f"{name} must have shape (samples, classes) with at least one of each, "
             f"received {array.shape}"
         )
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    return array if array.dtype in FLOATS else array.astype(np.float32)
 
 
 def frames_to_user() -> int:

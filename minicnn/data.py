@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import checks
 from minicnn.interrupts import deferred
 from minicnn.session import random_stream
 from minicnn.shapes import positive_int
@@ -34,11 +35,18 @@ class Dataset:
         Starts one pass over the elements.
     cardinality : int
         How many there are in a pass: INFINITE_CARDINALITY and UNKNOWN_CARDINALITY are allowed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Here and in all methods, for arguments that cannot be used: at once, and not in a pass.
     """
 
     def __init__(self, make_iterator: Callable[[], Iterator], cardinality: int):
-        self._make_iterator = make_iterator
-        self._cardinality = cardinality
+        self._make_iterator = checks.function(make_iterator, "make_iterator", "Dataset")
+        self._cardinality = positive_int(
+            cardinality, "cardinality", "Dataset", minimum=UNKNOWN_CARDINALITY, maximum=None
+        )
 
     def __iter__(self) -> Iterator:
         return self._make_iterator()
@@ -61,10 +69,11 @@ class Dataset:
 
         Raises
         ------
-        ValueError
-            If the arrays are of different lengths, or have no axis to cut along.
+        TypeError, ValueError
+            If the arrays are of different lengths, or have no axis to cut along; for objects and
+            for arrays that hide some of their values behind a mask.
         """
-        arrays = _map(np.asarray, tensors)
+        arrays = _map(_array, tensors)
         leaves = list(_leaves(arrays))
         if not leaves or any(array.ndim == 0 for array in leaves):
             raise ValueError(
@@ -88,11 +97,7 @@ class Dataset:
     @staticmethod
     def from_generator(generator: Callable[[], Iterator]) -> "Dataset":
         """The elements that `generator()` yields; it is called once for each pass."""
-        if not callable(generator):
-            raise TypeError(
-                "from_generator: expected a function that starts a new pass, "
-                f"received {type(generator).__name__}"
-            )
+        checks.function(generator, "generator", "from_generator")
         return Dataset(lambda: iter(generator()), UNKNOWN_CARDINALITY)
 
     def shuffle(
@@ -116,7 +121,8 @@ class Dataset:
         size = positive_int(buffer_size, "buffer_size", "shuffle")
         if seed is None:
             seed = int(random_stream().integers(2**63))
-        seed = positive_int(seed, "seed", "shuffle", minimum=0)
+        seed = positive_int(seed, "seed", "shuffle", minimum=0, maximum=None)
+        checks.flag(reshuffle_each_iteration, "reshuffle_each_iteration", "shuffle")
         passes = itertools.count()
 
         def elements() -> Iterator:
@@ -165,6 +171,7 @@ class Dataset:
         The last batch may be smaller, unless `drop_remainder` leaves it out.
         """
         size = positive_int(batch_size, "batch_size", "batch")
+        checks.flag(drop_remainder, "drop_remainder", "batch")
 
         def elements() -> Iterator:
             source = iter(self)
@@ -202,8 +209,7 @@ class Dataset:
 
     def map(self, function: Callable) -> "Dataset":
         """`function` of every element; the members of a tuple become its arguments."""
-        if not callable(function):
-            raise TypeError(f"map: expected a function, received {type(function).__name__}")
+        checks.function(function, "function", "map")
 
         def elements() -> Iterator:
             for element in self:
@@ -282,6 +288,24 @@ def _map(function: Callable, element: Any) -> Any:
     return function(element)
 
 
+def _array(value: Any) -> np.ndarray:
+    who = "from_tensor_slices"
+    if np.ma.is_masked(value):
+        raise TypeError(f"{who}: expected arrays, received one with masked values; fill them first")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of unequal lengths
+        raise TypeError(
+            f"{who}: expected arrays, received {type(value).__name__}: {error}"
+        ) from None
+    if array.dtype.hasobject:
+        raise TypeError(
+            f"{who}: expected arrays of numbers or texts, received dtype {array.dtype} "
+            f"({type(value).__name__})"
+        )
+    return array
+
+
 def _leaves(element: Any) -> Iterator:
     if isinstance(element, tuple):
         for member in element:
@@ -291,6 +315,12 @@ def _leaves(element: Any) -> Iterator:
 
 
 def _stack(elements: list) -> Any:
+    sizes = {len(element) if isinstance(element, tuple) else None for element in elements}
+    if len(sizes) > 1:
+        raise ValueError(
+            "batch: elements of one batch need one structure, received "
+            + " and ".join(sorted("no tuple" if n is None else f"a tuple of {n}" for n in sizes))
+        )
     if isinstance(elements[0], tuple):
         return tuple(_stack(list(members)) for members in zip(*elements, strict=True))
     try:

@@ -9,7 +9,6 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +16,9 @@ import numpy as np
 from minicnn import checks
 from minicnn.layer import Layer
 from minicnn.model import Sequential
+from minicnn.objective import objective
 from minicnn.shapes import positive_int
-from minicnn.step import loss_and_gradients, objective
+from minicnn.step import loss_and_gradients
 
 WHO = "check_gradients"
 
@@ -157,12 +157,12 @@ def check_gradients(
     """
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"{WHO}: rng must be a numpy.random.Generator, received {rng!r}")
-    for name, value in (("step", step), ("tolerance", tolerance)):
-        if not isinstance(value, Real) or not 0 < value < math.inf:
-            raise ValueError(f"{WHO}: {name} must be a number above 0, received {value!r}")
+    step = checks.number(step, "step", WHO, 0)
+    tolerance = checks.number(tolerance, "tolerance", WHO, 0)
     if sample is not None:
         sample = positive_int(sample, "sample", WHO)
-    x = _movable(checks.real_array(x, f"{WHO}: x"), "x", step).copy()
+    x = checks.real_array(x, f"{WHO}: x")
+    x = _movable(np.array(x, x.dtype.newbyteorder("="), order="C"), "x", step)
     layers = _layers(layer_or_model, x, rng)
     arrays = {"dx": x}
     for prefix, layer in layers.items():

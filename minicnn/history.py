@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import time
+from numbers import Integral
 from typing import Any
 
 from minicnn.kernels.jit import announce_compilation
@@ -48,7 +49,7 @@ def verbosity(verbose: Any, who: str) -> int:
     """0 (silent), 1 (a bar) or 2 (one line an epoch) from what Keras accepts: "auto" is 1."""
     if isinstance(verbose, str) and verbose == "auto":
         return 1
-    if verbose in (0, 1, 2):
+    if isinstance(verbose, Integral) and verbose in (0, 1, 2):
         return int(verbose)
     raise ValueError(f'{who}: verbose must be "auto", 0, 1 or 2, received {verbose!r}')
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import checks
 from minicnn.configuration import Configurable
 from minicnn.session import random_stream
-from minicnn.shapes import positive_int
+from minicnn.shapes import positive_int, positive_ints
 
 
 class Initializer(Configurable):
@@ -26,7 +27,8 @@ class Zeros(Initializer):
     """All zeros: right for biases, wrong for kernels, whose units would stay alike for ever."""
 
     def __call__(self, shape, rng=None, dtype="float32"):
-        return np.zeros(shape, dtype)
+        who = type(self).__name__
+        return np.zeros(positive_ints(shape, "shape", who), checks.float_dtype(dtype, who))
 
 
 class GlorotUniform(Initializer):
@@ -45,19 +47,23 @@ class GlorotUniform(Initializer):
 
     def __init__(self, seed: int | None = None):
         if seed is not None:
-            seed = positive_int(seed, "seed", "GlorotUniform", minimum=0)
+            seed = positive_int(seed, "seed", "GlorotUniform", minimum=0, maximum=None)
         self.seed = seed
 
     def __call__(self, shape, rng=None, dtype="float32"):
+        who = type(self).__name__
+        shape, dtype = positive_ints(shape, "shape", who), checks.float_dtype(dtype, who)
         if len(shape) < 2:
             raise ValueError(
-                "GlorotUniform: expected the shape of a kernel, (inputs, units) or "
-                f"(kh, kw, c, f), received {tuple(shape)}"
+                f"{who}: expected the shape of a kernel, (inputs, units) or (kh, kw, c, f), "
+                f"received {shape}"
             )
         if self.seed is not None:
             rng = np.random.default_rng(self.seed)
         elif rng is None:
             rng = random_stream()
+        elif not isinstance(rng, np.random.Generator):
+            raise TypeError(f"{who}: rng must be a numpy.random.Generator, received {rng!r}")
         *window, inputs, outputs = shape
         limit = np.sqrt(6 / (np.prod(window, dtype=int) * (inputs + outputs)))
         return rng.uniform(-limit, limit, shape).astype(dtype)

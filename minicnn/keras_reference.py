@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn import checks, layers, losses, metrics, optimizers, step
+from minicnn import checks, layers, losses, metrics, objective, optimizers
 from minicnn.layer import Layer
 from minicnn.layers import Input
 from minicnn.model import Sequential
@@ -435,7 +435,7 @@ def compare(model: Sequential, x: Any, y: Any) -> Comparison:
 
 
 def _our_answers(model, loss, x, labels):
-    goal = step.merge_softmax(model.layers, loss)
+    goal = objective.merge_softmax(model.layers, loss)
     answers, caches, y = {}, [], x
     for layer in goal.layers:
         y, cache = layer.forward(y)

@@ -16,7 +16,7 @@ import numpy as np
 from minicnn import activations, checks, initializers
 from minicnn.configuration import Configurable
 from minicnn.session import automatic_name
-from minicnn.shapes import Shape, positive_int
+from minicnn.shapes import Shape, positive_ints
 
 
 class Layer(Configurable):
@@ -41,17 +41,13 @@ class Layer(Configurable):
     """
 
     def __init__(self, name: str | None = None, input_shape: Any = None):
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(
-                f"{type(self).__name__}: name must be a non-empty string without '/', "
-                f"received {name!r}"
-            )
-        self.name = automatic_name(type(self)) if name is None else name
+        who = type(self).__name__
+        self.name = automatic_name(type(self)) if name is None else checks.name(name, who)
         self.params: dict[str, np.ndarray] = {}
         self.input_shape: Shape | None = None
         self.requested_input_shape: Shape | None = None
         if input_shape is not None:
-            self.requested_input_shape = sample_shape(input_shape, "input_shape", self.who)
+            self.requested_input_shape = positive_ints(input_shape, "input_shape", self.who)
             warnings.warn(
                 "Do not pass an `input_shape` argument to a layer. Start the model with "
                 "`Input(shape)` instead.",
@@ -74,11 +70,8 @@ class Layer(Configurable):
         TypeError, ValueError
             If the layer cannot take such inputs, or for a dtype other than float32 and float64.
         """
-        input_shape = sample_shape(input_shape, "input_shape", self.who)
-        if dtype not in ("float32", "float64", np.float32, np.float64):
-            raise ValueError(
-                f'{self.who}: dtype must be "float32" or "float64", received {dtype!r}'
-            )
+        input_shape = positive_ints(input_shape, "input_shape", self.who)
+        dtype = checks.float_dtype(dtype, self.who)
         self.output_shape(input_shape)  # raises if the layer cannot take such inputs
         self.params = self.new_params(input_shape, rng, dtype)
         self.input_shape = input_shape
@@ -205,13 +198,6 @@ class KernelLayer(Layer):
                 )
             params[key] = weight
         return params
-
-
-def sample_shape(shape: Any, name: str, who: str) -> Shape:
-    """`shape` as a tuple of positive integers: the shape of one sample."""
-    if not isinstance(shape, tuple | list):
-        raise TypeError(f"{who}: {name} must be a tuple of integers, received {shape!r}")
-    return tuple(positive_int(size, name, who) for size in shape)
 
 
 def vector_shape(input_shape: Shape, who: str) -> Shape:

@@ -17,12 +17,13 @@ import numpy as np
 from minicnn import activations
 from minicnn.configuration import Configurable
 from minicnn.kernels import direct, im2col, planes, pooling, winograd
-from minicnn.layer import KernelLayer, Layer, image_shape, sample_shape, vector_shape
+from minicnn.layer import KernelLayer, Layer, image_shape, vector_shape
 from minicnn.shapes import (
     Geometry,
     Shape,
     padding_name,
     positive_int,
+    positive_ints,
     positive_pair,
     window_geometry,
 )
@@ -83,7 +84,7 @@ class Conv2D(KernelLayer):
         self.kernel_size = positive_pair(kernel_size, "kernel_size", self.who)
         self.strides = positive_pair(strides, "strides", self.who)
         self.padding = padding_name(padding, self.who)
-        if algorithm not in ("auto", *CONVOLUTIONS):
+        if not isinstance(algorithm, str) or algorithm not in ("auto", *CONVOLUTIONS):
             known = ", ".join(f'"{key}"' for key in ("auto", *CONVOLUTIONS))
             raise ValueError(
                 f"{self.who}: algorithm must be one of {known}, received {algorithm!r}"
@@ -106,7 +107,7 @@ class Conv2D(KernelLayer):
         return *self.kernel_size, input_shape[-1], self.filters
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = "float32") -> None:
-        algorithm = self.choose_algorithm(sample_shape(input_shape, "input_shape", self.who))
+        algorithm = self.choose_algorithm(positive_ints(input_shape, "input_shape", self.who))
         super().build(input_shape, rng, dtype)
         self.algorithm_ = algorithm
 
@@ -358,7 +359,7 @@ class Input(Configurable):
     """
 
     def __init__(self, shape: tuple[int, ...]):
-        self.shape = sample_shape(shape, "shape", "Input")
+        self.shape = positive_ints(shape, "shape", "Input")
 
 
 def sum_of_rows(dz: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import numpy as np
 
 from minicnn import checks
 from minicnn.activations import softmax
-from minicnn.checks import class_labels, scores
 from minicnn.configuration import Configurable
 
 
@@ -68,7 +67,7 @@ class SparseCategoricalCrossentropy(Configurable):
 
     def __init__(self, from_logits: bool = False, name: str = "sparse_categorical_crossentropy"):
         self.from_logits = checks.flag(from_logits, "from_logits", type(self).__name__)
-        self.name = name
+        self.name = checks.name(name, type(self).__name__)
 
     def __call__(self, y_true: Any, y_pred: Any) -> float:
         """Mean loss over the samples.
@@ -83,8 +82,9 @@ class SparseCategoricalCrossentropy(Configurable):
         ValueError, TypeError
             For labels that are no integers in [0, classes), for no samples, for other shapes.
         """
-        y_pred = scores(y_pred, "y_pred")
-        labels = class_labels(y_true, "y_true", len(y_pred), y_pred.shape[1])
+        who = type(self).__name__
+        y_pred = checks.scores(y_pred, f"{who}: y_pred")
+        labels = checks.class_labels(y_true, f"{who}: y_true", len(y_pred), y_pred.shape[1])
         return float(self.losses_and_gradient(labels, y_pred)[0].mean())
 
     def losses_and_gradient(

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.checks import class_labels, scores
+from minicnn import checks
 from minicnn.configuration import Configurable
 
 
@@ -16,7 +16,7 @@ class Mean(Configurable):
     """
 
     def __init__(self, name: str = "mean"):
-        self.name = name
+        self.name = checks.name(name, type(self).__name__)
         self.reset_state()
 
     def reset_state(self) -> None:
@@ -24,7 +24,13 @@ class Mean(Configurable):
         self.total, self.count = 0.0, 0
 
     def update(self, values: np.ndarray) -> float:
-        """Take in the values of some samples (n,); returns their own mean."""
+        """Take in the values of some samples (n,), at least one; returns their own mean."""
+        values = checks.real_array(values, f"{type(self).__name__}: values")
+        if values.ndim != 1 or len(values) == 0:
+            raise ValueError(
+                f"{type(self).__name__}: expected values of shape (samples,) with at least one "
+                f"sample, received {values.shape}"
+            )
         total = float(values.sum(dtype=np.float64))
         self.total += total
         self.count += len(values)
@@ -51,8 +57,9 @@ class SparseCategoricalAccuracy(Mean):
 
     def update_state(self, y_true: Any, y_pred: Any) -> None:
         """Count labels (n,) against predictions (n, classes), checked as by the loss."""
-        y_pred = scores(y_pred, "y_pred")
-        labels = class_labels(y_true, "y_true", len(y_pred), y_pred.shape[1])
+        who = type(self).__name__
+        y_pred = checks.scores(y_pred, f"{who}: y_pred")
+        labels = checks.class_labels(y_true, f"{who}: y_true", len(y_pred), y_pred.shape[1])
         self.update(self.per_sample(labels, y_pred))
 
     @staticmethod

@@ -10,10 +10,10 @@ import numpy as np
 
 from minicnn import checks, model_file, weights_file
 from minicnn.configuration import Known, from_plain_data, plain_data
-from minicnn.layer import Layer, sample_shape
+from minicnn.layer import Layer
 from minicnn.layers import Input
 from minicnn.session import automatic_name, random_stream
-from minicnn.shapes import Shape
+from minicnn.shapes import Shape, positive_int, positive_ints
 from minicnn.summary import summary_lines
 from minicnn.trainer import Trainer
 
@@ -40,12 +40,10 @@ class Sequential(Trainer):
 
     def __init__(self, layers: list[Any] | None = None, name: str | None = None, dtype="float32"):
         super().__init__()
-        if dtype not in ("float32", "float64", np.float32, np.float64):
-            raise ValueError(
-                f'Sequential: dtype must be "float32" or "float64", received {dtype!r}'
-            )
-        self.name = automatic_name(type(self)) if name is None else name
-        self.dtype = np.dtype(dtype)
+        if layers is not None and not isinstance(layers, list | tuple):
+            raise TypeError(f"Sequential: layers must be a list, received {layers!r}")
+        self.dtype = checks.float_dtype(dtype, "Sequential")
+        self.name = automatic_name(type(self)) if name is None else checks.name(name, "Sequential")
         self.layers: list[Layer] = []
         self.input_shape: Shape | None = None
         for layer in layers or []:
@@ -90,7 +88,9 @@ class Sequential(Trainer):
                 f"{self._who}: expected the shape of a batch, (None, 28, 28, 1) for instance, "
                 f"received {input_shape!r}"
             )
-        shape = sample_shape(input_shape[1:], "input_shape", self._who)
+        if input_shape[0] is not None:
+            positive_int(input_shape[0], "input_shape[0], a number of samples,", self._who, 0)
+        shape = positive_ints(input_shape[1:], "input_shape", self._who)
         self._require_layers()
         if self.input_shape is None:
             self._build_layers(shape, rng)
@@ -134,6 +134,7 @@ class Sequential(Trainer):
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the table of layers, output shapes and parameters, line by line."""
         self._require_built()
+        checks.function(print_fn, "print_fn", self._who)
         for line in summary_lines(self.name, self.layers):
             print_fn(line)
 

@@ -1,6 +1,6 @@
 """Optimizers: the only code that changes a weight during training."""
 
-from numbers import Real
+import math
 from typing import Any
 
 import numpy as np
@@ -9,17 +9,6 @@ from minicnn import checks, parallel
 from minicnn.configuration import Configurable
 from minicnn.interrupts import deferred
 from minicnn.kernels import updates
-
-
-def _number(value: Any, name: str, who: str, low: float, high: float = np.inf) -> float:
-    """`value` as a float in [low, high); low itself is refused where it is 0 and high is inf."""
-    open_below = high == np.inf
-    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{who}: {name} must be a number, received {value!r}")
-    if not (low < value if open_below else low <= value) or not value < high:
-        bounds = f"above {low}" if open_below else f"in [{low}, {high})"
-        raise ValueError(f"{who}: {name} must be {bounds}, received {value!r}")
-    return float(value)
 
 
 def _description(weight: Any) -> str:
@@ -44,7 +33,7 @@ class Optimizer(Configurable):
     slots: tuple[str, ...] = ()
 
     def __init__(self, learning_rate: float):
-        self.learning_rate = _number(learning_rate, "learning_rate", type(self).__name__, 0)
+        self.learning_rate = checks.number(learning_rate, "learning_rate", type(self).__name__, 0)
         self.iterations = 0
         self.state: dict[str, list[np.ndarray]] = {}
 
@@ -58,6 +47,8 @@ class Optimizer(Configurable):
             cannot be changed in place.
         """
         who = type(self).__name__
+        if not isinstance(gradients, list | tuple):
+            raise TypeError(f"{who}: expected a list of gradients, received {gradients!r}")
         gradients = [checks.real_array(g, f"{who}: gradient {i}") for i, g in enumerate(gradients)]
         self.apply_sum([gradients], weights)
 
@@ -68,6 +59,8 @@ class Optimizer(Configurable):
         in the arrays of the first one. An interrupt (Ctrl-C) acts before the step or after it.
         """
         who = type(self).__name__
+        if not isinstance(weights, list | tuple):
+            raise TypeError(f"{who}: expected a list of weights, received {weights!r}")
         for weight in weights:
             # A kernel walks over reshape(-1), which of other arrays is a copy: a step for nothing.
             if (
@@ -98,12 +91,12 @@ class Optimizer(Configurable):
                 )
         own = [weights, *(self.state[slot] for slot in self.slots)]
 
-        def update_part(part: tuple[int, slice]) -> None:
-            index, numbers = part
-            total, *others = (gradients[index].reshape(-1)[numbers] for gradients in shards)
-            for gradient in others:
-                total += gradient
-            self.update(total, *(arrays[index].reshape(-1)[numbers] for arrays in own))
+        def update_part(part: list[tuple[int, slice]]) -> None:
+            for index, numbers in part:
+                total, *others = (gradients[index].reshape(-1)[numbers] for gradients in shards)
+                for gradient in others:
+                    total += gradient
+                self.update(total, *(arrays[index].reshape(-1)[numbers] for arrays in own))
 
         with deferred():
             self.iterations += 1
@@ -128,7 +121,7 @@ class SGD(Optimizer):
 
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False):
         super().__init__(learning_rate)
-        self.momentum = _number(momentum, "momentum", "SGD", 0, 1)
+        self.momentum = checks.number(momentum, "momentum", "SGD", 0, 1)
         self.nesterov = checks.flag(nesterov, "nesterov", "SGD")
 
     def update(self, gradient, weight, velocity):
@@ -161,19 +154,31 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
     ):
         super().__init__(learning_rate)
-        self.beta_1 = _number(beta_1, "beta_1", "Adam", 0, 1)
-        self.beta_2 = _number(beta_2, "beta_2", "Adam", 0, 1)
-        self.epsilon = _number(epsilon, "epsilon", "Adam", 0)
+        self.beta_1 = checks.number(beta_1, "beta_1", "Adam", 0, 1)
+        self.beta_2 = checks.number(beta_2, "beta_2", "Adam", 0, 1)
+        self.epsilon = checks.number(epsilon, "epsilon", "Adam", 0)
 
     def update(self, gradient, weight, m, v):
-        corrections = np.sqrt(1 - self.beta_2**self.iterations) / (1 - self.beta_1**self.iterations)
+        corrections = math.sqrt(1 - self.beta_2**self.iterations) / (
+            1 - self.beta_1**self.iterations
+        )
         alpha = self.learning_rate * corrections
-        smallest = np.finfo(weight.dtype).tiny
-        numbers = (alpha, self.beta_1, self.beta_2, self.epsilon, smallest)
-        gradient = np.ascontiguousarray(gradient, weight.dtype)
-        updates.adam(weight, gradient, m, v, *(weight.dtype.type(number) for number in numbers))
+        number = weight.dtype.type
+        updates.adam(
+            weight,
+            np.ascontiguousarray(gradient, weight.dtype),
+            m,
+            v,
+            number(alpha),
+            number(self.beta_1),
+            number(self.beta_2),
+            number(self.epsilon),
+            SMALLEST[weight.dtype],
+        )
 
 
+# A moment below it is taken for 0: see `kernels.updates`.
+SMALLEST = {np.dtype(kind): np.finfo(kind).tiny for kind in (np.float32, np.float64)}
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 
 

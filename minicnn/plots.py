@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import checks
 from minicnn.history import History
 from minicnn.layer import Layer
 from minicnn.model import Sequential
+from minicnn.shapes import positive_int
 
 WIDTH = 9  # inches: with the fonts below, text is readable when a picture is 900 pixels wide
 DPI = 150
 SMALL, TITLE = 10, 14  # points
+MOST_CLASSES = 1000  # of which a picture is drawn
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
@@ -46,6 +49,12 @@ def digit_grid(
     class_names : list of str, optional
         What to write instead of the label.
     """
+    who = "digit_grid"
+    rows, columns = positive_int(rows, "rows", who), positive_int(columns, "columns", who)
+    if class_names is not None and not isinstance(class_names, list | tuple):
+        raise TypeError(f"{who}: class_names must be a list of str, received {class_names!r}")
+    classes = len(class_names) if class_names else MOST_CLASSES
+    images, labels = _pictures(images, labels, classes, who)
     shown = min(rows * columns, len(images))
     titles = [class_names[label] if class_names else str(label) for label in labels[:shown]]
     title = f"The first {shown} images and their labels"
@@ -54,6 +63,8 @@ def digit_grid(
 
 def learning_curve(history: History) -> Any:
     """Loss and metrics of every batch, with their running mean; from what `fit` returns."""
+    if not isinstance(history, History) or not history.batches:
+        raise ValueError(f"learning_curve: expected what fit returned, received {history!r}")
     names = sorted(history.batches, reverse=True)  # the loss first
     figure = _figure(2 + 2.2 * len(names), "Learning curve")
     batches = len(history.batches[names[0]])
@@ -83,6 +94,8 @@ def filters(layer: Layer) -> Any:
     ValueError
         If the layer is no convolution, or not built yet.
     """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"filters: expected a layer, received {layer!r}")
     kernel = layer.params.get("kernel", np.empty(0))
     if kernel.ndim != 4:
         raise ValueError(f"{layer.who}: expected a convolution that is built, to draw its filters")
@@ -125,7 +138,13 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray) -> Any:
     labels, predictions : (n,) integers
         The true class and the predicted one; from probabilities, `probabilities.argmax(axis=1)`.
     """
-    labels, predictions = np.asarray(labels, np.intp), np.asarray(predictions, np.intp)
+    who = "confusion_matrix"
+    samples = checks.real_array(labels, f"{who}: labels").shape[:1]
+    labels = checks.class_labels(labels, f"{who}: labels", *samples or (1,), MOST_CLASSES)
+    name = f"{who}: predictions"
+    predictions = checks.class_labels(predictions, name, len(labels), MOST_CLASSES)
+    if len(labels) == 0:
+        raise ValueError(f"{who}: expected at least one sample, received none")
     classes = max(labels.max(), predictions.max()) + 1
     counts = np.bincount(labels * classes + predictions, minlength=classes**2)
     counts = counts.reshape(classes, classes)
@@ -166,7 +185,14 @@ def worst_mistakes(
     count : int
         How many to show at most.
     """
-    labels, probabilities = np.asarray(labels, np.intp), np.asarray(probabilities)
+    who = "worst_mistakes"
+    count = positive_int(count, "count", who)
+    probabilities = checks.scores(probabilities, f"{who}: probabilities")
+    images, labels = _pictures(images, labels, probabilities.shape[1], who)
+    if len(images) != len(probabilities):
+        raise ValueError(
+            f"{who}: expected probabilities for {len(images)} images, received {len(probabilities)}"
+        )
     said = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(said != labels)
     if len(wrong) == 0:
@@ -269,6 +295,9 @@ def shape_ribbon(model: Sequential) -> Any:
     Above, blocks whose area stands for the numbers that come out of a layer; below, a bar for its
     parameters and one for its multiply-adds, both as shares of the model's.
     """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"shape_ribbon: expected a Sequential, received {model!r}")
+    model.count_params()  # an error if the model is not built
     names = ["input"] + [layer.name for layer in model.layers]
     shapes = [model.input_shape]
     shapes += [layer.output_shape(layer.input_shape) for layer in model.layers]
@@ -348,6 +377,16 @@ def _colormap(name: str, missing: str) -> Any:
     from matplotlib import colormaps
 
     return colormaps[name].with_extremes(bad=missing)
+
+
+def _pictures(images: Any, labels: Any, classes: int, who: str) -> tuple[np.ndarray, np.ndarray]:
+    """Checked images (n, h, w) and their labels."""
+    images = checks.real_array(images, f"{who}: images")
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if images.ndim != 3 or images.size == 0:
+        raise ValueError(f"{who}: expected images of shape (n, h, w), received {images.shape}")
+    return images, checks.class_labels(labels, f"{who}: labels", len(images), classes)
 
 
 def _image_grid(images, titles, grid, title, title_size=SMALL) -> Any:

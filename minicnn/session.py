@@ -28,7 +28,7 @@ def set_random_seed(seed: int) -> None:
         If `seed` is not an integer of at least 0.
     """
     global _random_stream
-    _random_stream = np.random.default_rng(positive_int(seed, "seed", "set_random_seed", minimum=0))
+    _random_stream = np.random.default_rng(positive_int(seed, "seed", "set_random_seed", 0, None))
 
 
 def go_on_with(stream: np.random.Generator) -> None:

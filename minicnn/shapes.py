@@ -11,6 +11,7 @@ Pure integer arithmetic, no arrays. The letters used here are used in the whole 
 Arrays are laid out n, h, w, c; convolution kernels kh, kw, c, f; dense kernels inputs, units.
 """
 
+import sys
 from functools import lru_cache
 from operator import index
 from typing import Any, NamedTuple
@@ -96,7 +97,9 @@ def window_geometry(
     return Geometry(*image, *window, *strides, *before, *outputs)
 
 
-def positive_int(value: Any, name: str, who: str, minimum: int = 1) -> int:
+def positive_int(
+    value: Any, name: str, who: str, minimum: int = 1, maximum: int | None = sys.maxsize
+) -> int:
     """`value` as a Python int of at least `minimum`; who and name are for the error message."""
     try:
         if isinstance(value, bool):
@@ -108,7 +111,17 @@ def positive_int(value: Any, name: str, who: str, minimum: int = 1) -> int:
         ) from None
     if number < minimum:
         raise ValueError(f"{who}: {name} must be at least {minimum}, received {value!r}")
+    if maximum is not None and number > maximum:  # no array has so many cells, nor any loop turns
+        bits = number.bit_length()
+        raise ValueError(f"{who}: {name} must be at most {maximum}, received one of {bits} bits")
     return number
+
+
+def positive_ints(shape: Any, name: str, who: str) -> Shape:
+    """`shape` as a tuple of positive integers, that of a sample or of a weight."""
+    if not isinstance(shape, tuple | list):
+        raise TypeError(f"{who}: {name} must be a tuple of integers, received {shape!r}")
+    return tuple(positive_int(size, f"each size of {name}", who) for size in shape)
 
 
 def positive_pair(value: Any, name: str, who: str) -> tuple[int, int]:

@@ -3,71 +3,12 @@
 Several machines would do the same: each takes its shards, and the gradients are added up.
 """
 
-import copy
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 
 from minicnn import parallel
-from minicnn.activations import ACTIVATIONS
 from minicnn.layer import Layer
-from minicnn.layers import MaxPooling2D, ReLU
-from minicnn.losses import SparseCategoricalCrossentropy
+from minicnn.objective import Objective
 from minicnn.optimizers import Optimizer
-
-
-class Objective(NamedTuple):
-    """What training makes small: a loss at the end of layers. See `objective`."""
-
-    layers: list[Layer]
-    loss: SparseCategoricalCrossentropy
-    predictions: Callable[[np.ndarray], np.ndarray]  # from the last layer's output
-
-
-def objective(layers: list[Layer], loss: SparseCategoricalCrossentropy) -> Objective:
-    """`layers` and `loss` as they are run; see the two functions that follow."""
-    return merge_softmax(relu_after_pooling(layers), loss)
-
-
-def merge_softmax(layers: list[Layer], loss: SparseCategoricalCrossentropy) -> Objective:
-    """`layers` and `loss`, with a softmax between the two merged into the loss.
-
-    Keras does the same under TensorFlow: a model that ends in softmax is trained on its logits,
-    where the loss cannot overflow and needs no clipping. The merged layer shares its weights with
-    the last of `layers`.
-    """
-    last = layers[-1]
-    if loss.from_logits or getattr(last, "activation", None) is not ACTIVATIONS["softmax"]:
-        return Objective(layers, loss, ACTIVATIONS["linear"].forward)
-    loss = SparseCategoricalCrossentropy(from_logits=True, name=loss.name)
-    return Objective([*layers[:-1], _linear(last)], loss, ACTIVATIONS["softmax"].forward)
-
-
-def relu_after_pooling(layers: list[Layer]) -> list[Layer]:
-    """The same layers, with each ReLU in front of a max pooling put behind it.
-
-    Nothing changes, to the bit: the larger of two numbers is the same one before and after ReLU,
-    and where ReLU has made both zero, no gradient passes in either order. But there are fewer
-    numbers behind a pooling, a quarter of them as a rule, and they need not be read once more.
-    """
-    found: list[Layer] = []
-    for layer in layers:
-        before = found[-1] if found else None
-        found.append(layer)
-        activation = getattr(before, "activation", None)
-        if type(layer) is MaxPooling2D and activation is ACTIVATIONS["relu"] and before.params:
-            relu = ReLU(name=before.name)
-            relu.input_shape = layer.output_shape(layer.input_shape)
-            found[-2:] = [_linear(before), layer, relu]
-    return found
-
-
-def _linear(layer: Layer) -> Layer:
-    """The layer without its activation; it shares the weights."""
-    layer = copy.copy(layer)
-    layer.activation = ACTIVATIONS["linear"]
-    return layer
 
 
 def train_step(

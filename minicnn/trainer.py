@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, interrupts, losses, metrics, optimizers, step
+from minicnn import checks, interrupts, losses, metrics, optimizers, parallel, step
 from minicnn.batches import Epochs, Source, Wanted, source
 from minicnn.callbacks import Callbacks
 from minicnn.data import INFINITE_CARDINALITY, Dataset
 from minicnn.history import History, Progress, verbosity
 from minicnn.layer import Layer
+from minicnn.objective import merge_poolings, objective
 from minicnn.session import random_stream
 from minicnn.shapes import Shape, positive_int
 
@@ -130,7 +131,7 @@ class Trainer:
         validation = None
         if validation_data is not None:
             validation = self._validation(validation_data, batch_size)
-        goal = step.objective(self.layers, self.loss)
+        goal = objective(self.layers, self.loss)
         history = History({"verbose": verbose, "epochs": epochs, "steps": train.steps})
         tell("set_model", self)
         tell("set_params", history.params)
@@ -161,7 +162,7 @@ class Trainer:
         return history
 
     def _learn(
-        self, goal: step.Objective, train: Epochs, epoch: int, tell: Callbacks, progress: Progress
+        self, goal: Objective, train: Epochs, epoch: int, tell: Callbacks, progress: Progress
     ) -> None:
         """The steps of one epoch."""
         self.reset_metrics()
@@ -238,12 +239,12 @@ class Trainer:
         if not isinstance(x, Dataset) and batches.cardinality == 0:
             return no_rows
         epoch = Epochs(batches, steps, "steps", "predict")
-        layers = step.prepared(step.relu_after_pooling(self.layers))
         outputs = []
         try:
-            with Progress(verbose, epoch.steps) as progress:
+            with parallel.blas_on_one_thread(), Progress(verbose, epoch.steps) as progress:
+                layers = step.prepared(merge_poolings(self.layers))
                 for images, _ in epoch:
-                    outputs.append(step.forward(layers, images))
+                    outputs.append(step.forward(layers, images) if len(images) else no_rows)
                     progress.step({})
         finally:
             epoch.close()
@@ -261,7 +262,7 @@ class Trainer:
         x = checks.real_array(x, f"{who}: x")
         labelled = self._labelled(who, x, y, batch_size=max(x.size, 1))  # one batch in any case
         ((images, labels),) = labelled.start_pass()
-        goal = step.objective(self.layers, self.loss)
+        goal = objective(self.layers, self.loss)
         self.reset_metrics()
         self._update_metrics(labels, *step.train_step(goal, self.optimizer, images, labels))
         return self._results()
@@ -272,9 +273,10 @@ class Trainer:
             metric.reset_state()
 
     def _evaluate(self, epoch: Epochs, progress: Progress | None = None) -> Logs:
-        goal = step.objective(step.prepared(self.layers), self.loss)
+        goal = objective(self.layers, self.loss)
+        goal = goal._replace(layers=step.prepared(goal.layers))
         self.reset_metrics()
-        with progress or Progress(0, None) as progress:
+        with parallel.blas_on_one_thread(), progress or Progress(0, None) as progress:
             for images, labels in epoch:
                 self._update_metrics(labels, *step.evaluate_step(goal, images, labels))
                 progress.step(self._logs())

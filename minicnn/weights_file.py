@@ -18,6 +18,7 @@ from minicnn.session import snake_case
 from minicnn.shapes import Shape
 
 SECONDS_TO_ABANDONED = 60
+LONGEST_HEADER = 1000  # characters; NumPy's has 118 for arrays of a few axes
 LONGEST_LIST = 10_000  # characters of a message
 KINDS = {"f": "floating point", "u": "unsigned integers"}
 
@@ -108,7 +109,9 @@ def read_array(archive: zipfile.ZipFile, key: str, shape: Shape, kind: str = "f"
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
             raise ValueError(f"expected {key} in version 1.0 of NumPy's format, found {version}")
-        found, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+        found, by_columns, dtype = np.lib.format.read_array_header_1_0(
+            file, max_header_size=LONGEST_HEADER
+        )
         if found != shape or dtype.kind != kind:
             raise ValueError(
                 f"expected {key} of shape {shape} in {KINDS[kind]}, found shape {found} of {dtype}"

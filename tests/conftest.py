@@ -1,7 +1,9 @@
 """What all tests share: fresh names for every test, a quiet TensorFlow, a generator of numbers."""
 
+import importlib
 import os
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 import minicnn
 from minicnn.__main__ import main
 
+WITHOUT_TENSORFLOW = "TensorFlow is not installed"
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # TensorFlow 2.21 on the CPU convolves with oneDNN, which in single precision is wrong for some odd
@@ -17,6 +21,24 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # numbers of 500,000), and now and then corrupts the heap. Without it none is wrong. To be set
 # before TensorFlow is imported.
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--threads", type=int, help="threads that minicnn may use, if not all cores")
+
+
+def pytest_configure(config):
+    if config.getoption("--threads"):
+        minicnn.set_num_threads(config.getoption("--threads"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
+    count = sum(WITHOUT_TENSORFLOW in reason for reason in skipped)
+    if count:
+        terminalreporter.write_line(
+            f"{count} tests beside Keras were skipped: {WITHOUT_TENSORFLOW}", yellow=True, bold=True
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +56,19 @@ def tf():
     """TensorFlow, or a skip that says that it is missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own imports warn
-        return pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+        return pytest.importorskip("tensorflow", reason=WITHOUT_TENSORFLOW)
 
 
 @pytest.fixture(scope="session")
 def keras(tf):
     return pytest.importorskip("keras")
+
+
+@pytest.fixture
+def promises(monkeypatch):
+    """Imports a module of benchmarks/promises, where what minicnn promises is counted."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    return lambda name: importlib.import_module(f"promises.{name}")
 
 
 @pytest.fixture

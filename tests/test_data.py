@@ -308,7 +308,7 @@ def test_slices_need_one_length():
 
 
 def test_a_generator_has_to_be_a_function():
-    with pytest.raises(TypeError, match="expected a function that starts a new pass"):
+    with pytest.raises(TypeError, match="from_generator: generator must be a function"):
         Dataset.from_generator(iter([1, 2]))
 
 

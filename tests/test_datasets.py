@@ -170,19 +170,9 @@ def test_fashion_mnist_is_read():
 # load_idx: everything else
 
 
-@pytest.mark.parametrize("key", ["x_train", "y_test"])
-@pytest.mark.parametrize("gzipped", [False, True])
-def test_every_truncation_is_refused(folder, key, gzipped):
-    content = idx(four_arrays()[key])
-    for length in range(len(content)):
-        prefix = content[:length]
-        refused(folder, gzip.compress(prefix) if gzipped else prefix, key, gzipped)
-
-
-def test_every_truncation_of_the_gzip_stream_is_refused(folder):
-    content = gzip.compress(idx(four_arrays()["x_train"]))
-    for length in range(len(content)):
-        refused(folder, content[:length], gzipped=True)
+def test_promise_16_damaged_files_are_refused(promises):
+    kept, figure = promises("files").idx_files(0.1)
+    assert kept, figure
 
 
 def test_every_damaged_byte_of_a_gzip_stream_that_matters_is_refused(folder):

@@ -533,9 +533,9 @@ REFUSED = {
     ),
     "wrong labels": (compiled(Dense(2)), X, {"y": [0, 2]}, "whole numbers from 0 to 1"),
     "no generator": (ReLU(), X, {"rng": 7}, "rng must be a numpy.random.Generator"),
-    "step 0": (ReLU(), X, {"step": 0}, "step must be a number above 0, received 0"),
-    "no tolerance": (ReLU(), X, {"tolerance": -1}, "tolerance must be a number above 0"),
-    "NaN tolerance": (ReLU(), X, {"tolerance": np.nan}, "tolerance must be a number above 0"),
+    "step 0": (ReLU(), X, {"step": 0}, "step must be above 0, received 0"),
+    "no tolerance": (ReLU(), X, {"tolerance": -1}, "tolerance must be above 0"),
+    "NaN tolerance": (ReLU(), X, {"tolerance": np.nan}, "tolerance must be above 0"),
     "sample 0": (ReLU(), X, {"sample": 0}, "sample must be at least 1"),
     "sample 2.5": (ReLU(), X, {"sample": 2.5}, "sample must be an integer"),
 }

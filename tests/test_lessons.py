@@ -267,6 +267,25 @@ def test_cutting_a_solution_leaves_what_stands_around_it():
     assert build.cut(cell) == f'def f(x):\n    """Doc."""\n    {build.TO_DO}\n\n\nz = 3'
 
 
+def test_a_name_that_has_moved_and_a_place_on_a_machine_are_noticed():
+    link = "../minicnn/kernels/direct.py"
+    text = f"- `forward` and `moved_away` in [direct.py]({link}), and [gone](gone.py)"
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell("")]
+    cells[1].metadata["tags"] = ["varies"]
+    cells[1].outputs = [nbformat.v4.new_output("stream", text="/home/ada/lessons")]
+    problems = build._bad_text(nbformat.v4.new_notebook(cells=cells), build.LESSONS)
+    assert problems == [
+        "names a place on a machine: /home/",
+        "dead link: gone.py",
+        f"there is no moved_away in {link}",
+    ]
+
+
+def test_an_expected_number_of_images_is_no_integer_even_if_it_is_all_of_them():
+    task = EXERCISES["09-distinct_images"]
+    assert task.verdict(lambda *case: float(task.reference(*case))).passed
+
+
 def test_the_map_names_every_lesson_and_its_links_resolve():
     text = (ROOT / "lessons" / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (.+?) \|", text, re.MULTILINE)

@@ -9,6 +9,7 @@ import pytest
 import threadpoolctl
 
 import minicnn
+from benchmarks.promises.threads import memory, predict_from_threads, processes
 from minicnn import Sequential, layers, parallel
 
 HANGING = 10.0  # seconds after which a test gives up
@@ -219,3 +220,15 @@ def trained_bits(threads):
 def test_the_same_bits_for_any_number_of_threads():
     once = trained_bits(1)
     assert [trained_bits(threads) for threads in (1, 2, 3)] == [once] * 3
+
+
+@pytest.mark.parametrize("check", [predict_from_threads, memory], ids=lambda check: check.__name__)
+def test_promises_21_and_25_are_kept(check):
+    outcome = check(0.01)
+    assert outcome.kept, outcome.figure
+
+
+@pytest.mark.full
+def test_promise_22_processes():
+    outcome = processes(0.2)
+    assert outcome.kept, outcome.figure

@@ -119,7 +119,7 @@ def test_validation_comes_after_the_epoch_and_teaches_nothing(rng):
         (lambda x, y: (x, y, y), r"expected \(x, y\) or a Dataset, received tuple"),
         (lambda x, y: (x[:, :3], y), r"expected x of shape \(samples, 5\)"),
         (lambda x, y: (x, y + 1), "whole numbers from 0 to 2"),
-        (lambda x, y: (x, y[:-1]), "expected 9 labels in fit, validation_data: y"),
+        (lambda x, y: (x, y[:-1]), "fit, validation_data: y must hold 9 labels"),
     ],
 )
 def test_unusable_validation_data_are_refused_before_the_first_step(rng, validation, message):

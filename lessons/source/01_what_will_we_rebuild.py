@@ -63,6 +63,9 @@ model = minicnn.Sequential(
 #   or column is dropped (lesson 4).
 # - **Flatten** writes the numbers of an image in one row: `h * w * c` of them.
 # - **Dense** makes `units` numbers of `inputs`: each is a weighted sum of *all* inputs, plus a bias.
+# - `activation` says what is done to each number before it leaves a layer. `"relu"` makes 0 of all
+#   that is negative, `"softmax"` makes probabilities of the last ten numbers (lesson 5). Neither has
+#   anything to learn.
 #
 # ## A tiny example, by hand
 #

@@ -449,4 +449,4 @@ assert cross_entropy_of_logits(np.array([1]), huge)[0] == 20_000
 # - `SparseCategoricalCrossentropy` in [minicnn/losses.py](../minicnn/losses.py): with Keras' clipping, for bare
 #   probabilities only.
 # - `softmax` and `softmax_backward` in [minicnn/activations.py](../minicnn/activations.py).
-# - `objective` in [minicnn/step.py](../minicnn/step.py): where softmax and loss are merged.
+# - `objective` in [minicnn/objective.py](../minicnn/objective.py): where softmax and loss are merged.

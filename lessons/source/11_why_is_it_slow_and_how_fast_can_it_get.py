@@ -167,9 +167,9 @@ else:
 #
 # | point | first | second | product | which is |
 # |---|---|---|---|---|
-# | $t = 0$ | $2$ | $5$ | $2\cdot5 = 10$ | $c_0$ |
-# | $t = 1$ | $2 + 3 = 5$ | $5 - 1 = 4$ | $5\cdot4 = 20$ | $c_0 + c_1 + c_2$ |
-# | $t = \infty$ | $3$ | $-1$ | $3\cdot(-1) = -3$ | $c_2$ |
+# | t = 0 | 2 | 5 | 2 · 5 = 10 | $c_0$ |
+# | t = 1 | 2 + 3 = 5 | 5 - 1 = 4 | 5 · 4 = 20 | $c_0 {+} c_1 {+} c_2$ |
+# | t = ∞ | 3 | -1 | 3 · (-1) = -3 | $c_2$ |
 #
 # ("At infinity" is a way of speaking: for large $t$ the highest power alone counts, so take its
 # coefficient.) So $c_0 = 10$, $c_2 = -3$ and $c_1 = 20 - 10 + 3 = 13$. **Three products, not four.** The price:
@@ -609,6 +609,7 @@ from collections import Counter
 from minicnn import step
 from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from minicnn.losses import SparseCategoricalCrossentropy
+from minicnn.objective import objective
 from minicnn.optimizers import Adam
 
 
@@ -640,7 +641,7 @@ def step_profile(algorithm, steps=12):
     stack += [Conv2D(64, **same, algorithm=algorithm), MaxPooling2D(2), Flatten()]
     stack += [Dense(64, activation="relu"), Dense(10, activation="softmax")]
     layers = minicnn.Sequential(stack).layers
-    goal = step.objective(layers, SparseCategoricalCrossentropy())
+    goal = objective(layers, SparseCategoricalCrossentropy())
     clock, optimizer = Counter(), Adam()
     goal = goal._replace(layers=[Timed(layer, clock) for layer in goal.layers])
     images = rng.random((32, 28, 28, 1), np.float32)
@@ -742,12 +743,17 @@ axes = figure.subplots()
 intensity = np.geomspace(0.2, 1000, 200)
 roof = np.minimum(peak, intensity * bandwidth)
 axes.loglog(intensity, 100 * roof / peak, color="black", label="roof")
-beside = {"textcoords": "offset points", "fontsize": 9}
+white = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+beside = {"textcoords": "offset points", "fontsize": 9, "bbox": white}
 for name, (_, operations, numbers) in layers.items():
     at, height = operations / (4 * numbers), 100 * operations / times[name] / peak
     axes.plot(at, height, "o", color=plots.BLUE)
-    lower = -16 if name == "dense" else 4 if name == "conv2d, planes" else -4
-    axes.annotate(f"{name}: {height:.0f} %", (at, height), (8, lower), **beside)
+    # These two lie side by side below the roof: one text to the left, one to the right.
+    left, lower = {"dense": (-8, -14), "conv2d, planes": (8, -14)}.get(name, (8, -4))
+    side = {"ha": "right" if left < 0 else "left"}
+    axes.annotate(
+        f"{name}: {height:.0f} %", (at, height), (left, lower), **beside, **side
+    )
     if name == "conv2d_1, Winograd":
         counted = height * own / formula
         axes.plot([at, at], [height, counted], ":", color=plots.BLUE)

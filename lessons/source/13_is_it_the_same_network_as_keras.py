@@ -440,11 +440,11 @@ assert 4 * 253_514 == 1_014_056
 # and talk besides. But the megabyte stays a megabyte when the batch grows to thousands, and then several machines pay off. The
 # rule of lesson 1 in another dress: look for where the *work* is and where the *parameters* are.
 #
-# In real life you would make the same call on each machine, and only the last number differs:
+# In real life you would make the same call on each machine, here `ada` and `bob`, and only the number of the worker differs:
 #
 # ```
-# python -m minicnn train --workers 10.0.0.1:5000,10.0.0.2:5000 --worker 0 --save weights.npz
-# python -m minicnn train --workers 10.0.0.1:5000,10.0.0.2:5000 --worker 1 --save weights.npz
+# python -m minicnn train --workers ada:5000,bob:5000 --worker 0 --save weights.npz
+# python -m minicnn train --workers ada:5000,bob:5000 --worker 1 --save weights.npz
 # ```
 #
 # Worker 0, the *chief*, tests the network and writes the file. If a worker dies, or its port is

@@ -17,7 +17,7 @@ import numpy as np
 from minicnn.datasets.mnist import Images
 
 UNSIGNED_BYTES = 8
-PIECE = 2**20  # bytes
+PIECE = 2**16  # bytes
 FILES = {
     "x_train": ("train-images-idx3-ubyte", 3),
     "y_train": ("train-labels-idx1-ubyte", 1),

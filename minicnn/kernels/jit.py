@@ -1,11 +1,18 @@
 """The one place for Numba's options, the cache of compiled code, and who is told of compiling."""
 
 import contextlib
+import hashlib
+import pickle
+import uuid
+import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import caching, event
+from numba.core import caching, event, serialize
+
+from minicnn.shapes import Geometry
 
 OPTIONS = {
     # Threads run Python code and kernels side by side, so a kernel must let go of the GIL.
@@ -18,36 +25,138 @@ OPTIONS = {
 }
 
 
+# What machine code depends on besides the text of its own file.
+DEPENDENCIES = (
+    numba.__version__,
+    OPTIONS | {"fastmath": sorted(OPTIONS["fastmath"])},  # in an order
+    Geometry._fields,
+)
+
+
 def jit(function: Callable) -> Callable:
     """Compile `function` when first called, and keep the machine code on disk where that works.
 
     Kernels that call each other stand in one file: Numba's cache does not notice a change in
-    another file. If no folder can be written, kernels are compiled anew in every process;
-    the environment variable NUMBA_CACHE_DIR names a folder of your choice.
+    another file. If no folder can be written, kernels are compiled anew in every process, and a
+    RuntimeWarning says so once; the environment variable NUMBA_CACHE_DIR names a folder of your
+    choice. Nobody else should be able to write to it, since what it holds is run.
     """
     kernel = numba.njit(**OPTIONS)(function)
-    kernel._cache = _CacheFromFirstUse(function)
+    kernel._cache = _Cache(function)
     return kernel
 
 
-class _CacheFromFirstUse:
-    """Numba's cache of one kernel, opened when it is first asked for something.
+class _Cache:
+    """Numba's cache of one kernel, which may fail in any way: the kernel is compiled then.
 
-    With `cache=True` it would be opened on import, which tries and makes folders, and fails where
-    none can be written.
+    It is opened when it is first asked for something. With `cache=True` it would be opened on
+    import, which tries and makes folders, and fails where none can be written.
     """
 
     def __init__(self, function: Callable):
         self._function = function
         self._opened: Any = None
 
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """The compiled version for a signature, or None: whatever is wrong with it, it is made."""
+        try:
+            return self._open().load_overload(signature, target)
+        except Exception:  # a damaged pickle can raise anything
+            return None
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Keep the compiled version, if that is possible."""
+        try:
+            self._open().save_overload(signature, compiled)
+        except Exception as error:
+            _warn(error)
+
     def __getattr__(self, name: str) -> Any:
+        return getattr(self._open(), name)
+
+    def _open(self) -> Any:
         if self._opened is None:
             try:
-                self._opened = caching.FunctionCache(self._function)
-            except RuntimeError:  # "cannot cache function ...: no locator available"
+                cache = caching.FunctionCache(self._function)
+                cache._cache_file = _Files(cache._cache_file)
+                self._opened = cache
+            except Exception as error:  # "cannot cache function ...: no locator available"
                 self._opened = caching.NullCache()
-        return getattr(self._opened, name)
+                _warn(error)
+        return self._opened
+
+
+class _Files:
+    """One file for each compiled version, with a checksum, in place of Numba's index and files.
+
+    Numba unpickles and runs what it finds, be it damaged. And two processes that compile different
+    versions at the same time may both call theirs number 1: the index of one then leads to the
+    code of the other.
+    """
+
+    def __init__(self, numbas: Any):
+        self._folder = Path(numbas._cache_path)
+        self._base = Path(numbas._index_name).stem
+        self._dependencies = repr((numbas._source_stamp, DEPENDENCIES)).encode()
+
+    def load(self, key: Any) -> Any:
+        """What was saved under this key, or None."""
+        try:
+            content = self._path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+        checksum, data = content[:32], content[32:]
+        if checksum != self._checksum(data):  # damaged, or compiled from another source
+            return None
+        saved_key, compiled = pickle.loads(data)
+        return compiled if saved_key == key else None
+
+    def save(self, key: Any, compiled: Any) -> None:
+        """Write the file, all or nothing."""
+        data = serialize.dumps((key, compiled))
+        path = self._path(key)
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}")
+        try:
+            temporary.write_bytes(self._checksum(data) + data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Forget all versions."""
+        for path in self._folder.glob(f"{self._base}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: Any) -> Path:
+        # By signature and processor. The function's bytecode, last in the key, stays out, so that
+        # a new version takes the place of the old one.
+        name = hashlib.sha256(repr(key[:-1]).encode()).hexdigest()[:16]
+        return self._folder / f"{self._base}.{name}.nbc"
+
+    def _checksum(self, data: bytes) -> bytes:
+        return hashlib.sha256(self._dependencies + data).digest()
+
+
+_warned = False
+
+
+def _warn(error: Exception) -> None:
+    """Say once, in one line, that compiled code is not kept."""
+    global _warned
+    if not _warned:
+        _warned = True
+        # A module's name for a file's: Python would print the line of the file below the warning.
+        warnings.warn_explicit(
+            "compiled kernels cannot be kept on disk, so every process compiles them anew; "
+            f"set NUMBA_CACHE_DIR to a folder that can be written to ({_in_one_line(error)})",
+            RuntimeWarning,
+            __name__,
+            1,
+        )
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class _OnFirstCompilation(event.Listener):

@@ -52,7 +52,7 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
     add_inputs = _tiles_of_points(b, m, c)  # B (...) B'
 
     @register_jitable
-    @_named("new_stacks", variant)
+    @named("new_stacks", variant)
     def new_stacks(g):
         tiles = -(-g.oh // m) * -(-g.ow // m)
         at_once = max(1, TILES_AT_ONCE // tiles)
@@ -61,7 +61,7 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
         return at_once, v, z
 
     @jit
-    @_named("forward", variant)
+    @named("forward", variant)
     def forward(x, u, bias, g, y):
         at_once, v, product = new_stacks(g)
         for first in range(0, len(x), at_once):
@@ -70,11 +70,15 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
             for p in range(POINTS):
                 ours, theirs = v[:rows, p * c : (p + 1) * c], product[:rows, p * f : (p + 1) * f]
                 matmul(ours, u[p], theirs, zero_and_one)
-            y[first:last] = bias
+            for image in range(first, last):
+                for i in range(g.oh):
+                    for j in range(g.ow):
+                        for o in range(f):
+                            y[image, i, j, o] = bias[o]
             put_outputs(product, g, 0, 0, y[first:last])
 
     @jit
-    @_named("gradients", variant)
+    @named("gradients", variant)
     def gradients(x, dy, u_transposed, g, dx, du):
         at_once, v, z = new_stacks(g)
         for first in range(0, len(dy), at_once):
@@ -94,7 +98,7 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
     return Loops(forward, gradients)
 
 
-def _named(name, variant):
+def named(name, variant):
     """Give a function a name of its own, in place of that of the function it is defined in.
 
     Numba names machine code by function, types, and a number that starts over in every process. Two
@@ -120,7 +124,7 @@ def _points_of_tiles(matrix, m, c):
     combine = _evaluation(matrix, c, f"{q}_{m}_{c}_{matrix.dtype}")
 
     @register_jitable
-    @_named("points", f"{q}_{m}_{c}_{matrix.dtype}")
+    @named("points", f"{q}_{m}_{c}_{matrix.dtype}")
     def points(images, g, top, left, stack):
         n, h, w, _ = images.shape
         across = -(-g.ow // m)
@@ -154,7 +158,7 @@ def _tiles_of_points(matrix, m, c):
     combine = _interpolation(matrix, c, f"{q}_{m}_{c}_{matrix.dtype}")
 
     @register_jitable
-    @_named("add", f"{q}_{m}_{c}_{matrix.dtype}")
+    @named("add", f"{q}_{m}_{c}_{matrix.dtype}")
     def add(stack, g, top, left, images):
         n, h, w, _ = images.shape
         across = -(-g.ow // m)
@@ -191,8 +195,8 @@ def _evaluation(matrix, c, variant):
     last = TILE - 1
     zero = matrix.dtype.type(0)
 
-    @register_jitable(fastmath=False)  # see _named
-    @_named("evaluate", variant)
+    @register_jitable(fastmath=False)  # see named
+    @named("evaluate", variant)
     def combine(source, lines, target):
         for k in range(lines):
             for ch in range(c):
@@ -225,7 +229,7 @@ def _interpolation(matrix, c, variant):
     zero = matrix.dtype.type(0)
 
     @register_jitable(fastmath=False)
-    @_named("interpolate", variant)
+    @named("interpolate", variant)
     def combine(source, lines, target):
         for k in range(lines):
             for ch in range(c):

@@ -19,8 +19,7 @@ dU = V' Z for the kernel and Z U' for the input.
 """
 
 from fractions import Fraction
-from functools import cache
-from typing import NamedTuple
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -76,23 +75,26 @@ def _polynomial(roots):
     return coefficients
 
 
-class Prepared(NamedTuple):
+class Prepared:
     """A kernel (kh, kw, c, f) and its transform, with c and f as `_padded` makes them."""
 
-    kernel: np.ndarray
-    u: np.ndarray  # (64, c, f), for the way there
-    u_transposed: np.ndarray  # (64, f, c), for the way back
+    def __init__(self, kernel, u):
+        self.kernel = kernel
+        self.u = u  # (64, c, f)
+
+    @cached_property
+    def u_transposed(self):
+        """(64, f, c), for the way back: BLAS would take almost twice as long to turn it itself."""
+        return np.ascontiguousarray(self.u.swapaxes(1, 2))
 
 
 def prepare(kernel):
     """U = G g G' for each channel and filter: once a step, as it needs no image."""
     padded = _padded(_padded(kernel, 2), 3)
     r, _, c, f = padded.shape
-    # G g G' as one product, with g as a column: (64, r*r) @ (r*r, 1).
-    both_axes = _float_matrices(r, kernel.dtype)["G x G"]
-    u = both_axes @ padded.reshape(r * r, c * f)
-    u_transposed = both_axes @ padded.swapaxes(2, 3).reshape(r * r, f * c)
-    return Prepared(kernel, u.reshape(-1, c, f), u_transposed.reshape(-1, f, c))
+    g = _float_matrices(r, kernel.dtype)["G"]
+    half = (g @ padded.reshape(r, r * c * f)).reshape(TILE, r, c * f)
+    return Prepared(kernel, (g @ half).reshape(-1, c, f))
 
 
 def forward(x, prepared, bias, geometry):
@@ -134,7 +136,7 @@ def _add_gradients(x, dy, u_transposed, geometry, dx, du):
 
 
 def _new_dx(dy, prepared, geometry):
-    _, _, c = prepared.u_transposed.shape
+    _, c, _ = prepared.u.shape
     return np.zeros((len(dy), geometry.h, geometry.w, c), dy.dtype)
 
 
@@ -147,8 +149,9 @@ def _grad_kernel(du, x, dy, geometry):
     """G' dU G."""
     _, c, f = du.shape
     r = geometry.kh
-    both_axes = _float_matrices(r, du.dtype)["G x G"]
-    dkernel = (both_axes.T @ du.reshape(-1, c * f)).reshape(r, r, c, f)
+    g = _float_matrices(r, du.dtype)["G"]
+    half = (g.T @ du.reshape(TILE, TILE * c * f)).reshape(r, TILE, c * f)
+    dkernel = (g.T @ half).reshape(r, r, c, f)
     return np.ascontiguousarray(dkernel[:, :, : x.shape[3], : dy.shape[3]])
 
 
@@ -169,7 +172,7 @@ def _loops(r, c, f, dtype):
 @cache
 def _float_matrices(r, dtype):
     a, b, g = matrices(r)
-    exact = {"A": a, "B": b, "G x G": np.kron(g, g)}
+    exact = {"A": a, "B": b, "G": g}
     return {name: np.ascontiguousarray(matrix.astype(dtype)) for name, matrix in exact.items()}
 
 

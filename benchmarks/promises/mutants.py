@@ -1,0 +1,232 @@
+"""Small defects for the whole core: every place where one can be made, found through `ast`.
+
+A mutant is a module with one expression or statement replaced: `<` by `<=`, `+` by `-`, a number by
+the next one, a slice by one that is a cell shorter, a condition by its opposite, a statement by
+nothing, two arguments by each other.
+"""
+
+import ast
+import copy
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).parents[2] / "minicnn"
+MODULES = [  # the numeric core, and what guards it
+    "activations.py",
+    "batches.py",
+    "checks.py",
+    "data.py",
+    "initializers.py",
+    "kernels/direct.py",
+    "kernels/im2col.py",
+    "kernels/planes.py",
+    "kernels/pooling.py",
+    "kernels/relu.py",
+    "kernels/tiles.py",
+    "kernels/updates.py",
+    "kernels/winograd.py",
+    "layer.py",
+    "layers.py",
+    "losses.py",
+    "metrics.py",
+    "optimizers.py",
+    "parallel.py",
+    "shapes.py",
+    "step.py",
+]
+OPERATORS = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,  # not the other way round: `int | None` is a type
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
+# What is not looked into: types, options of decorators, and the words of errors. Defaults of
+# arguments have a place of their own below.
+PASSED_OVER = {"annotation", "returns", "decorator_list", "exc", "cause", "defaults", "kw_defaults"}
+
+EITHER_WAY = {"max", "min", "np.maximum"}  # two arguments mean the same swapped
+
+
+class Mutant(NamedTuple):
+    """One defect: `after` instead of `before`, and the source of the module that has it."""
+
+    module: str  # by its file: "kernels/pooling.py"
+    function: str  # qualified name, or "" for what is done on import
+    first_line: int  # of the function, as compiled code knows it; 0 on import
+    line: int
+    before: str
+    after: str
+    source: str
+
+    @property
+    def name(self) -> tuple[str, str, str, str]:
+        """Of what it is, wherever it stands."""
+        return self.module, self.function, self.before, self.after
+
+    def __str__(self) -> str:
+        where = f"{self.module}:{self.line} {self.function or 'on import'}"
+        return f"{where}: {self.before}  ->  {self.after}"
+
+
+class _Place(NamedTuple):
+    holder: ast.AST
+    field: str
+    index: int | None
+    old: ast.AST
+    new: ast.AST
+    function: str
+    first_line: int
+
+    @property
+    def line(self) -> int:
+        return getattr(self.old, "lineno", None) or self.holder.lineno
+
+
+def sample(modules: list[str], share: float, seed: int = 0) -> list[Mutant]:
+    """A share of all mutants of each module, drawn at random: at least one of each."""
+    chosen = []
+    for module in modules:
+        tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+        places = list(_places(tree, "", 0))
+        count = min(len(places), max(1, round(share * len(places))))
+        numbers = sorted(random.Random(f"{seed} {module}").sample(range(len(places)), count))
+        chosen += [_planted(module, tree, places[number]) for number in numbers]
+    return chosen
+
+
+def _planted(module: str, tree: ast.Module, place: _Place) -> Mutant:
+    before = _shown(place, place.old)
+    _put(place, place.new)
+    after = _shown(place, place.new)
+    source = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+    _put(place, place.old)
+    return Mutant(module, place.function, place.first_line, place.line, before, after, source)
+
+
+def _put(place: _Place, node: ast.AST) -> None:
+    if place.index is None:
+        setattr(place.holder, place.field, node)
+    else:
+        getattr(place.holder, place.field)[place.index] = node
+
+
+def _shown(place: _Place, node: ast.AST) -> str:
+    """In one line: of an `if`, the condition; of a number, what it stands in."""
+    if isinstance(node, ast.If | ast.While):
+        node = node.test
+    elif isinstance(place.old, ast.Constant | ast.Slice) and isinstance(place.holder, ast.expr):
+        node = place.holder
+    return ast.unparse(node).splitlines()[0]
+
+
+def _places(node: ast.AST, function: str, first_line: int) -> Iterator[_Place]:
+    """Depth first, in the order of the source."""
+    for field, value in ast.iter_fields(node):
+        if field in PASSED_OVER or isinstance(node, ast.JoinedStr):
+            continue
+        for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if not isinstance(child, ast.AST) or _is_warning(child):
+                continue
+            for new in _replacements(child):
+                yield _Place(node, field, index, child, new, function, first_line)
+            inside = function, first_line
+            if isinstance(child, ast.FunctionDef | ast.ClassDef):
+                # The arguments' defaults belong to whoever defines the function.
+                yield from _places_of_defaults(child, function)
+                name = f"{function}.{child.name}".strip(".")
+                line = min([child.lineno, *(d.lineno for d in child.decorator_list)])
+                inside = name, line if isinstance(child, ast.FunctionDef) else 0
+            yield from _places(child, *inside)
+
+
+def _places_of_defaults(node: ast.AST, function: str) -> Iterator[_Place]:
+    if isinstance(node, ast.FunctionDef):
+        arguments = node.args
+        yield from (
+            _Place(arguments, field, index, child, new, function, 0)
+            for field in ("defaults", "kw_defaults")
+            for index, child in enumerate(getattr(arguments, field))
+            if child is not None
+            for new in _replacements(child)
+        )
+
+
+def _is_warning(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and ast.unparse(node).startswith("warnings.warn(")
+
+
+def _replacements(node: ast.AST) -> Iterator[ast.AST]:
+    """Everything that may stand in the place of `node`."""
+    match node:
+        case ast.Compare():
+            for index, operator in enumerate(node.ops):
+                operators = [*node.ops]
+                operators[index] = OPERATORS[type(operator)]()
+                yield _with(node, ops=operators)
+        case ast.BinOp() | ast.BoolOp() | ast.AugAssign() if type(node.op) in OPERATORS:
+            yield _with(node, op=OPERATORS[type(node.op)]())
+        case ast.UnaryOp(op=ast.Not() | ast.USub()):
+            yield node.operand
+        case ast.Constant(value=bool()):
+            yield _with(node, value=not node.value)
+        case ast.Constant(value=int() | float()):
+            yield _with(node, value=node.value + 1)
+        case ast.Slice():
+            yield _with(node, lower=_one_more(node.lower))
+            yield _with(node, upper=_one_less(node.upper))
+        case ast.If() | ast.While() | ast.IfExp():
+            yield _with(node, test=ast.UnaryOp(ast.Not(), node.test))
+        case ast.comprehension() if node.ifs:
+            yield _with(node, ifs=[ast.UnaryOp(ast.Not(), node.ifs[0]), *node.ifs[1:]])
+        case ast.Call(args=[first, second, *others]):
+            starred = isinstance(first, ast.Starred) or isinstance(second, ast.Starred)
+            if not starred and ast.unparse(node.func) not in EITHER_WAY:
+                yield _with(node, args=[second, first, *others])
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+            yield _with(node, value=None)
+    if _can_be_dropped(node):
+        yield ast.Pass()
+
+
+def _can_be_dropped(node: ast.AST) -> bool:
+    match node:
+        case ast.Expr():
+            return not isinstance(node.value, ast.Constant)  # a docstring
+        case ast.Assign():
+            return isinstance(node.targets[0], ast.Attribute | ast.Subscript)
+    return isinstance(node, ast.AugAssign | ast.Raise | ast.Break | ast.Continue)
+
+
+def _with(node: ast.AST, **fields) -> ast.AST:
+    new = copy.copy(node)
+    for name, value in fields.items():
+        setattr(new, name, value)
+    return new
+
+
+def _one_more(bound: ast.expr | None) -> ast.expr:
+    return ast.Constant(1) if bound is None else ast.BinOp(bound, ast.Add(), ast.Constant(1))
+
+
+def _one_less(bound: ast.expr | None) -> ast.expr:
+    return ast.Constant(-1) if bound is None else ast.BinOp(bound, ast.Sub(), ast.Constant(1))

@@ -1,0 +1,112 @@
+"""Promise 28: small defects planted in the core, and how many of them the quick suite notices.
+
+    python -m benchmarks.promises.teeth                     a sample of all mutants
+    python -m benchmarks.promises.teeth --modules data.py --share 1
+
+The package is copied to a temporary folder, and the copy altered, so that subprocesses of tests are
+altered, too. First the suite runs once on the right code and notes which functions each test
+runs. Every mutant then meets the tests that run its function, in a process of its own: the
+quickest first, and of these the ones that run least besides, until one fails. That costs some
+seconds a mutant instead of minutes, and errs on the safe side: tests not asked catch nothing.
+"""
+
+import argparse
+import collections
+import functools
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.promises import Outcome
+from benchmarks.promises.field import Field, ask, import_once, in_child
+from benchmarks.promises.mutants import MODULES, Mutant, sample
+
+SHARE = 0.15  # of all mutants
+ENOUGH = 0.95
+FIRST_TESTS = 150  # so many of the nearest are collected before all others
+HARMLESS: dict[tuple[str, str, str, str], str] = {  # survivors by Mutant.name, and why
+    (
+        "batches.py",
+        "Epochs.close",
+        "self._pass.close()",
+        "pass",
+    ): "the next line drops the last reference, at which CPython closes a generator",
+}
+
+
+class Verdict(NamedTuple):
+    """`end` is "caught", "time-out" or "survived"; `words`: by which test, or of how many."""
+
+    mutant: Mutant
+    end: str
+    words: str
+
+
+def verdict(field: Field, mutant: Mutant) -> Verdict:
+    """Ask the tests, the nearest first."""
+    names = field.nearest(mutant)
+    with field.planted(mutant) as cache:
+        for part in filter(None, (names[:FIRST_TESTS], names[FIRST_TESTS:])):
+            limit = 10 * sum(field.tests[name].seconds for name in part) + 120
+            found = in_child(field.folder, cache, limit, functools.partial(ask, part))
+            if found:
+                return Verdict(mutant, "time-out" if found == "time-out" else "caught", found)
+    return Verdict(mutant, "survived", f"{len(names):,} tests")
+
+
+def run(
+    mutants: list[Mutant], folder: Path, tell: Callable[[Verdict], None] = lambda verdict: None
+) -> list[Verdict]:
+    """The verdicts on all mutants, planted in a copy in `folder`."""
+    import_once()
+    field, verdicts = Field(folder), []
+    for mutant in mutants:
+        verdicts.append(verdict(field, mutant))
+        tell(verdicts[-1])
+    return verdicts
+
+
+def outcome(verdicts: list[Verdict]) -> Outcome:
+    """Kept if enough are caught, and of all others it is known why they do no harm."""
+    ends = collections.Counter(verdict.end for verdict in verdicts)
+    survivors = [v for v in verdicts if v.end == "survived"]
+    unknown = sum(v.mutant.name not in HARMLESS for v in survivors)
+    caught = len(verdicts) - len(survivors)
+    figure = (
+        f"{caught:,} of {len(verdicts):,} mutants caught ({caught / len(verdicts):.1%}), "
+        f"{ends['time-out']} of them by time-out; {len(survivors)} survivors, {unknown} unexplained"
+    )
+    return Outcome(caught >= ENOUGH * len(verdicts) and unknown == 0, figure)
+
+
+def teeth(share: float) -> Outcome:
+    """Promise 28."""
+    with tempfile.TemporaryDirectory() as folder:
+        return outcome(run(sample(MODULES, SHARE * share), Path(folder)))
+
+
+def main() -> None:
+    """Print every verdict, then the sum."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--modules", nargs="+", default=MODULES, metavar="FILE.py")
+    parser.add_argument("--share", type=float, default=SHARE, help="of all mutants")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of mutants")
+    parser.add_argument("--folder", type=Path, help="for the copy, which is used again if there")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        mutants = sample(args.modules, args.share, args.seed)
+        start = time.perf_counter()
+
+        def tell(verdict: Verdict) -> None:
+            why = HARMLESS.get(verdict.mutant.name, "")
+            seconds = time.perf_counter() - start
+            print(f"{seconds:6.0f} s {verdict.end:8} {verdict.mutant}\n    {why or verdict.words}",
+                  flush=True)  # fmt: skip
+
+        print(outcome(run(mutants, args.folder or Path(temporary), tell)).figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""Gradients of a convolution below a max pooling, where of each window one output counts at most.
+
+In the gradient of the convolution's outputs all is zero but the winners, and ReLU puts out some of
+these: 16 % are left in the tutorial's network. So zeros are left out of the sums of `direct`:
+
+    dkernel[:, :, :, f] = sum over the positions (i, j) where f won of  dy * x's window at (i, j)
+    dx's window at (i, j) += sum over the filters f that won there of   dy * kernel[:, :, :, f]
+
+Both add up windows times numbers, which is `add_windows`. To look up what is not zero has its
+price, but of 25 products 4 are left, and sums are the formula's, without Winograd's rounding.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import config, types
+from numba.extending import intrinsic, register_jitable
+
+from minicnn.kernels.jit import jit
+from minicnn.kernels.tiles import named
+
+LANES = 8  # numbers: a run of pixels, kw*c numbers of a row, is filled up to a multiple of them
+CACHE_LINE = 64  # bytes
+# Vectors of 64 bytes that fit into the registers, with room for what is added to them. Where
+# vectors are shorter, two or four registers stand for one.
+SUMS = 20 if binding.get_host_cpu_features().get("avx512f") else 5
+
+
+def prepare(kernel):
+    """The kernel as `grad_input` reads it, (kh, f, run): runs of kw*c numbers for each filter."""
+    kh, kw, c, f = kernel.shape
+    runs = aligned_zeros((kh, f, _run(kw, c)), kernel.dtype)
+    for rows, of_filters in zip(kernel.reshape(kh, kw * c, f), runs, strict=True):
+        _transpose(rows, of_filters)
+    return runs
+
+
+def grad_kernel(x, dy, winner, g, pool):
+    """Gradient dkernel (kh, kw, c, f), summed over the images x (n, h, w, c).
+
+    dy (n, ph, pw, f) is the gradient of the pooled outputs, and `winner` the cell of its window
+    that each came from. The convolution has the geometry g, the pooling has `pool`.
+    """
+    c, f = x.shape[3], dy.shape[3]
+    run = _run(g.kw, c)
+    total = aligned_zeros((f, g.kh, run), x.dtype)
+    _loops(g.kh, run).add_kernel_gradient(x, dy, winner, g, pool, total)
+    dkernel = np.empty((g.kh, g.kw * c, f), x.dtype)
+    for ki in range(g.kh):
+        _transpose(total[:, ki, : g.kw * c], dkernel[ki])
+    return dkernel.reshape(g.kh, g.kw, c, f)
+
+
+def grad_input(dy, winner, runs, c, g, pool):
+    """Gradient dx (n, h, w, c) of the images; `runs` is `prepare(kernel)`."""
+    dx = np.empty((len(dy), g.h, g.w, c), dy.dtype)
+    _loops(g.kh, runs.shape[2]).put_input_gradient(dy, winner, runs, g, pool, dx)
+    return dx
+
+
+def _run(kw, c):
+    return -(-kw * c // LANES) * LANES
+
+
+class Loops(NamedTuple):
+    """Compiled for one height of kernel and length of run: the compiler unrolls what it knows."""
+
+    add_kernel_gradient: Callable[..., None]
+    put_input_gradient: Callable[..., None]
+
+
+@cache
+def _loops(kh, run):
+    @jit
+    @named("add_kernel_gradient", f"{kh}_{run}")
+    def add_kernel_gradient(x, dy, winner, g, pool, total):
+        f = dy.shape[3]
+        padded = _padded_image(g, x.shape[3], run, x.dtype)
+        cells = _cells(pool, g.sh * padded.shape[1], g.sw * x.shape[3])
+        starts, numbers, count = _empty_lists(f, pool.oh * pool.ow, x.dtype)
+        for image in range(len(x)):
+            _copy_in(x[image], g, padded)
+            count[:] = 0
+            for i in range(pool.oh):
+                for j in range(pool.ow):
+                    corner = _corner(i, j, pool, cells)
+                    values, won = dy[image, i, j], winner[image, i, j]
+                    for o in range(f):
+                        _append(o, corner + cells[won[o]], values[o], starts, numbers, count)
+            for o in range(f):
+                # Windows of x are rows of the padded image apart, sums are one run apart.
+                add_windows(
+                    kh, run, total, o * kh * run, padded, padded.shape[1], starts, numbers, o, count
+                )
+
+    @jit
+    @named("put_input_gradient", f"{kh}_{run}")
+    def put_input_gradient(dy, winner, runs, g, pool, dx):
+        f, c = dy.shape[3], dx.shape[3]
+        dpadded = _padded_image(g, c, run, dx.dtype)
+        width = dpadded.shape[1]
+        cells = _cells(pool, g.ow, 1)
+        most = f * -(-pool.kh // pool.sh) * -(-pool.kw // pool.sw)  # where windows overlap
+        starts, numbers, count = _empty_lists(g.oh * g.ow, most, dy.dtype)
+        for image in range(len(dy)):
+            count[:] = 0
+            for i in range(pool.oh):
+                for j in range(pool.ow):
+                    corner = _corner(i, j, pool, cells)
+                    values, won = dy[image, i, j], winner[image, i, j]
+                    for o in range(f):
+                        _append(corner + cells[won[o]], o * run, values[o], starts, numbers, count)
+            dpadded[:] = 0
+            for ki in range(kh):  # outside: one row of all filters stays in the first-level cache
+                for i in range(g.oh):
+                    for j in range(g.ow):
+                        at = (i * g.sh + ki) * width + j * g.sw * c
+                        position = i * g.ow + j
+                        add_windows(
+                            1, run, dpadded, at, runs[ki], 0, starts, numbers, position, count
+                        )
+            _copy_out(dpadded, g, dx[image])
+
+    return Loops(add_kernel_gradient, put_input_gradient)
+
+
+@register_jitable
+def aligned_zeros(shape, dtype):
+    """Zeros that begin with a cache line: vectors that straddle two take twice as long to load."""
+    size = 1
+    for length in shape:
+        size *= length
+    room = np.zeros(size + CACHE_LINE, dtype)
+    skip = -room.ctypes.data % CACHE_LINE // room.itemsize
+    return room[skip : skip + size].reshape(shape)
+
+
+@register_jitable
+def _cells(pool, down, across):
+    """How far each cell of a pooling window is from its first, for steps of `down` and `across`;
+    in the end the two steps themselves."""
+    cells = np.empty(pool.kh * pool.kw + 2, np.intp)
+    for cell in range(pool.kh * pool.kw):
+        cells[cell] = cell // pool.kw * down + cell % pool.kw * across
+    cells[-2], cells[-1] = down, across
+    return cells
+
+
+@register_jitable
+def _corner(i, j, pool, cells):
+    """Where the first cell of pooling window (i, j) is, in the image or in the padding outside."""
+    return (i * pool.sh - pool.top) * cells[-2] + (j * pool.sw - pool.left) * cells[-1]
+
+
+@register_jitable
+def _empty_lists(lists, most, dtype):
+    """Where windows start, the numbers they are to be multiplied with, and the lists' lengths."""
+    return (
+        np.empty((lists, most), np.intp),
+        np.empty((lists, most), dtype),
+        np.empty(lists, np.intp),
+    )
+
+
+@register_jitable
+def _append(which, start, number, starts, numbers, count):
+    """Put a window in a list, if its number is not 0 (and NaN is not)."""
+    # Written in any case, and kept if the list grows: a branch would be mispredicted too often.
+    k = count[which]
+    starts[which, k], numbers[which, k] = start, number
+    count[which] += number != 0
+
+
+@register_jitable
+def _padded_image(g, c, run, dtype):
+    """Zeros for an image and its border, a row of pixels per line: as far as runs reach."""
+    width = max((g.ow - 1) * g.sw * c + run, (g.left + g.w) * c)
+    return aligned_zeros((max((g.oh - 1) * g.sh + g.kh, g.top + g.h), width), dtype)
+
+
+@register_jitable
+def _copy_in(image, g, padded):
+    for row in range(g.h):
+        source = image[row].reshape(-1)
+        target = padded[row + g.top, g.left * image.shape[2] :]
+        for cell in range(len(source)):
+            target[cell] = source[cell]
+
+
+@register_jitable
+def _copy_out(padded, g, image):
+    for row in range(g.h):
+        target = image[row].reshape(-1)
+        source = padded[row + g.top, g.left * image.shape[2] :]
+        for cell in range(len(target)):
+            target[cell] = source[cell]
+
+
+@jit
+def _transpose(rows, columns):
+    """columns[j, i] = rows[i, j], a patch of 16 x 16 at a time, which has room in the cache."""
+    height, width = rows.shape
+    for top in range(0, height, 16):
+        for left in range(0, width, 16):
+            for j in range(left, min(left + 16, width)):
+                for i in range(top, min(top + 16, height)):
+                    columns[j, i] = rows[i, j]
+
+
+def _add_windows(rows, run, out, at, source, width, starts, numbers, which, count):
+    """Add to `rows` runs of `out`, one behind the other from number `at` on, runs of `source`.
+
+    `width` numbers apart, beginning with each start of list `which` and multiplied with its number.
+    """
+    out, source = out.reshape(-1), source.reshape(-1)
+    for k in range(count[which]):
+        for row in range(rows):
+            start = starts[which, k] + row * width
+            out[at + row * run :][:run] += numbers[which, k] * source[start : start + run]
+
+
+# The same in vector instructions. A compiler makes them of the innermost loop, over a run, and
+# would load and store the sums anew for each window; here they stay in registers for all of a list,
+# in two thirds of the time. Numba has no types for vectors, but it lets in LLVM's language, in
+# which a call of `build` is an instruction. There is one loop over the list for as many sums as
+# there are registers, then one for the next.
+
+
+@intrinsic(prefer_literal=True)
+def _add_windows_in_registers(
+    _typing, rows, run, out, at, source, width, starts, numbers, which, count
+):
+    args = rows, run, out, at, source, width, starts, numbers, which, count
+    if not isinstance(rows, types.IntegerLiteral) or not isinstance(run, types.IntegerLiteral):
+        return None  # Numba then comes with the constants themselves
+    number = ir.FloatType() if out.dtype == types.float32 else ir.DoubleType()
+    size = out.dtype.bitwidth // 8
+    length = run.literal_value
+    lanes = CACHE_LINE // size if length % (CACHE_LINE // size) == 0 else LANES
+    places = [(r, v) for r in range(rows.literal_value) for v in range(0, length, lanes)]
+    vector, integer = ir.VectorType(number, lanes), ir.IntType(64)
+
+    def generate(context, build, signature, values):
+        def data(index):
+            array = context.make_array(signature.args[index])
+            return array(context, build, values[index]).data
+
+        def pointer(base, *offsets):
+            for offset in offsets:
+                base = build.gep(base, [integer(offset) if isinstance(offset, int) else offset])
+            return base
+
+        def vector_at(base, offset):
+            return build.bitcast(pointer(base, offset), vector.as_pointer())
+
+        def load(place):
+            return build.load(place, align=size)
+
+        most = context.make_array(signature.args[6])(context, build, values[6]).shape
+        first = build.mul(values[8], build.extract_value(most, 1))
+        out, starts, numbers = (
+            pointer(data(2), values[3]),
+            pointer(data(6), first),
+            pointer(data(7), first),
+        )
+        windows = [
+            pointer(data(4), build.mul(values[5], integer(r))) for r in range(rows.literal_value)
+        ]
+        count = build.load(pointer(data(9), values[8]))
+        for begin in range(0, len(places), SUMS):
+            block = places[begin : begin + SUMS]
+            targets = [vector_at(out, r * length + v) for r, v in block]
+            olds = [load(target) for target in targets]
+            before = build.block
+            check, body, end = (build.append_basic_block(name) for name in ("check", "body", "end"))
+            build.branch(check)
+            build.position_at_end(check)
+            k = build.phi(integer)
+            k.add_incoming(integer(0), before)
+            sums = [build.phi(vector) for _ in block]
+            for total, old in zip(sums, olds, strict=True):
+                total.add_incoming(old, before)
+            build.cbranch(build.icmp_signed("<", k, count), body, end)
+            build.position_at_end(body)
+            start = build.load(pointer(starts, k))
+            factor = _spread(build, build.load(pointer(numbers, k)), vector)
+            for (r, v), total in zip(block, sums, strict=True):
+                product = build.fmul(
+                    factor, load(vector_at(pointer(windows[r], start), v)), flags=["contract"]
+                )
+                total.add_incoming(build.fadd(total, product, flags=["contract"]), body)
+            k.add_incoming(build.add(k, integer(1)), body)
+            build.branch(check)
+            build.position_at_end(end)
+            for total, target in zip(sums, targets, strict=True):
+                build.store(total, target, align=size)
+        return context.get_dummy_value()
+
+    return types.void(*args), generate
+
+
+def _spread(build, number, vector):
+    """A vector of one number many times."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = build.insert_element(undefined, number, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return build.shuffle_vector(first, undefined, zeros)
+
+
+add_windows = _add_windows if config.DISABLE_JIT else _add_windows_in_registers

@@ -1,0 +1,137 @@
+"""What is run in place of a model's layers and its loss: the same numbers, with less work.
+
+A softmax is merged into the loss behind it, and a convolution with the pooling behind it.
+"""
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.activations import ACTIVATIONS
+from minicnn.kernels import sparse
+from minicnn.layer import Layer
+from minicnn.layers import Conv2D, MaxPooling2D, sum_of_rows
+from minicnn.losses import SparseCategoricalCrossentropy
+
+
+class Objective(NamedTuple):
+    """What training makes small: a loss at the end of layers. See `objective`."""
+
+    layers: list[Layer]
+    loss: SparseCategoricalCrossentropy
+    predictions: Callable[[np.ndarray], np.ndarray]  # from the last layer's output
+
+
+def objective(layers: list[Layer], loss: SparseCategoricalCrossentropy) -> Objective:
+    """`layers` and `loss` as they are run; see the two functions that follow."""
+    return merge_softmax(merge_poolings(layers), loss)
+
+
+def merge_softmax(layers: list[Layer], loss: SparseCategoricalCrossentropy) -> Objective:
+    """`layers` and `loss`, with a softmax between the two merged into the loss.
+
+    Keras does the same under TensorFlow: a model that ends in softmax is trained on its logits,
+    where the loss cannot overflow and needs no clipping. The merged layer shares its weights with
+    the last of `layers`.
+    """
+    last = layers[-1]
+    if loss.from_logits or getattr(last, "activation", None) is not ACTIVATIONS["softmax"]:
+        return Objective(layers, loss, ACTIVATIONS["linear"].forward)
+    loss = SparseCategoricalCrossentropy(from_logits=True, name=loss.name)
+    return Objective([*layers[:-1], _linear(last)], loss, ACTIVATIONS["softmax"].forward)
+
+
+def merge_poolings(layers: list[Layer]) -> list[Layer]:
+    """The same layers, with each convolution and the max pooling behind it in one."""
+    found: list[Layer] = []
+    for layer in layers:
+        before = found[-1] if found else None
+        if type(layer) is MaxPooling2D and type(before) is Conv2D and _may_wait(before.activation):
+            found[-1] = PooledConv2D(before, layer)
+        else:
+            found.append(layer)
+    return found
+
+
+def _may_wait(activation) -> bool:
+    """Whether it makes no difference, to the bit, if a pooling comes before the activation.
+
+    The larger of two numbers is the same one before and after ReLU, and where ReLU has made both
+    zero, no gradient passes in either order.
+    """
+    return activation in (ACTIVATIONS["relu"], ACTIVATIONS["linear"])
+
+
+class PooledConv2D(Layer):
+    """A convolution, a max pooling, and the convolution's activation, which costs a quarter there.
+
+    On the way back most gradients are zero, one in four at the most is not. Here it is known which:
+    the winners of the pooling, of which `kernels.sparse` makes the gradients.
+
+    Parameters
+    ----------
+    convolution, pooling : layers, built
+        The weights are the convolution's own.
+    """
+
+    def __init__(self, convolution: Conv2D, pooling: MaxPooling2D):
+        self.name, self.params = convolution.name, convolution.params
+        self.input_shape = convolution.input_shape
+        self.convolution, self.pooling = _linear(convolution), pooling
+        self.activation = convolution.activation
+
+    def output_shape(self, input_shape):
+        return self.pooling.output_shape(self.convolution.output_shape(input_shape))
+
+    def prepared(self):
+        layer = copy.copy(self)
+        layer.convolution = self.convolution.prepared()
+        layer._runs = functools.cache(self._runs)  # when they are first needed: in training alone
+        return layer
+
+    def _runs(self):
+        return sparse.prepare(self.params["kernel"])
+
+    def forward(self, x):
+        z, (x, *_) = self.convolution.forward(x)
+        z, (winner, _) = self.pooling.forward(z)
+        y = self.activation.forward(z, out=z)
+        return y, (x, y, winner)
+
+    def backward(self, dy, cache):
+        x, _, winner = cache
+        dz = self._before_activation(dy, cache)
+        dx = sparse.grad_input(dz, winner, self._runs(), x.shape[3], *self._geometries())
+        return dx, self._weight_gradients(x, dz, winner)
+
+    def weight_gradients(self, dy, cache):
+        x, _, winner = cache
+        return self._weight_gradients(x, self._before_activation(dy, cache), winner)
+
+    def branches(self, cache):
+        _, y, winner = cache
+        return [winner, *self.activation.branches(y)]
+
+    def _geometries(self):
+        layers = self.convolution, self.pooling
+        return [layer.geometry(layer.input_shape) for layer in layers]
+
+    def _before_activation(self, dy, cache):
+        _, y, _ = cache
+        return self.activation.backward(self.checked_gradient(dy, y.shape), y)
+
+    def _weight_gradients(self, x, dz, winner):
+        grads = {"kernel": sparse.grad_kernel(x, dz, winner, *self._geometries())}
+        if "bias" in self.params:
+            grads["bias"] = sum_of_rows(dz)  # each winner has one bias in it
+        return grads
+
+
+def _linear(layer: Layer) -> Layer:
+    """The layer without its activation; it shares the weights."""
+    layer = copy.copy(layer)
+    layer.activation = ACTIVATIONS["linear"]
+    return layer

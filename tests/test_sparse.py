@@ -1,0 +1,67 @@
+"""Gradients of a convolution below a pooling, against the formula and the pooling's way back."""
+
+import numpy as np
+import pytest
+from tolerances import assert_close
+
+from minicnn.kernels import direct, pooling, sparse
+from minicnn.shapes import window_geometry
+
+CASES = {  # images, channels, filters; kernel, strides, padding; pool, strides, padding
+    "as in the tutorial": ((9, 10), 8, 16, (5, 5), (1, 1), "same", (2, 2), (2, 2), "valid"),
+    "one channel": ((9, 8), 1, 3, (5, 5), (1, 1), "same", (2, 2), (2, 2), "valid"),
+    "windows overlap": ((8, 7), 3, 5, (2, 3), (1, 1), "valid", (3, 2), (1, 1), "same"),
+    "strides": ((11, 9), 2, 4, (3, 2), (2, 3), "same", (2, 1), (2, 1), "same"),
+    "gaps between windows": ((12, 9), 4, 9, (3, 3), (1, 1), "valid", (2, 2), (3, 4), "valid"),
+    "one pixel": ((1, 1), 5, 2, (3, 3), (1, 1), "same", (2, 2), (2, 2), "same"),
+}
+
+
+def pooled_convolution(rng, case, dtype):
+    """Everything that the gradients need, with a third of the pooled ones zero, one NaN among
+    the others."""
+    size, c, f, kernel, strides, padding, pool, pool_strides, pool_padding = CASES[case]
+    g = window_geometry(size, kernel, strides, padding)
+    pool = window_geometry((g.oh, g.ow), pool, pool_strides, pool_padding)
+    x = rng.standard_normal((3, *size, c)).astype(dtype)
+    kernel = rng.standard_normal((*kernel, c, f)).astype(dtype)
+    winner = np.empty((3, pool.oh, pool.ow, f), np.uint8)
+    y = pooling.forward(rng.standard_normal((3, g.oh, g.ow, f)).astype(dtype), pool, winner)
+    dy = (rng.standard_normal(y.shape) * (rng.random(y.shape) < 2 / 3)).astype(dtype)
+    return x, kernel, dy, winner, g, pool
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_both_gradients_equal_the_formula(rng, case, dtype):
+    x, kernel, dy, winner, g, pool = pooled_convolution(rng, case, dtype)
+    unpooled = pooling.grad_input(dy, winner, pool).astype(np.float64)
+    dkernel = sparse.grad_kernel(x, dy, winner, g, pool)
+    assert_close(dkernel, direct.grad_kernel(x.astype(np.float64), unpooled, g), dtype)
+    dx = sparse.grad_input(dy, winner, sparse.prepare(kernel), x.shape[3], g, pool)
+    assert_close(dx, direct.grad_input(unpooled, kernel.astype(np.float64), g), dtype)
+    assert dx.dtype == dkernel.dtype == dtype
+
+
+def test_whole_numbers_are_exact(rng):
+    x, kernel, dy, winner, g, pool = pooled_convolution(rng, "as in the tutorial", "float32")
+    x, kernel, dy = np.round(x), np.round(kernel), np.round(dy)
+    unpooled = pooling.grad_input(dy, winner, pool)
+    dx = sparse.grad_input(dy, winner, sparse.prepare(kernel), x.shape[3], g, pool)
+    np.testing.assert_array_equal(dx, direct.grad_input(unpooled, kernel, g))
+    dkernel = sparse.grad_kernel(x, dy, winner, g, pool)
+    np.testing.assert_array_equal(dkernel, direct.grad_kernel(x, unpooled, g))
+
+
+def test_nan_and_infinity_are_no_zeros(rng):
+    x, kernel, dy, winner, g, pool = pooled_convolution(rng, "as in the tutorial", "float32")
+    dy[1, 2, 2, 3], dy[2, 1, 1, 0] = np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        dx = sparse.grad_input(dy, winner, sparse.prepare(kernel), x.shape[3], g, pool)
+        dkernel = sparse.grad_kernel(x, dy, winner, g, pool)
+    assert np.isfinite(dx[0]).all()
+    assert np.isnan(dx[1]).sum() == 25 * 8
+    assert np.isinf(dx[2]).any()
+    assert np.isnan(dkernel[..., 3]).all()
+    assert not np.isfinite(dkernel[..., 0]).any()
+    assert np.isfinite(dkernel[..., 4:]).all()
