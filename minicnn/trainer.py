@@ -221,7 +221,7 @@ class Trainer:
         goal = objective(self.layers, self.loss)
         goal = goal._replace(layers=step.prepared(goal.layers))
         self.reset_metrics()
-        with progress or Progress(0, None) as progress:
+        with parallel.blas_on_one_thread(), progress or Progress(0, None) as progress:
             for images, labels in epoch:
                 self._update_metrics(labels, *step.evaluate_step(goal, images, labels))
                 progress.step(self._logs())
