@@ -219,14 +219,15 @@ class MaxPooling2D(Layer):
         geometry = self.geometry(input_shape)
         return geometry.oh, geometry.ow, input_shape[-1]
 
-    def forward(self, x):
+    def forward(self, x, floor=-math.inf):
         x = self.checked_input(x)
         geometry = self.geometry(self.input_shape)
         last_cell = geometry.kh * geometry.kw - 1
         winner = np.empty(
             (len(x), *self.output_shape(self.input_shape)), np.min_scalar_type(last_cell)
         )
-        y = pooling.forward(x, geometry, winner)  # winner: which cell of its window
+        # winner: which cell of its window; floor: see the kernel
+        y = pooling.forward(x, geometry, winner, x.dtype.type(floor))
         return y, (winner, geometry)
 
     def backward(self, dy, cache):

@@ -5,6 +5,7 @@ A softmax is merged into the loss behind it, and a convolution with the pooling 
 
 import copy
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -49,20 +50,17 @@ def merge_poolings(layers: list[Layer]) -> list[Layer]:
     found: list[Layer] = []
     for layer in layers:
         before = found[-1] if found else None
-        if type(layer) is MaxPooling2D and type(before) is Conv2D and _may_wait(before.activation):
+        if type(layer) is MaxPooling2D and type(before) is Conv2D and before.activation in FLOORS:
             found[-1] = PooledConv2D(before, layer)
         else:
             found.append(layer)
     return found
 
 
-def _may_wait(activation) -> bool:
-    """Whether it makes no difference, to the bit, if a pooling comes before the activation.
-
-    The larger of two numbers is the same one before and after ReLU, and where ReLU has made both
-    zero, no gradient passes in either order.
-    """
-    return activation in (ACTIVATIONS["relu"], ACTIVATIONS["linear"])
+# Activations that may come behind a pooling, and what they raise its maxima to. It makes no
+# difference, to the bit: the larger of two numbers is the same one before and after ReLU, and where
+# ReLU has made both zero, no gradient passes in either order.
+FLOORS = {ACTIVATIONS["relu"]: 0, ACTIVATIONS["linear"]: -math.inf}
 
 
 class PooledConv2D(Layer):
@@ -97,8 +95,7 @@ class PooledConv2D(Layer):
 
     def forward(self, x):
         z, (x, *_) = self.convolution.forward(x)
-        z, (winner, _) = self.pooling.forward(z)
-        y = self.activation.forward(z, out=z)
+        y, (winner, _) = self.pooling.forward(z, FLOORS[self.activation])
         return y, (x, y, winner)
 
     def backward(self, dy, cache):

@@ -185,7 +185,7 @@ def test_images_do_not_mix(name):
 
 def pool(x, case, winner_type=np.uint8):
     winner = np.full((case.n, *case.output_size, case.c), 77, winner_type)
-    return pooling.forward(x, case.geometry, winner), winner
+    return pooling.forward(x, case.geometry, winner, -np.inf), winner
 
 
 # What the values of images are drawn from: ordinary numbers; few, so that ties are the rule;

@@ -26,7 +26,9 @@ def pooled_convolution(rng, case, dtype):
     x = rng.standard_normal((3, *size, c)).astype(dtype)
     kernel = rng.standard_normal((*kernel, c, f)).astype(dtype)
     winner = np.empty((3, pool.oh, pool.ow, f), np.uint8)
-    y = pooling.forward(rng.standard_normal((3, g.oh, g.ow, f)).astype(dtype), pool, winner)
+    y = pooling.forward(
+        rng.standard_normal((3, g.oh, g.ow, f)).astype(dtype), pool, winner, -np.inf
+    )
     dy = (rng.standard_normal(y.shape) * (rng.random(y.shape) < 2 / 3)).astype(dtype)
     return x, kernel, dy, winner, g, pool
 

@@ -7,25 +7,26 @@ from minicnn.kernels.jit import jit
 
 
 @jit
-def forward(x, g, winner):
+def forward(x, g, winner, floor):
     """Maxima y (n, oh, ow, c) of images x (n, h, w, c).
 
     `winner` (n, oh, ow, c) is filled with the winning cell of each window, ki*kw + kj; any integer
-    type that can hold kh*kw - 1. Cells outside the image never win, not even against -inf.
+    type that can hold kh*kw - 1. Cells outside the image never win, not even against -inf. Maxima
+    below `floor` are raised to it: 0 is a ReLU on the way, -inf is none.
     """
     y = np.empty((len(x), g.oh, g.ow, x.shape[3]), x.dtype)
     inside = g.top == g.left == 0 and (
         (g.oh - 1) * g.sh + g.kh <= g.h and (g.ow - 1) * g.sw + g.kw <= g.w
     )
     if inside and g.kh == g.kw == 2:
-        _four_cells(x, g, winner, y)
+        _four_cells(x, g, winner, floor, y)
     else:
-        _any_cells(x, g, winner, y)
+        _any_cells(x, g, winner, floor, y)
     return y
 
 
 @jit
-def _four_cells(x, g, winner, y):
+def _four_cells(x, g, winner, floor, y):
     """Windows of 2x2, all inside the image: two rounds of a cup, held in vector registers."""
     for image in range(len(x)):
         for i in range(g.oh):
@@ -42,7 +43,8 @@ def _four_cells(x, g, winner, y):
                     right = _beats(b, a)
                     lower, lower_cell = b if right else a, np.uint8(2 + right)
                     down = _beats(lower, upper)
-                    best[ch] = lower if down else upper
+                    largest = lower if down else upper
+                    best[ch] = floor if largest < floor else largest
                     best_cell[ch] = lower_cell if down else upper_cell
 
 
@@ -55,7 +57,7 @@ def _beats(late, early):
 
 
 @jit
-def _any_cells(x, g, winner, y):
+def _any_cells(x, g, winner, floor, y):
     n, _, _, c = x.shape
     for image in range(n):
         for i in range(g.oh):
@@ -75,6 +77,9 @@ def _any_cells(x, g, winner, y):
                                 best[ch] = values[ch]
                                 best_cell[ch] = cell
                         untouched = False
+                best = y[image, i, j]
+                for ch in range(c):
+                    best[ch] = floor if best[ch] < floor else best[ch]
 
 
 @jit
