@@ -13,7 +13,7 @@ from minicnn.callbacks import Callbacks
 from minicnn.data import INFINITE_CARDINALITY, Dataset
 from minicnn.history import History, Progress, verbosity
 from minicnn.layer import Layer
-from minicnn.objective import merge_poolings, objective
+from minicnn.objective import Objective, merge_poolings, objective
 from minicnn.session import random_stream
 from minicnn.shapes import Shape, positive_int
 

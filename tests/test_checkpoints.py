@@ -322,12 +322,12 @@ def test_promise_19_a_handler_of_ones_own_waits_too(ctrl_c):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are different there")
 @pytest.mark.parametrize("share", [0.02, pytest.param(1, marks=pytest.mark.full)])
 def test_promise_19_at_random_moments_in_a_process_of_its_own(share):
-    outcome = interruptions.ctrl_c(share)
+    outcome = interruptions.interrupted_fits(share)
     assert outcome.kept, outcome.figure
 
 
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are different there")
 def test_promise_20_in_new_processes():
-    outcome = interruptions.resume(1)
+    outcome = interruptions.resumed_fits(1)
     assert outcome.kept, outcome.figure

@@ -1,6 +1,6 @@
 """Promises 19 and 20: Ctrl-C at any moment, and training that goes on where it was stopped.
 
-python -m benchmarks.promises.interruptions
+python -m benchmarks.promises --only 19,20
 """
 
 import random
@@ -100,7 +100,7 @@ for number in range(int(sys.argv[1])):
 """
 
 
-def ctrl_c(share: float) -> Outcome:
+def interrupted_fits(share: float) -> Outcome:
     """Promise 19: SIGINT at random moments of `fit`, arrays and prefetched Datasets in turns."""
     wanted = max(1, round(100 * share))
     draw = random.Random(19)
@@ -141,7 +141,7 @@ def ctrl_c(share: float) -> Outcome:
     )
 
 
-def resume(share: float) -> Outcome:
+def resumed_fits(share: float) -> Outcome:
     """Promise 20: `train --checkpoint`, stopped after k of n epochs or by Ctrl-C, and `--resume`.
 
     All in new processes; over arrays, and over the shuffled, endless Dataset of
@@ -224,8 +224,3 @@ def _interrupt_in_epoch(folder: Path, flags: list[str], k: int, epochs: int) -> 
 def _require(received: object, expected: object) -> None:
     if received != expected:
         raise RuntimeError(f"expected {expected!r}, received {received!r}")
-
-
-if __name__ == "__main__":
-    for check in (ctrl_c, resume):
-        print(f"{check.__name__}: {check(1.0)}", flush=True)

@@ -410,8 +410,8 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "every weight array counted as a step",
         "training",
         "optimizers.py",
-        "            index, numbers = part\n",
-        "            index, numbers = part\n            self.iterations += index > 0\n",
+        "            for index, numbers in part:\n",
+        "            for index, numbers in part:\n                self.iterations += index > 0\n",
     ),
     Bug(
         "Nesterov's look ahead left out",
@@ -446,7 +446,7 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "means not reset between epochs",
         "reporting",
         "trainer.py",
-        "                self.reset_metrics()\n                with Progress",
-        "                with Progress",
+        "        self.reset_metrics()\n        for batch, ",
+        "        for batch, ",
     ),
 ]
