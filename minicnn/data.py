@@ -277,7 +277,8 @@ def _prefetched(source: Dataset, ahead: int) -> Iterator:
         with deferred(), change:
             left = True
             change.notify_all()
-        # If it has started at all; and the garbage collector, which may bring us here, runs anywhere.
+        # If it has started at all; and the garbage collector, which may bring us here, runs in
+        # any thread.
         if producer.ident and producer is not threading.current_thread():
             producer.join(PATIENCE)
 
