@@ -159,22 +159,11 @@ class Adam(Optimizer):
         self.epsilon = checks.number(epsilon, "epsilon", "Adam", 0)
 
     def update(self, gradient, weight, m, v):
-        corrections = math.sqrt(1 - self.beta_2**self.iterations) / (
-            1 - self.beta_1**self.iterations
-        )
-        alpha = self.learning_rate * corrections
-        number = weight.dtype.type
-        updates.adam(
-            weight,
-            np.ascontiguousarray(gradient, weight.dtype),
-            m,
-            v,
-            number(alpha),
-            number(self.beta_1),
-            number(self.beta_2),
-            number(self.epsilon),
-            SMALLEST[weight.dtype],
-        )
+        t = self.iterations
+        alpha = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        numbers = (alpha, self.beta_1, self.beta_2, self.epsilon, SMALLEST[weight.dtype])
+        gradient = np.ascontiguousarray(gradient, weight.dtype)
+        updates.adam(weight, gradient, m, v, *(weight.dtype.type(number) for number in numbers))
 
 
 # A moment below it is taken for 0: see `kernels.updates`.
