@@ -23,7 +23,7 @@ from benchmarks.promises import Outcome
 from benchmarks.promises.field import Field, ask, import_once, in_child
 from benchmarks.promises.mutants import MODULES, Mutant, sample
 
-SHARE = 0.15  # of all mutants
+SHARE = 0.1  # of all mutants
 ENOUGH = 0.95
 FIRST_TESTS = 150  # so many of the nearest are collected before all others
 HARMLESS: dict[tuple[str, str, str, str], str] = {  # survivors by Mutant.name, and why
