@@ -286,7 +286,8 @@ def _resident() -> int:
 def _compiled_versions() -> int:
     """Of all kernels that have been loaded."""
     folder = Path(kernels.__file__).parent
-    dispatchers = (o for o in gc.get_objects() if isinstance(o, CPUDispatcher))
+    # By type(o): isinstance asks a weak proxy for what it stands for, which may be gone.
+    dispatchers = (o for o in gc.get_objects() if issubclass(type(o), CPUDispatcher))
     return sum(
         len(d.signatures)
         for d in dispatchers
