@@ -53,6 +53,7 @@ def sgemm_peak(threads: int, size: int = 2048, runs: int = 5) -> float:
 
 def multiply_adds(layer: Any) -> int:
     """Multiply-adds an image of a built layer, done as the formula says: padding included."""
+    layer = getattr(layer, "convolution", layer)  # of one that pools as well
     kernel = layer.params.get("kernel")
     if kernel is None:
         return 0

@@ -161,8 +161,10 @@ def test_the_profile_has_every_layer(run_script, tmp_path):
     run_script("kernels", "--layers", "--images", 8, "--runs", 1, *ROOFLINE, "--json", out)
     result = json.loads(out.read_text())
     work = {(row["part"], row["pass"]): row["multiply_adds"] for row in result["layers"]}
-    assert work["Conv2D conv2d", "forward"] == work["Conv2D conv2d", "backward"] == 627_200
-    assert work["Conv2D conv2d_1", "backward"] == 2 * 10_035_200
+    assert (
+        work["PooledConv2D conv2d", "forward"] == work["PooledConv2D conv2d", "backward"] == 627_200
+    )
+    assert work["PooledConv2D conv2d_1", "backward"] == 2 * 10_035_200
     assert ("Adam", "update") in work
     assert result["step"]["1"][0] > 0
 

@@ -394,7 +394,7 @@ REFUSED = {
         "validation x alone": lambda m: m.fit(X, Y, validation_data=X, verbose=0),
         "validation labels": lambda m: m.fit(X, Y, validation_data=(X, Y + 1), verbose=0),
     },
-    "expected the name of a weights file": {
+    "expected the name of a file": {
         "load other ending": lambda m: m.load_weights("weights.h5"),
         "save other ending": lambda m: m.save_weights("weights"),
     },
