@@ -601,7 +601,9 @@ figure
 # ## What is left to do in a step?
 #
 # minicnn's own step of training, on 32 images and one thread, with a clock in each layer. Grey is the share of the
-# multiply-adds, there and back (lesson 6: three times those of the way there, twice in the first layer).
+# multiply-adds, there and back (lesson 6: three times those of the way there, twice in the first layer). A convolution's clock
+# includes the pooling behind it, since minicnn computes the two together when it trains
+# (`PooledConv2D` in [minicnn/objective.py](../minicnn/objective.py)).
 
 # %% tags=["varies"]
 from collections import Counter
@@ -678,17 +680,19 @@ for number, (label, (amounts, colour)) in enumerate(bars.items()):
         if share >= 0.5:
             axes.text(left, share + 1, f"{share:.0f}", ha="center", fontsize=8.5)
 axes.set(ylabel="share in %", ylim=(0, 108), xlabel=machine())
-axes.set_xticks(
-    range(len(names)), [name.replace("_pooling2d", "_\npooling2d") for name in names]
-)
+axes.set_xticks(range(len(names)), names)
 axes.tick_params(axis="x", labelsize=8.5, length=0)
 axes.legend(frameon=False)
 axes.spines[["top", "right"]].set_visible(False)
 figure
 
 # %% [markdown]
-# The faster the largest part gets, the more the others count: pooling and Adam have no multiply-adds worth mentioning, and yet
-# take their time, since they read and write many numbers. Whoever makes a part that takes half of the time ten
+# In both profiles the way back is the same, and neither im2col nor Winograd: of each pooling window one cell has a gradient, the
+# winner, and where ReLU is at 0 not even that (lesson 4). So five of six products there have a factor of 0, and
+# [minicnn/kernels/sparse.py](../minicnn/kernels/sparse.py) leaves them out. That saves more than Winograd does, and rounds less.
+#
+# The faster the largest part gets, the more the others count: Adam has no multiply-adds worth mentioning, and yet
+# takes its time, since it reads and writes many numbers. Whoever makes a part that takes half of the time ten
 # times as fast gets a whole that is $1 / (0.5 + 0.05) = 1.8$ times as fast (*Amdahl's law*).
 #
 # ## How fast can it get? The roofline
@@ -808,7 +812,8 @@ for measure in runs["keras"][0]:
 
 # %% [markdown]
 # > **On the same cores, Keras takes longer than minicnn, in training and in inference: the ratios to Keras are those printed above.** The
-# > libraries behind it are written in C++ by many people. What sets minicnn apart is 64 products in the place of 400.
+# > libraries behind it are written in C++ by many people. What sets minicnn apart is 64 products in the place of 400 on the way
+# > there, and on the way back none with a factor of 0.
 #
 # ## In minicnn
 #
@@ -816,6 +821,7 @@ for measure in runs["keras"][0]:
 #   [minicnn/kernels/planes.py](../minicnn/kernels/planes.py): your `conv_by_product`.
 # - `matrices` in [minicnn/kernels/winograd.py](../minicnn/kernels/winograd.py): your `transforms`, in exact fractions; `forward` and
 #   `gradients` there, with the loops over tiles in [minicnn/kernels/tiles.py](../minicnn/kernels/tiles.py): your `tile_outputs`.
+# - `grad_kernel` and `grad_input` in [minicnn/kernels/sparse.py](../minicnn/kernels/sparse.py): the way back without its zeros.
 # - `cut` and `run` in [minicnn/parallel.py](../minicnn/parallel.py), `train_step` in [minicnn/step.py](../minicnn/step.py): shards
 #   and threads.
 # - [benchmarks/README.md](../benchmarks/README.md): what was tried on the way, and did not help.
