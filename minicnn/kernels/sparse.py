@@ -77,12 +77,13 @@ def _loops(kh, run):
     @jit
     @named("add_kernel_gradient", f"{kh}_{run}")
     def add_kernel_gradient(x, dy, winner, g, pool, total):
-        f = dy.shape[3]
-        padded = _padded_image(g, x.shape[3], run, x.dtype)
-        cells = _cells(pool, g.sh * padded.shape[1], g.sw * x.shape[3])
+        c, f = x.shape[3], dy.shape[3]
+        padded = _padded_image(g, c, run, x.dtype)
+        inside = _inside(padded, g, c)
+        cells = _cells(pool, g.sh * padded.shape[1], g.sw * c)
         starts, numbers, count = _empty_lists(f, pool.oh * pool.ow, x.dtype)
         for image in range(len(x)):
-            _copy_in(x[image], g, padded)
+            _copy(x[image].reshape(g.h, g.w * c), inside)
             count[:] = 0
             for i in range(pool.oh):
                 for j in range(pool.ow):
@@ -122,7 +123,7 @@ def _loops(kh, run):
                         add_windows(
                             1, run, dpadded, at, runs[ki], 0, starts, numbers, position, count
                         )
-            _copy_out(dpadded, g, dx[image])
+            _copy(_inside(dpadded, g, c), dx[image].reshape(g.h, g.w * c))
 
     return Loops(add_kernel_gradient, put_input_gradient)
 
@@ -182,21 +183,17 @@ def _padded_image(g, c, run, dtype):
 
 
 @register_jitable
-def _copy_in(image, g, padded):
-    for row in range(g.h):
-        source = image[row].reshape(-1)
-        target = padded[row + g.top, g.left * image.shape[2] :]
-        for cell in range(len(source)):
-            target[cell] = source[cell]
+def _inside(padded, g, c):
+    """The image without its border, (h, w*c)."""
+    return padded[g.top : g.top + g.h, g.left * c : (g.left + g.w) * c]
 
 
 @register_jitable
-def _copy_out(padded, g, image):
-    for row in range(g.h):
-        target = image[row].reshape(-1)
-        source = padded[row + g.top, g.left * image.shape[2] :]
-        for cell in range(len(target)):
-            target[cell] = source[cell]
+def _copy(source, target):
+    for row in range(len(source)):
+        values, places = source[row], target[row]
+        for cell in range(len(values)):
+            places[cell] = values[cell]
 
 
 @jit
