@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,9 @@ from minicnn.__main__ import main
 
 WITHOUT_TENSORFLOW = "TensorFlow is not installed"
 
+# A shell that runs the tests in its background has Ctrl-C ignored, which some tests press.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # TensorFlow 2.21 on the CPU convolves with oneDNN, which in single precision is wrong for some odd

@@ -231,6 +231,7 @@ def _interrupt(started: bool) -> str | None:
         signal.pthread_kill(main, signal.SIGINT)
 
     timer = threading.Timer(0.05, press)
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background ignores it
     timer.start()
     try:
         next(elements)
@@ -240,6 +241,7 @@ def _interrupt(started: bool) -> str | None:
         return "Ctrl-C was not heard"
     finally:
         timer.join()
+        signal.signal(signal.SIGINT, usual)
         wake_up.set()
     gone = _seconds_to_no_thread()
     if late > SOON or gone > SOON:
