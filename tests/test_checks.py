@@ -1,0 +1,31 @@
+"""The hints that messages of refusal give, and the last sizes that are accepted."""
+
+import re
+
+import numpy as np
+import pytest
+
+from minicnn import checks
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((4, 3, 1), "; for a single sample pass x[None]"),
+        ((7, 4, 3), "; for images without a channel axis pass x[..., None]"),
+        ((7, 4, 2), ""),
+        ((7, 1), ""),
+        ((), ""),
+    ],
+)
+def test_what_to_pass_instead(shape, hint):
+    expected = f"who: expected x of shape (samples, 4, 3, 1), received {shape}{hint}"
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        checks.samples(np.zeros(shape), "x", (4, 3, 1), "who")
+
+
+def test_one_sample_of_one_class_can_be_scored():
+    assert checks.scores([[0.5]], "y_pred").shape == (1, 1)
+    for shape in ((0, 1), (1, 0), (1,), (1, 1, 1)):
+        with pytest.raises(ValueError, match=r"\(samples, classes\) with at least one of each"):
+            checks.scores(np.zeros(shape), "y_pred")
