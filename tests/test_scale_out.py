@@ -89,6 +89,7 @@ def arrays(path):
         return list(file.values())
 
 
+@pytest.mark.full
 def test_two_workers_train_as_one_process_of_minicnn_does(start, tmp_path):
     where = ",".join(free_addresses())
     paths = [tmp_path / f"{name}.npz" for name in ("chief", "other", "alone")]
@@ -170,6 +171,7 @@ def test_if_a_worker_dies_the_other_says_which_and_ends(start, tmp_path, lost):
     assert not path.exists()
 
 
+@pytest.mark.full
 def test_whoever_waits_for_others_can_be_interrupted(start):
     flags = ("--workers", ",".join(free_addresses()), "--worker", 0)
     process = start("-m", "minicnn", "train", *flags)
