@@ -254,3 +254,11 @@ def test_moments_of_a_gradient_that_has_become_zero_end_at_zero(dtype):
         for moment in (adam.state["m"][0], adam.state["v"][0]):
             assert ((moment == 0) | (np.abs(moment) >= np.finfo(dtype).tiny)).all()
     assert not adam.state["m"][0].any()
+
+
+def test_weights_that_cannot_be_changed_in_place_are_described():
+    strided = np.zeros((4, 4), np.float32)[:, ::2]
+    with pytest.raises(TypeError, match=r"float32 of shape \(4, 2\) and strides \(16, 8\)"):
+        optimizers.SGD().apply([np.zeros((4, 2))], [strided])
+    with pytest.raises(TypeError, match="received list"):
+        optimizers.SGD().apply([np.zeros(2)], [[0.0, 0.0]])
