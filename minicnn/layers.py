@@ -134,6 +134,12 @@ class Conv2D(KernelLayer):
         layer._prepared_kernel = last[1]
         return layer
 
+    def kernel_and_bias(self) -> tuple[Any, np.ndarray]:
+        """As the algorithm takes them: the kernel prepared, zeros where there is no bias."""
+        kernel = self._prepare_kernel()
+        bias = self.params.get("bias")
+        return kernel, np.zeros(self.filters, self.params["kernel"].dtype) if bias is None else bias
+
     def _prepare_kernel(self) -> Any:
         if self._prepared_kernel is not None:
             return self._prepared_kernel
@@ -142,9 +148,7 @@ class Conv2D(KernelLayer):
     def forward(self, x):
         x = self.checked_input(x)
         geometry = self.geometry(self.input_shape)
-        kernel = self._prepare_kernel()
-        bias = self.params.get("bias", np.zeros(self.filters, x.dtype))
-        z = CONVOLUTIONS[self.algorithm_].forward(x, kernel, bias, geometry)
+        z = CONVOLUTIONS[self.algorithm_].forward(x, *self.kernel_and_bias(), geometry)
         y = self.activation.forward(z, out=z)
         return y, (x, y, geometry)
 
@@ -222,13 +226,15 @@ class MaxPooling2D(Layer):
     def forward(self, x, floor=-math.inf):
         x = self.checked_input(x)
         geometry = self.geometry(self.input_shape)
-        last_cell = geometry.kh * geometry.kw - 1
-        winner = np.empty(
-            (len(x), *self.output_shape(self.input_shape)), np.min_scalar_type(last_cell)
-        )
-        # winner: which cell of its window; floor: see the kernel
-        y = pooling.forward(x, geometry, winner, x.dtype.type(floor))
+        winner = self.new_winners(len(x))
+        y = pooling.forward(x, geometry, winner, x.dtype.type(floor))  # floor: see the kernel
         return y, (winner, geometry)
+
+    def new_winners(self, samples: int) -> np.ndarray:
+        """Room for which cell of its window each output comes from."""
+        last_cell = math.prod(self.pool_size) - 1
+        shape = (samples, *self.output_shape(self.input_shape))
+        return np.empty(shape, np.min_scalar_type(last_cell))
 
     def backward(self, dy, cache):
         winner, geometry = cache

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.activations import ACTIVATIONS
-from minicnn.kernels import sparse
+from minicnn.kernels import planes, sparse, winograd
 from minicnn.layer import Layer
 from minicnn.layers import Conv2D, MaxPooling2D, sum_of_rows
 from minicnn.losses import SparseCategoricalCrossentropy
@@ -63,6 +63,10 @@ def merge_poolings(layers: list[Layer]) -> list[Layer]:
 FLOORS = {ACTIVATIONS["relu"]: 0, ACTIVATIONS["linear"]: -math.inf}
 
 
+# The algorithms that pool what they have just computed, before it leaves the cache.
+IN_ONE = {"winograd": winograd.forward_pooled, "planes": planes.forward_pooled}
+
+
 class PooledConv2D(Layer):
     """A convolution, a max pooling, and the convolution's activation, which costs a quarter there.
 
@@ -94,8 +98,15 @@ class PooledConv2D(Layer):
         return sparse.prepare(self.params["kernel"])
 
     def forward(self, x):
-        z, (x, *_) = self.convolution.forward(x)
-        y, (winner, _) = self.pooling.forward(z, FLOORS[self.activation])
+        floor, in_one = FLOORS[self.activation], IN_ONE.get(self.convolution.algorithm_)
+        if in_one is None:
+            z, (x, *_) = self.convolution.forward(x)
+            y, (winner, _) = self.pooling.forward(z, floor)
+        else:
+            x = self.checked_input(x)
+            winner = self.pooling.new_winners(len(x))
+            operands = *self.convolution.kernel_and_bias(), *self._geometries()
+            y = in_one(x, *operands, winner, x.dtype.type(floor))
         return y, (x, y, winner)
 
     def backward(self, dy, cache):

@@ -476,6 +476,6 @@ if have_keras():
 #   [minicnn/keras_reference.py](../minicnn/keras_reference.py); `compare` shows every output and every gradient side by side.
 # - `lockstep` in [minicnn/parity/lockstep.py](../minicnn/parity/lockstep.py); `first_apart` is a method there. `python -m
 #   minicnn verify --lockstep` runs 200 steps.
-# - `put_bias_on_blanks` in [minicnn/kernels/winograd.py](../minicnn/kernels/winograd.py): the cure.
+# - `put_bias_on_blanks` in [minicnn/kernels/tiles.py](../minicnn/kernels/tiles.py): the cure.
 # - `train_step` in [minicnn/step.py](../minicnn/step.py) for threads, `fit` in
 #   [minicnn/scale_out.py](../minicnn/scale_out.py) for machines: parts and sums in both.

@@ -10,6 +10,7 @@ the plane moved by that cell: whole rows are copied, and each makes a row of the
 import numpy as np
 
 from minicnn.kernels.jit import jit
+from minicnn.kernels.pooling import put_maxima
 
 
 def why_not(_geometry):
@@ -33,8 +34,36 @@ def forward(x, kernel, bias, g):
 
     The bias is one more row of the kernel, which is multiplied with ones.
     """
-    n, _, _, c = x.shape
+    matrix, planes, cols = _multiplied(x, kernel, bias, g)
+    y = np.empty((len(x), g.oh * g.ow, kernel.shape[3]), x.dtype)
+    for image in range(len(x)):
+        _copy_planes(x[image], g, planes, cols)
+        np.dot(cols.T, matrix, y[image])
+    return y.reshape(len(x), g.oh, g.ow, kernel.shape[3])
+
+
+@jit
+def forward_pooled(x, kernel, bias, g, pool, winner, floor):
+    """The maxima of `forward`'s outputs: see `pooling.forward`.
+
+    Each image is pooled while its outputs, four times as many numbers, are in the cache.
+    """
     f = kernel.shape[3]
+    matrix, planes, cols = _multiplied(x, kernel, bias, g)
+    z = np.empty((g.oh * g.ow, f), x.dtype)
+    y = np.empty((len(x), pool.oh, pool.ow, f), x.dtype)
+    for image in range(len(x)):
+        this = slice(image, image + 1)
+        _copy_planes(x[image], g, planes, cols)
+        np.dot(cols.T, matrix, z)
+        put_maxima(z.reshape(1, g.oh, g.ow, f), pool, winner[this], floor, y[this])
+    return y
+
+
+@jit
+def _multiplied(x, kernel, bias, g):
+    """What is multiplied for each image: kernel and bias; and room for its planes and windows."""
+    c, f = kernel.shape[2:]
     cells = g.kh * g.kw * c
     matrix = np.empty((cells + 1, f), x.dtype)
     rows = kernel.reshape(cells, f)
@@ -42,13 +71,7 @@ def forward(x, kernel, bias, g):
         for cell in range(cells):
             matrix[cell, o] = rows[cell, o]
         matrix[cells, o] = bias[o]
-    planes = _padded_planes(g, c, x.dtype)
-    cols = np.ones((cells + 1, g.oh * g.ow), x.dtype)
-    y = np.empty((n, g.oh * g.ow, f), x.dtype)
-    for image in range(n):
-        _copy_planes(x[image], g, planes, cols)
-        np.dot(cols.T, matrix, y[image])
-    return y.reshape(n, g.oh, g.ow, f)
+    return matrix, _padded_planes(g, c, x.dtype), np.ones((cells + 1, g.oh * g.ow), x.dtype)
 
 
 @jit

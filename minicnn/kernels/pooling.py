@@ -15,6 +15,13 @@ def forward(x, g, winner, floor):
     below `floor` are raised to it: 0 is a ReLU on the way, -inf is none.
     """
     y = np.empty((len(x), g.oh, g.ow, x.shape[3]), x.dtype)
+    put_maxima(x, g, winner, floor, y)
+    return y
+
+
+@jit
+def put_maxima(x, g, winner, floor, y):
+    """`forward` into a given y."""
     inside = g.top == g.left == 0 and (
         (g.oh - 1) * g.sh + g.kh <= g.h and (g.ow - 1) * g.sw + g.kw <= g.w
     )
@@ -22,7 +29,6 @@ def forward(x, g, winner, floor):
         _four_cells(x, g, winner, floor, y)
     else:
         _any_cells(x, g, winner, floor, y)
-    return y
 
 
 @jit

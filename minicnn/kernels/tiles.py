@@ -17,6 +17,7 @@ from numba import types
 from numba.extending import overload, register_jitable
 
 from minicnn.kernels.jit import jit
+from minicnn.kernels.pooling import put_maxima
 
 TILE = 8
 POINTS = TILE * TILE
@@ -30,6 +31,7 @@ class Loops(NamedTuple):
     """Compiled for one size of kernel, c channels and f filters; see `compiled_loops`."""
 
     forward: Callable[..., None]
+    forward_pooled: Callable[..., None]
     gradients: Callable[..., None]
 
 
@@ -39,6 +41,8 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
     They write into their last arguments:
 
     - forward(x, u, bias, g, y): u (64, c, f) is the transformed kernel.
+    - forward_pooled(x, u, bias, g, pool, winner, floor, y): the outputs' maxima y and their winners,
+      see `pooling.forward`. Outputs are pooled while they are in the cache.
     - gradients(x, dy, u_transposed, g, dx, du) adds to dx, and to du (64, c, f); either of them may
       be empty, and is left out then.
     """
@@ -60,22 +64,40 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
         z = np.empty((at_once * tiles, POINTS * f + GAP), dtype)
         return at_once, v, z
 
+    @register_jitable
+    @named("put_some", variant)
+    def put_some(x, u, bias, g, v, product, y):
+        """Outputs y of as many images x as there is room for in the stacks."""
+        rows = input_points(x, g, g.top, g.left, v)
+        for p in range(POINTS):
+            ours, theirs = v[:rows, p * c : (p + 1) * c], product[:rows, p * f : (p + 1) * f]
+            matmul(ours, u[p], theirs, zero_and_one)
+        for image in range(len(x)):
+            for i in range(g.oh):
+                for j in range(g.ow):
+                    for o in range(f):
+                        y[image, i, j, o] = bias[o]
+        put_outputs(product, g, 0, 0, y)
+        put_bias_on_blanks(x, bias, g, y)
+
     @jit
     @named("forward", variant)
     def forward(x, u, bias, g, y):
         at_once, v, product = new_stacks(g)
         for first in range(0, len(x), at_once):
-            last = min(first + at_once, len(x))
-            rows = input_points(x[first:last], g, g.top, g.left, v)
-            for p in range(POINTS):
-                ours, theirs = v[:rows, p * c : (p + 1) * c], product[:rows, p * f : (p + 1) * f]
-                matmul(ours, u[p], theirs, zero_and_one)
-            for image in range(first, last):
-                for i in range(g.oh):
-                    for j in range(g.ow):
-                        for o in range(f):
-                            y[image, i, j, o] = bias[o]
-            put_outputs(product, g, 0, 0, y[first:last])
+            some = slice(first, min(first + at_once, len(x)))
+            put_some(x[some], u, bias, g, v, product, y[some])
+
+    @jit
+    @named("forward_pooled", variant)
+    def forward_pooled(x, u, bias, g, pool, winner, floor, y):
+        at_once, v, product = new_stacks(g)
+        z = np.empty((at_once, g.oh, g.ow, f), dtype)
+        for first in range(0, len(x), at_once):
+            some = slice(first, min(first + at_once, len(x)))
+            outputs = z[: some.stop - first]
+            put_some(x[some], u, bias, g, v, product, outputs)
+            put_maxima(outputs, pool, winner[some], floor, y[some])
 
     @jit
     @named("gradients", variant)
@@ -95,7 +117,7 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
                     ours, theirs = v[:rows, p * c : (p + 1) * c], z[:rows, p * f : (p + 1) * f]
                     add_matmul_of_transposed(ours, theirs, du[p], zero_and_one)
 
-    return Loops(forward, gradients)
+    return Loops(forward, forward_pooled, gradients)
 
 
 def named(name, variant):
@@ -250,6 +272,33 @@ def _interpolation(matrix, c, variant):
                     target[t + i * c] = total
 
     return combine
+
+
+@jit
+def put_bias_on_blanks(x, bias, g, y):
+    """Where a window holds nothing but zeros, its output is the bias, to the bit.
+
+    If other windows of the tile hold more, Winograd's sums there cancel up to rounding only. With
+    biases of 0, as they start, chance would decide on the whole black border of a digit whether a
+    ReLU passes a gradient: in the very first step, Adam would move biases by its full rate.
+    """
+    n, h, w, c = x.shape
+    blank = np.empty((h, w), np.bool_)
+    for image in range(n):
+        for row in range(h):
+            for column in range(w):
+                pixel, ch = x[image, row, column], 0
+                while ch < c and pixel[ch] == 0:
+                    ch += 1
+                blank[row, column] = ch == c
+        for i in range(g.oh):
+            top, bottom = max(0, i - g.top), min(h, i - g.top + g.kh)
+            for j in range(g.ow):
+                left, right = max(0, j - g.left), min(w, j - g.left + g.kw)
+                if blank[top:bottom, left:right].all():
+                    pixel = y[image, i, j]
+                    for o in range(len(bias)):
+                        pixel[o] = 0 * pixel[o] + bias[o]  # NaN stays NaN
 
 
 # Matrix products of parts of matrices. Numba's np.dot takes whole, contiguous arrays only. For a

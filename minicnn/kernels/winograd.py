@@ -24,7 +24,6 @@ from functools import cache, cached_property
 import numpy as np
 
 from minicnn.kernels import tiles
-from minicnn.kernels.jit import jit
 from minicnn.kernels.tiles import TILE
 
 # Small and in pairs +-p: large powers of large points would cost digits. The last is infinity.
@@ -100,10 +99,23 @@ def prepare(kernel):
 def forward(x, prepared, bias, geometry):
     """Output y (n, oh, ow, f) of images x (n, h, w, c), `prepare(kernel)` and bias (f,)."""
     _, c, f = prepared.u.shape
-    x, padded_bias = _padded(x, 3), _padded(bias, 0)
     y = np.empty((len(x), geometry.oh, geometry.ow, f), x.dtype)
-    _loops(geometry.kh, c, f, x.dtype).forward(x, prepared.u, padded_bias, geometry, y)
-    put_bias_on_blanks(x, padded_bias, geometry, y)
+    loops = _loops(geometry.kh, c, f, x.dtype)
+    loops.forward(_padded(x, 3), prepared.u, _padded(bias, 0), geometry, y)
+    return np.ascontiguousarray(y[..., : len(bias)])
+
+
+def forward_pooled(x, prepared, bias, geometry, pool, winner, floor):
+    """The maxima of `forward`'s outputs: see `pooling.forward`."""
+    _, c, f = prepared.u.shape
+    y = np.empty((len(x), pool.oh, pool.ow, f), x.dtype)
+    padded_winner = _padded(winner, 3)
+    loops = _loops(geometry.kh, c, f, x.dtype)
+    loops.forward_pooled(
+        _padded(x, 3), prepared.u, _padded(bias, 0), geometry, pool, padded_winner, floor, y
+    )
+    if padded_winner is not winner:
+        winner[...] = padded_winner[..., : len(bias)]
     return np.ascontiguousarray(y[..., : len(bias)])
 
 
@@ -174,30 +186,3 @@ def _float_matrices(r, dtype):
     a, b, g = matrices(r)
     exact = {"A": a, "B": b, "G": g}
     return {name: np.ascontiguousarray(matrix.astype(dtype)) for name, matrix in exact.items()}
-
-
-@jit
-def put_bias_on_blanks(x, bias, g, y):
-    """Where a window holds nothing but zeros, its output is the bias, to the bit.
-
-    If other windows of the tile hold more, Winograd's sums there cancel up to rounding only. With
-    biases of 0, as they start, chance would decide on the whole black border of a digit whether a
-    ReLU passes a gradient: in the very first step, Adam would move biases by its full rate.
-    """
-    n, h, w, c = x.shape
-    blank = np.empty((h, w), np.bool_)
-    for image in range(n):
-        for row in range(h):
-            for column in range(w):
-                pixel, ch = x[image, row, column], 0
-                while ch < c and pixel[ch] == 0:
-                    ch += 1
-                blank[row, column] = ch == c
-        for i in range(g.oh):
-            top, bottom = max(0, i - g.top), min(h, i - g.top + g.kh)
-            for j in range(g.ow):
-                left, right = max(0, j - g.left), min(w, j - g.left + g.kw)
-                if blank[top:bottom, left:right].all():
-                    pixel = y[image, i, j]
-                    for o in range(len(bias)):
-                        pixel[o] = 0 * pixel[o] + bias[o]  # NaN stays NaN
