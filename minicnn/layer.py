@@ -179,6 +179,11 @@ class KernelLayer(Layer):
         """Shape of the kernel for such inputs; its last axis is the bias'."""
         raise NotImplementedError
 
+    def kernel_and_bias(self) -> tuple[Any, np.ndarray]:
+        """As `minicnn.kernels` take them: zeros where there is no bias."""
+        kernel, bias = self.params["kernel"], self.params.get("bias")
+        return kernel, np.zeros(kernel.shape[-1], kernel.dtype) if bias is None else bias
+
     def branches(self, cache):
         _, y, *_ = cache
         return self.activation.branches(y)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations
+from minicnn.activations import FLOORS
 from minicnn.configuration import Configurable
-from minicnn.kernels import direct, im2col, planes, pooling, winograd
+from minicnn.kernels import dense, direct, im2col, planes, pooling, winograd
 from minicnn.layer import KernelLayer, Layer, image_shape, vector_shape
 from minicnn.shapes import (
     Geometry,
@@ -134,11 +135,8 @@ class Conv2D(KernelLayer):
         layer._prepared_kernel = last[1]
         return layer
 
-    def kernel_and_bias(self) -> tuple[Any, np.ndarray]:
-        """As the algorithm takes them: the kernel prepared, zeros where there is no bias."""
-        kernel = self._prepare_kernel()
-        bias = self.params.get("bias")
-        return kernel, np.zeros(self.filters, self.params["kernel"].dtype) if bias is None else bias
+    def kernel_and_bias(self):
+        return self._prepare_kernel(), super().kernel_and_bias()[1]
 
     def _prepare_kernel(self) -> Any:
         if self._prepared_kernel is not None:
@@ -307,23 +305,22 @@ class Dense(KernelLayer):
 
     def forward(self, x):
         x = self.checked_input(x)
-        z = x @ self.params["kernel"]  # (n, inputs) @ (inputs, units)
-        if self.use_bias:
-            z += self.params["bias"]
-        y = self.activation.forward(z, out=z)
+        rows = x.reshape(-1, x.shape[-1])
+        floor = FLOORS.get(self.activation, -math.inf)
+        y = dense.forward(rows, *self.kernel_and_bias(), x.dtype.type(floor))
+        y = y.reshape(*x.shape[:-1], self.units)
+        if self.activation not in FLOORS:
+            y = self.activation.forward(y, out=y)
         return y, (x, y)
 
     def backward(self, dy, cache):
         x, y = cache
         dz = self.activation.backward(self.checked_gradient(dy, y.shape), y)
-        dz_rows = dz.reshape(-1, self.units)
-        x_rows = x.reshape(-1, x.shape[-1])
-        grads = {"kernel": x_rows.T @ dz_rows}
-        if self.use_bias:
-            grads["bias"] = sum_of_rows(dz)
-        # As (kernel @ dz')': BLAS is slow with a tall matrix transposed on the right.
-        dx = (self.params["kernel"] @ dz_rows.T).T
-        return np.ascontiguousarray(dx).reshape(x.shape), grads
+        rows, dz_rows = x.reshape(-1, x.shape[-1]), dz.reshape(-1, self.units)
+        dx, *grads = dense.gradients(rows, dz_rows, self.params["kernel"])
+        return dx.reshape(x.shape), dict(
+            zip(self.params, grads, strict=False)
+        )  # if there is a bias
 
 
 class _ActivationLayer(Layer):

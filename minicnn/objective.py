@@ -5,13 +5,12 @@ A softmax is merged into the loss behind it, and a convolution with the pooling 
 
 import copy
 import functools
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.activations import ACTIVATIONS
+from minicnn.activations import ACTIVATIONS, FLOORS
 from minicnn.kernels import planes, sparse, winograd
 from minicnn.layer import Layer
 from minicnn.layers import Conv2D, MaxPooling2D, sum_of_rows
@@ -46,7 +45,12 @@ def merge_softmax(layers: list[Layer], loss: SparseCategoricalCrossentropy) -> O
 
 
 def merge_poolings(layers: list[Layer]) -> list[Layer]:
-    """The same layers, with each convolution and the max pooling behind it in one."""
+    """The same layers, with each convolution and the max pooling behind it in one.
+
+    The activation between the two then comes behind the pooling, if it is but a floor. It makes no
+    difference, to the bit: the larger of two numbers is the same one before and after ReLU, and
+    where ReLU has made both zero, no gradient passes in either order.
+    """
     found: list[Layer] = []
     for layer in layers:
         before = found[-1] if found else None
@@ -55,12 +59,6 @@ def merge_poolings(layers: list[Layer]) -> list[Layer]:
         else:
             found.append(layer)
     return found
-
-
-# Activations that may come behind a pooling, and what they raise its maxima to. It makes no
-# difference, to the bit: the larger of two numbers is the same one before and after ReLU, and where
-# ReLU has made both zero, no gradient passes in either order.
-FLOORS = {ACTIVATIONS["relu"]: 0, ACTIVATIONS["linear"]: -math.inf}
 
 
 # The algorithms that pool what they have just computed, before it leaves the cache.

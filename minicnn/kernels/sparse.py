@@ -33,8 +33,7 @@ def prepare(kernel):
     """The kernel as `grad_input` reads it, (kh, f, run): runs of kw*c numbers for each filter."""
     kh, kw, c, f = kernel.shape
     runs = aligned_zeros((kh, f, _run(kw, c)), kernel.dtype)
-    for rows, of_filters in zip(kernel.reshape(kh, kw * c, f), runs, strict=True):
-        _transpose(rows, of_filters)
+    _transpose(kernel.reshape(kh, kw * c, f), runs)
     return runs
 
 
@@ -49,8 +48,7 @@ def grad_kernel(x, dy, winner, g, pool):
     total = aligned_zeros((f, g.kh, run), x.dtype)
     _loops(g.kh, run).add_kernel_gradient(x, dy, winner, g, pool, total)
     dkernel = np.empty((g.kh, g.kw * c, f), x.dtype)
-    for ki in range(g.kh):
-        _transpose(total[:, ki, : g.kw * c], dkernel[ki])
+    _transpose(total[:, :, : g.kw * c].swapaxes(0, 1), dkernel)
     return dkernel.reshape(g.kh, g.kw, c, f)
 
 
@@ -197,14 +195,15 @@ def _copy(source, target):
 
 
 @jit
-def _transpose(rows, columns):
-    """columns[j, i] = rows[i, j], a patch of 16 x 16 at a time, which has room in the cache."""
-    height, width = rows.shape
-    for top in range(0, height, 16):
-        for left in range(0, width, 16):
-            for j in range(left, min(left + 16, width)):
-                for i in range(top, min(top + 16, height)):
-                    columns[j, i] = rows[i, j]
+def _transpose(matrices, transposed):
+    """transposed[k, j, i] = matrices[k, i, j], by patches of 16 x 16, which fit into the cache."""
+    number, height, width = matrices.shape
+    for k in range(number):
+        for top in range(0, height, 16):
+            for left in range(0, width, 16):
+                for j in range(left, min(left + 16, width)):
+                    for i in range(top, min(top + 16, height)):
+                        transposed[k, j, i] = matrices[k, i, j]
 
 
 def _add_windows(rows, run, out, at, source, width, starts, numbers, which, count):
