@@ -85,9 +85,14 @@ def function(value: Any, name: str, who: str) -> Callable:
     return value
 
 
+def is_plain(array: Any, dtype: Any) -> bool:
+    """Whether it is an array of that dtype, contiguous, aligned and writable."""
+    return type(array) is np.ndarray and array.dtype == dtype and array.flags.carray
+
+
 def plain(array: np.ndarray, dtype: Any) -> np.ndarray:
-    """The same numbers, contiguous, aligned and writable; a copy only where it is needed."""
-    if array.dtype == dtype and array.flags.carray:  # the rule, and np.require takes its time
+    """The same numbers in an array that `is_plain`; a copy only where it is needed."""
+    if is_plain(array, dtype):  # the rule, and np.require takes its time
         return array
     return np.require(array, np.dtype(dtype), ["C", "A", "W"])
 

@@ -7,7 +7,7 @@ weights have changed, say. Other threads never see one, and for them nothing is 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class _Held:
@@ -45,14 +45,14 @@ def _nobody_interrupts() -> bool:
 
 def watched() -> contextlib.AbstractContextManager:
     """Prepare for blocks of `deferred`, which would each have to ask the system for it."""
-    if _held.usual or _nobody_interrupts() or not callable(signal.getsignal(signal.SIGINT)):
+    if _held.usual or _nobody_interrupts():
         return contextlib.nullcontext()
-    return _standing_in()
+    usual = signal.getsignal(signal.SIGINT)
+    return _standing_in_for(usual) if callable(usual) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
-def _standing_in() -> Iterator[None]:
-    usual = signal.getsignal(signal.SIGINT)
+def _standing_in_for(usual: Callable) -> Iterator[None]:
     try:
         with _held:
             signal.signal(signal.SIGINT, _held.on_signal)
@@ -61,8 +61,9 @@ def _standing_in() -> Iterator[None]:
     finally:
         if _held.usual:
             with _held:
-                if signal.getsignal(signal.SIGINT) == _held.on_signal:  # nobody chose another
-                    signal.signal(signal.SIGINT, usual)
+                found = signal.signal(signal.SIGINT, usual)
+                if found != _held.on_signal:  # somebody has chosen another meanwhile
+                    signal.signal(signal.SIGINT, found)
                 _held.usual = None
 
 

@@ -138,11 +138,15 @@ class Layer(Configurable):
         """`x` as a kernel needs it: of the shape the layer was built for, in the layer's dtype."""
         if self.input_shape is None:
             raise ValueError(f"{self.who} has to be built before it can compute")
-        x = checks.samples(x, "x", self.input_shape, self.who)
-        return checks.plain(x, self._dtype(x))
+        dtype = self._dtype(x)
+        if checks.is_plain(x, dtype) and x.shape[1:] == self.input_shape:
+            return x  # from the layer before, as a rule
+        return checks.plain(checks.samples(x, "x", self.input_shape, self.who), dtype)
 
     def checked_gradient(self, dy: Any, y_shape: Shape) -> np.ndarray:
         """`dy` as a kernel needs it: of the output's shape, in the layer's dtype."""
+        if checks.is_plain(dy, self._dtype(dy)) and dy.shape == y_shape:
+            return dy
         dy = checks.real_array(dy, f"{self.who}: dy")
         if dy.shape != y_shape:
             raise ValueError(
@@ -150,10 +154,17 @@ class Layer(Configurable):
             )
         return checks.plain(dy, self._dtype(dy))
 
-    def _dtype(self, array: np.ndarray) -> np.dtype:
+    def twin(self) -> "Layer":
+        """Another layer with the same weights and attributes, to be given others."""
+        twin = object.__new__(type(self))
+        twin.__dict__ |= self.__dict__
+        return twin
+
+    def _dtype(self, array: Any) -> np.dtype:
         for weight in self.params.values():
             return weight.dtype
-        return array.dtype if array.dtype in (np.float32, np.float64) else np.dtype("float32")
+        own = getattr(array, "dtype", None)
+        return own if own in (np.float32, np.float64) else np.dtype("float32")
 
 
 class KernelLayer(Layer):

@@ -8,7 +8,6 @@ The contract they keep is that of `minicnn.layer.Layer`:
 The loops are in `minicnn.kernels`; what they compute can be read here.
 """
 
-import copy
 import math
 from typing import Any
 
@@ -129,9 +128,9 @@ class Conv2D(KernelLayer):
     def prepared(self) -> "Conv2D":
         kernel, last = self.params["kernel"], self._last_prepared.get("kernel")
         # To compare kernels is quicker than to transform one; who predicts again has the same one.
-        if last is None or not np.array_equal(last[0], kernel):
+        if last is None or not (last[0] == kernel).all():
             last = self._last_prepared["kernel"] = kernel.copy(), self._prepare_kernel()
-        layer = copy.copy(self)
+        layer = self.twin()
         layer._prepared_kernel = last[1]
         return layer
 

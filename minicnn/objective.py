@@ -3,7 +3,6 @@
 A softmax is merged into the loss behind it, and a convolution with the pooling behind it.
 """
 
-import copy
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.activations import ACTIVATIONS, FLOORS
-from minicnn.kernels import planes, sparse, winograd
+from minicnn.kernels import pooling, sparse
 from minicnn.layer import Layer
-from minicnn.layers import Conv2D, MaxPooling2D, sum_of_rows
+from minicnn.layers import CONVOLUTIONS, Conv2D, MaxPooling2D, sum_of_rows
 from minicnn.losses import SparseCategoricalCrossentropy
 
 
@@ -61,10 +60,6 @@ def merge_poolings(layers: list[Layer]) -> list[Layer]:
     return found
 
 
-# The algorithms that pool what they have just computed, before it leaves the cache.
-IN_ONE = {"winograd": winograd.forward_pooled, "planes": planes.forward_pooled}
-
-
 class PooledConv2D(Layer):
     """A convolution, a max pooling, and the convolution's activation, which costs a quarter there.
 
@@ -80,14 +75,14 @@ class PooledConv2D(Layer):
     def __init__(self, convolution: Conv2D, pooling: MaxPooling2D):
         self.name, self.params = convolution.name, convolution.params
         self.input_shape = convolution.input_shape
-        self.convolution, self.pooling = _linear(convolution), pooling
+        self.convolution, self.pooling = convolution, pooling
         self.activation = convolution.activation
 
     def output_shape(self, input_shape):
         return self.pooling.output_shape(self.convolution.output_shape(input_shape))
 
     def prepared(self):
-        layer = copy.copy(self)
+        layer = self.twin()
         layer.convolution = self.convolution.prepared()
         layer._runs = functools.cache(self._runs)  # when they are first needed: in training alone
         return layer
@@ -96,15 +91,15 @@ class PooledConv2D(Layer):
         return sparse.prepare(self.params["kernel"])
 
     def forward(self, x):
-        floor, in_one = FLOORS[self.activation], IN_ONE.get(self.convolution.algorithm_)
-        if in_one is None:
-            z, (x, *_) = self.convolution.forward(x)
-            y, (winner, _) = self.pooling.forward(z, floor)
+        x = self.checked_input(x)
+        algorithm = CONVOLUTIONS[self.convolution.algorithm_]
+        geometry, pool = self._geometries()
+        operands = *self.convolution.kernel_and_bias(), geometry
+        winner, floor = self.pooling.new_winners(len(x)), x.dtype.type(FLOORS[self.activation])
+        if hasattr(algorithm, "forward_pooled"):
+            y = algorithm.forward_pooled(x, *operands, pool, winner, floor)
         else:
-            x = self.checked_input(x)
-            winner = self.pooling.new_winners(len(x))
-            operands = *self.convolution.kernel_and_bias(), *self._geometries()
-            y = in_one(x, *operands, winner, x.dtype.type(floor))
+            y = pooling.forward(algorithm.forward(x, *operands), pool, winner, floor)
         return y, (x, y, winner)
 
     def backward(self, dy, cache):
@@ -138,6 +133,6 @@ class PooledConv2D(Layer):
 
 def _linear(layer: Layer) -> Layer:
     """The layer without its activation; it shares the weights."""
-    layer = copy.copy(layer)
+    layer = layer.twin()
     layer.activation = ACTIVATIONS["linear"]
     return layer

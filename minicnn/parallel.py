@@ -143,15 +143,20 @@ def _blas_libraries():
     import scipy.linalg.cython_blas  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-def _let_any_thread_limit_blas() -> None:
+def _set_blas_threads(library, threads: int) -> None:
+    _let_any_thread_limit(library)
+    library.set_num_threads(threads)
+    _let_any_thread_limit(library)
+
+
+def _let_any_thread_limit(library) -> None:
     # From version 3.8 on, threadpoolctl ignores in silence every thread but the one that set a
     # limit first. The last to leave is often another, and BLAS would stay at one thread for good.
-    for library in _blas_libraries().lib_controllers:
-        if hasattr(library, "clear_controlling_thread"):
-            library.clear_controlling_thread(force=True)
+    if hasattr(library, "clear_controlling_thread"):
+        library.clear_controlling_thread(force=True)
 
 
 class _BlasLimit:
@@ -160,22 +165,22 @@ class _BlasLimit:
     def __init__(self):
         self.lock = threading.Lock()
         self.inside = 0
-        self.limiter = None
+        self.before: list[int] = []
 
     def enter(self) -> None:
         with self.lock:
             if self.inside == 0:
-                _let_any_thread_limit_blas()
-                self.limiter = _blas_libraries().limit(limits=1)
+                self.before = [library.get_num_threads() for library in _blas_libraries()]
+                for library in _blas_libraries():
+                    _set_blas_threads(library, 1)
             self.inside += 1
 
     def leave(self) -> None:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
-                _let_any_thread_limit_blas()
-                self.limiter.restore_original_limits()
-                _let_any_thread_limit_blas()
+                for library, threads in zip(_blas_libraries(), self.before, strict=True):
+                    _set_blas_threads(library, threads)
 
 
 _blas_limit = _BlasLimit()

@@ -251,6 +251,21 @@ class Trainer:
         progress.end({})
         return np.concatenate(outputs)
 
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """What `predict` gives for one batch of arrays, without its way there: for single images.
+
+        Parameters
+        ----------
+        x : (n, ...) array of any real dtype
+        """
+        who = "predict_on_batch"
+        self._build_from(who, x)
+        x = checks.plain(checks.samples(x, "x", self.input_shape, who), self.dtype)
+        if len(x) == 0:
+            return np.empty((0, *self.output_shape), self.dtype)
+        with parallel.blas_on_one_thread():
+            return step.forward(step.prepared(merge_poolings(self.layers)), x)
+
     def train_on_batch(self, x: Any, y: Any) -> Any:
         """One step on one batch of arrays.
 

@@ -62,7 +62,7 @@ for kind in ("arrays", "dataset"):
     model, dataset = start()
     undisturbed[kind] = [None]  # no state before the first step
     fit(kind, model, dataset, callbacks=Digests())
-usual_blas = [library.num_threads for library in parallel._blas_libraries().lib_controllers]
+usual_blas = [library.num_threads for library in parallel._blas_libraries()]
 print("ready", flush=True)
 for number in range(int(sys.argv[1])):
     kind = ("arrays", "dataset")[number % 2]
@@ -91,7 +91,7 @@ for number in range(int(sys.argv[1])):
     if steps and digest(model) != expected or not steps and model.get_weights() and not all(
             np.array_equal(a, b) for a, b in zip(model.get_weights(), start()[0].get_weights())):
         wrong.append("bits")
-    blas = [library.num_threads for library in parallel._blas_libraries().lib_controllers]
+    blas = [library.num_threads for library in parallel._blas_libraries()]
     if parallel._blas_limit.inside or blas != usual_blas:
         wrong.append("BLAS")
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

@@ -41,7 +41,7 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
     They write into their last arguments:
 
     - forward(x, u, bias, g, y): u (64, c, f) is the transformed kernel.
-    - forward_pooled(x, u, bias, g, pool, winner, floor, y): the outputs' maxima y and their winners,
+    - forward_pooled(x, u, bias, g, pool, winner, floor, y): maxima of outputs, and their winners:
       see `pooling.forward`. Outputs are pooled while they are in the cache.
     - gradients(x, dy, u_transposed, g, dx, du) adds to dx, and to du (64, c, f); either of them may
       be empty, and is left out then.
