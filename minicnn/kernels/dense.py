@@ -1,12 +1,47 @@
 """A dense layer over rows of inputs, in one kernel there and one back.
 
 In NumPy these are two and four calls. Each lets go of the GIL and has to get it back from another
-thread, which is then found asleep: with two threads that cost a tenth of a step.
+thread, which is then found asleep: with two threads that cost a tenth of a step. And few rows meet
+a large matrix, which BLAS copies before it multiplies: `put_products` reads it as it is.
 """
 
 import numpy as np
+from numba.extending import register_jitable
 
 from minicnn.kernels.jit import jit
+from minicnn.kernels.registers import SUMS, put_products
+from minicnn.kernels.tiles import named
+
+BLOCK = 32  # units of a block, for float32 two vectors
+ROWS = 8 if SUMS >= 16 else 2
+# Terms of a sum at a time; then those sums are added up, which rounds less than one long sum.
+TERMS = 512
+
+
+def _block_of(rows):
+    @register_jitable
+    @named("put_block", rows)
+    def put_block(x, kernel, bias, first, sums, y):
+        """So many rows of y, from `first` on, in a layer of n * BLOCK units."""
+        inputs, units = kernel.shape
+        for row in range(first, first + rows):
+            for unit in range(units):
+                y[row, unit] = bias[unit]
+        for start in range(0, inputs, TERMS):
+            count = min(TERMS, inputs - start)
+            for unit in range(0, units, BLOCK):
+                terms, factors = first * inputs + start, start * units + unit
+                put_products(
+                    rows, BLOCK, sums, 0, BLOCK, x, terms, inputs, 1, kernel, factors, units, count
+                )
+                for row in range(rows):
+                    for u in range(BLOCK):
+                        y[first + row, unit + u] += sums[row, u]
+
+    return put_block
+
+
+_put_rows, _put_row = _block_of(ROWS), _block_of(1)
 
 
 @jit
@@ -15,12 +50,24 @@ def forward(x, kernel, bias, floor):
 
     `floor` is 0 for a ReLU, and -inf for none.
     """
-    y = np.empty((len(x), kernel.shape[1]), x.dtype)
-    np.dot(x, kernel, y)
-    for row in y:
-        for unit in range(len(row)):
-            z = row[unit] + bias[unit]
-            row[unit] = floor if z < floor else z  # NaN stays NaN
+    n, units = len(x), kernel.shape[1]
+    y = np.empty((n, units), x.dtype)
+    if units % BLOCK == 0:
+        sums = np.empty((ROWS, BLOCK), x.dtype)
+        rest = n - n % ROWS
+        for first in range(0, rest, ROWS):
+            _put_rows(x, kernel, bias, first, sums, y)
+        for first in range(rest, n):
+            _put_row(x, kernel, bias, first, sums, y)
+    else:
+        np.dot(x, kernel, y)
+        for row in range(n):
+            for unit in range(units):
+                y[row, unit] += bias[unit]
+    for row in range(n):
+        for unit in range(units):
+            z = y[row, unit]
+            y[row, unit] = floor if z < floor else z  # NaN stays NaN
     return y
 
 
@@ -28,17 +75,24 @@ def forward(x, kernel, bias, floor):
 def gradients(x, dz, kernel):
     """dx (n, inputs), dkernel (inputs, units) and dbias (units,), from dz (n, units)."""
     inputs, units = kernel.shape
+    n = len(x)
     dkernel = np.empty_like(kernel)
-    np.dot(x.T, dz, dkernel)
+    if units % BLOCK == 0 and inputs % ROWS == 0:
+        for i in range(0, inputs, ROWS):
+            for unit in range(0, units, BLOCK):
+                at = i * units + unit
+                put_products(ROWS, BLOCK, dkernel, at, units, x, i, 1, inputs, dz, unit, units, n)
+    else:
+        np.dot(x.T, dz, dkernel)
     dbias = np.zeros(units, dz.dtype)
-    for row in dz:
+    for row in range(n):
         for unit in range(units):
-            dbias[unit] += row[unit]
+            dbias[unit] += dz[row, unit]
     # As kernel @ dz': BLAS is slow with a tall matrix transposed on the right.
-    dx_transposed = np.empty((inputs, len(dz)), dz.dtype)
+    dx_transposed = np.empty((inputs, n), dz.dtype)
     np.dot(kernel, dz.T, dx_transposed)
     dx = np.empty_like(x)
     for i in range(inputs):
-        for row in range(len(dz)):
+        for row in range(n):
             dx[row, i] = dx_transposed[i, row]
     return dx, dkernel, dbias

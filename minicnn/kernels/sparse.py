@@ -15,18 +15,11 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import config, types
-from numba.extending import intrinsic, register_jitable
+from numba.extending import register_jitable
 
 from minicnn.kernels.jit import jit
+from minicnn.kernels.registers import CACHE_LINE, LANES, add_windows
 from minicnn.kernels.tiles import named
-
-LANES = 8  # numbers: a run of pixels, kw*c numbers of a row, is filled up to a multiple of them
-CACHE_LINE = 64  # bytes
-# Vectors of 64 bytes that fit into the registers, with room for what is added to them. Where
-# vectors are shorter, two or four registers stand for one.
-SUMS = 20 if binding.get_host_cpu_features().get("avx512f") else 5
 
 
 def prepare(kernel):
@@ -204,106 +197,3 @@ def _transpose(matrices, transposed):
                 for j in range(left, min(left + 16, width)):
                     for i in range(top, min(top + 16, height)):
                         transposed[k, j, i] = matrices[k, i, j]
-
-
-def _add_windows(rows, run, out, at, source, width, starts, numbers, which, count):
-    """Add to `rows` runs of `out`, one behind the other from number `at` on, runs of `source`.
-
-    `width` numbers apart, beginning with each start of list `which` and multiplied with its number.
-    """
-    out, source = out.reshape(-1), source.reshape(-1)
-    for k in range(count[which]):
-        for row in range(rows):
-            start = starts[which, k] + row * width
-            out[at + row * run :][:run] += numbers[which, k] * source[start : start + run]
-
-
-# The same in vector instructions. A compiler makes them of the innermost loop, over a run, and
-# would load and store the sums anew for each window; here they stay in registers for all of a list,
-# in two thirds of the time. Numba has no types for vectors, but it lets in LLVM's language, in
-# which a call of `build` is an instruction. There is one loop over the list for as many sums as
-# there are registers, then one for the next.
-
-
-@intrinsic(prefer_literal=True)
-def _add_windows_in_registers(
-    _typing, rows, run, out, at, source, width, starts, numbers, which, count
-):
-    args = rows, run, out, at, source, width, starts, numbers, which, count
-    if not isinstance(rows, types.IntegerLiteral) or not isinstance(run, types.IntegerLiteral):
-        return None  # Numba then comes with the constants themselves
-    number = ir.FloatType() if out.dtype == types.float32 else ir.DoubleType()
-    size = out.dtype.bitwidth // 8
-    length = run.literal_value
-    lanes = CACHE_LINE // size if length % (CACHE_LINE // size) == 0 else LANES
-    places = [(r, v) for r in range(rows.literal_value) for v in range(0, length, lanes)]
-    vector, integer = ir.VectorType(number, lanes), ir.IntType(64)
-
-    def generate(context, build, signature, values):
-        def data(index):
-            array = context.make_array(signature.args[index])
-            return array(context, build, values[index]).data
-
-        def pointer(base, *offsets):
-            for offset in offsets:
-                base = build.gep(base, [integer(offset) if isinstance(offset, int) else offset])
-            return base
-
-        def vector_at(base, offset):
-            return build.bitcast(pointer(base, offset), vector.as_pointer())
-
-        def load(place):
-            return build.load(place, align=size)
-
-        most = context.make_array(signature.args[6])(context, build, values[6]).shape
-        first = build.mul(values[8], build.extract_value(most, 1))
-        out, starts, numbers = (
-            pointer(data(2), values[3]),
-            pointer(data(6), first),
-            pointer(data(7), first),
-        )
-        windows = [
-            pointer(data(4), build.mul(values[5], integer(r))) for r in range(rows.literal_value)
-        ]
-        count = build.load(pointer(data(9), values[8]))
-        for begin in range(0, len(places), SUMS):
-            block = places[begin : begin + SUMS]
-            targets = [vector_at(out, r * length + v) for r, v in block]
-            olds = [load(target) for target in targets]
-            before = build.block
-            check, body, end = (build.append_basic_block(name) for name in ("check", "body", "end"))
-            build.branch(check)
-            build.position_at_end(check)
-            k = build.phi(integer)
-            k.add_incoming(integer(0), before)
-            sums = [build.phi(vector) for _ in block]
-            for total, old in zip(sums, olds, strict=True):
-                total.add_incoming(old, before)
-            build.cbranch(build.icmp_signed("<", k, count), body, end)
-            build.position_at_end(body)
-            start = build.load(pointer(starts, k))
-            factor = _spread(build, build.load(pointer(numbers, k)), vector)
-            for (r, v), total in zip(block, sums, strict=True):
-                product = build.fmul(
-                    factor, load(vector_at(pointer(windows[r], start), v)), flags=["contract"]
-                )
-                total.add_incoming(build.fadd(total, product, flags=["contract"]), body)
-            k.add_incoming(build.add(k, integer(1)), body)
-            build.branch(check)
-            build.position_at_end(end)
-            for total, target in zip(sums, targets, strict=True):
-                build.store(total, target, align=size)
-        return context.get_dummy_value()
-
-    return types.void(*args), generate
-
-
-def _spread(build, number, vector):
-    """A vector of one number many times."""
-    undefined = ir.Constant(vector, ir.Undefined)
-    first = build.insert_element(undefined, number, ir.IntType(32)(0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-    return build.shuffle_vector(first, undefined, zeros)
-
-
-add_windows = _add_windows if config.DISABLE_JIT else _add_windows_in_registers
