@@ -227,12 +227,6 @@ class MaxPooling2D(Layer):
         y = pooling.forward(x, geometry, winner, x.dtype.type(floor))  # floor: see the kernel
         return y, (winner, geometry)
 
-    def new_winners(self, samples: int) -> np.ndarray:
-        """Room for which cell of its window each output comes from."""
-        last_cell = math.prod(self.pool_size) - 1
-        shape = (samples, *self.output_shape(self.input_shape))
-        return np.empty(shape, np.min_scalar_type(last_cell))
-
     def backward(self, dy, cache):
         winner, geometry = cache
         dy = self.checked_gradient(dy, winner.shape)
@@ -241,6 +235,12 @@ class MaxPooling2D(Layer):
     def branches(self, cache):
         winner, _ = cache
         return [winner]
+
+    def new_winners(self, samples: int) -> np.ndarray:
+        """Room for which cell of its window each output comes from."""
+        last_cell = math.prod(self.pool_size) - 1
+        shape = (samples, *self.output_shape(self.input_shape))
+        return np.empty(shape, np.min_scalar_type(last_cell))
 
 
 class Flatten(Layer):

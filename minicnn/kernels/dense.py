@@ -15,7 +15,7 @@ from minicnn.kernels.tiles import named
 BLOCK = 32  # units of a block, for float32 two vectors
 ROWS = 8 if SUMS >= 16 else 2
 # Terms of a sum at a time; then those sums are added up, which rounds less than one long sum.
-TERMS = 512
+TERMS = 256
 
 
 def _block_of(rows):

@@ -101,8 +101,8 @@ BUGS = [  # module by module
         "Winograd: transformed kernel never renewed",
         "training",
         "layers.py",
-        "        layer = copy.copy(self)\n",
-        "        self._prepared_kernel = self._prepare_kernel()\n        layer = copy.copy(self)\n",
+        "        layer = self.twin()\n",
+        "        self._prepared_kernel = self._prepare_kernel()\n        layer = self.twin()\n",
     ),
     Bug(
         "all tied maxima paid",
@@ -126,18 +126,12 @@ BUGS = [  # module by module
         "np.uint8",
     ),
     Bug(
-        "kernel reshaped for dx, not transposed",
-        "gradient",
-        "layers.py",
-        'self.params["kernel"] @ dz_rows.T',
-        'self.params["kernel"].reshape(self.units, -1).T @ dz_rows.T',
-    ),
-    Bug(
         "dkernel skips the activation",
         "gradient",
         "layers.py",
-        "x_rows.T @ dz_rows",
-        "x_rows.T @ dy.reshape(-1, self.units)",
+        'dense.gradients(rows, dz_rows, self.params["kernel"])\n',
+        'dense.gradients(rows, dz_rows, self.params["kernel"])\n'
+        "        grads[0] = rows.T @ dy.reshape(-1, self.units)\n",
     ),
     Bug(
         "bias summed over the wrong axis",
@@ -159,6 +153,27 @@ BUGS = [  # module by module
         "layers.py",
         "x.reshape(len(x), *self",
         "np.moveaxis(x, -1, 1).reshape(len(x), *self",
+    ),
+    Bug(
+        "Dense: rows behind the last full block left out",
+        "forward",
+        "kernels/dense.py",
+        "for first in range(rest, n):",
+        "for first in range(rest, rest):",
+    ),
+    Bug(
+        "Dense: of long sums only the last terms",
+        "forward",
+        "kernels/dense.py",
+        "y[first + row, unit + u] += sums[row, u]",
+        "y[first + row, unit + u] = bias[unit + u] + sums[row, u]",
+    ),
+    Bug(
+        "kernel reshaped for dx, not transposed",
+        "gradient",
+        "kernels/dense.py",
+        "np.dot(kernel, dz.T, dx_transposed)",
+        "np.dot(kernel.reshape(units, inputs).T, dz.T, dx_transposed)",
     ),
     Bug(
         "kernel not rotated in dx",

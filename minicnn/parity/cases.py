@@ -53,6 +53,7 @@ DENSE_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
     ({"units": 7, "activation": "relu"}, (5, 12), True),
     ({"units": 5, "activation": "softmax"}, (6, 9), False),
     ({"units": 4, "use_bias": False}, (2, 3, 5), False),
+    ({"units": 32, "activation": "relu"}, (11, 260), True),  # more than a block of sums each way
 ]
 
 
@@ -190,6 +191,8 @@ def random_cases(kind: str, count: int) -> Iterator[LayerCase]:
             axes = (1, 1, 1, 2, 3)[integer(0, 4)]
             shape = (*(integer(1, 6) for _ in range(axes)), integer(1, 50))
             options = {"units": window.f + integer(0, 15)}
+            if integer(0, 3) == 0:  # blocks of sums, full and not: see `kernels.dense`
+                shape, options = (integer(1, 20), integer(1, 600)), {"units": 32 * integer(1, 2)}
         if kind != "MaxPooling2D":
             options |= {"activation": activation, "use_bias": integer(0, 3) > 0}
         whole &= activation != "softmax"

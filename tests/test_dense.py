@@ -1,0 +1,46 @@
+"""The kernels of a dense layer against NumPy in double precision, where their blocks end."""
+
+import numpy as np
+import pytest
+
+from minicnn.kernels import dense
+
+SIZES = [
+    (n, inputs, units)
+    for n in (1, dense.ROWS - 1, 2 * dense.ROWS + 1)
+    for inputs in (3, dense.TERMS, 2 * dense.TERMS + 8)
+    for units in (10, dense.BLOCK, 2 * dense.BLOCK)
+]
+
+
+def numbers(dtype, *sizes):
+    """x, kernel, bias and dz: small whole numbers, whose sums are exact."""
+    n, inputs, units = sizes
+    rng = np.random.default_rng(sizes)
+    shapes = (n, inputs), (inputs, units), (units,), (n, units)
+    return [rng.integers(-9, 10, shape).astype(dtype) for shape in shapes]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_whole_numbers_are_exact(sizes, dtype):
+    x, kernel, bias, dz = numbers(dtype, *sizes)
+    floor = x.dtype.type(-5)
+    expected = np.maximum(x.astype("float64") @ kernel + bias, -5)
+    y = dense.forward(x, kernel, bias, floor)
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(y, expected)
+    gradients = dense.gradients(x, dz, kernel)
+    for found, wanted in zip(gradients, (dz @ kernel.T, x.T @ dz, dz.sum(axis=0)), strict=True):
+        assert found.dtype == x.dtype
+        assert found.flags.c_contiguous
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("units", [10, dense.BLOCK])
+def test_nan_and_infinity_stay_in_their_rows(units):
+    x, kernel, bias, _ = numbers("float32", 2 * dense.ROWS + 1, 30, units)
+    x[1, 2], x[-1, 3] = np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        expected = np.maximum(x @ kernel + bias, 0)
+    np.testing.assert_array_equal(dense.forward(x, kernel, bias, np.float32(0)), expected)
