@@ -21,6 +21,8 @@ from minicnn.kernels.pooling import put_maxima
 
 TILE = 8
 POINTS = TILE * TILE
+# The point (1, 1), whose powers are all 1: what is added there is added to every output.
+POINT_ONE = TILE + 1
 GAP = (
     16  # numbers: without it rows would be a power of two apart, and fight for places in the cache
 )
@@ -52,8 +54,8 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
     variant = f"{m}_{c}_{f}_{dtype}"
     input_points = _points_of_tiles(np.ascontiguousarray(b.T), m, c)  # B' d B
     output_points = _points_of_tiles(a, m, f)  # A dY A'
-    put_outputs = _tiles_of_points(np.ascontiguousarray(a.T), m, f)  # A' (...) A
-    add_inputs = _tiles_of_points(b, m, c)  # B (...) B'
+    put_outputs = _tiles_of_points(np.ascontiguousarray(a.T), m, f, add=False)  # A' (...) A
+    add_inputs = _tiles_of_points(b, m, c, add=True)  # B (...) B'
 
     @register_jitable
     @named("new_stacks", variant)
@@ -72,11 +74,10 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
         for p in range(POINTS):
             ours, theirs = v[:rows, p * c : (p + 1) * c], product[:rows, p * f : (p + 1) * f]
             matmul(ours, u[p], theirs, zero_and_one)
-        for image in range(len(x)):
-            for i in range(g.oh):
-                for j in range(g.ow):
-                    for o in range(f):
-                        y[image, i, j, o] = bias[o]
+        for row in range(rows):
+            at_one = product[row, POINT_ONE * f :]
+            for o in range(f):
+                at_one[o] += bias[o]
         put_outputs(product, g, 0, 0, y)
         put_bias_on_blanks(x, bias, g, y)
 
@@ -171,8 +172,8 @@ def _points_of_tiles(matrix, m, c):
     return points
 
 
-def _tiles_of_points(matrix, m, c):
-    """add(stack, g, top, left, images): transformed and added, where tiles overlap as well.
+def _tiles_of_points(matrix, m, c, add):
+    """put(stack, g, top, left, images): transformed and put, or added where tiles overlap.
 
     `matrix` is (q, 8), the rest as in `_points_of_tiles`, whose transpose this is.
     """
@@ -180,8 +181,8 @@ def _tiles_of_points(matrix, m, c):
     combine = _interpolation(matrix, c, f"{q}_{m}_{c}_{matrix.dtype}")
 
     @register_jitable
-    @named("add", f"{q}_{m}_{c}_{matrix.dtype}")
-    def add(stack, g, top, left, images):
+    @named("put", f"{q}_{m}_{c}_{matrix.dtype}")
+    def put(stack, g, top, left, images):
         n, h, w, _ = images.shape
         across = -(-g.ow // m)
         tiles = -(-g.oh // m) * across
@@ -197,9 +198,9 @@ def _tiles_of_points(matrix, m, c):
                 target = pixels[row + i, column * c + start : column * c + stop]
                 source = tile[i * TILE * c + start : i * TILE * c + stop]
                 for e in range(len(source)):
-                    target[e] += source[e]
+                    target[e] = target[e] + source[e] if add else source[e]
 
-    return add
+    return put
 
 
 # Points come in pairs, rows 1 and 2, 3 and 4, 5 and 6 of the matrix: p and -p. Their even powers

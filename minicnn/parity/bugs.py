@@ -249,8 +249,8 @@ BUGS = [  # module by module
         "Winograd: tiles overwrite what they should add to",
         "forward",
         "kernels/tiles.py",
-        "target[e] += source[e]",
-        "target[e] = source[e]",
+        "target[e] + source[e] if add else source[e]",
+        "source[e]",
     ),
     Bug(
         "Winograd: tiles over the lower edge not added",
