@@ -79,7 +79,6 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
             for o in range(f):
                 at_one[o] += bias[o]
         put_outputs(product, g, 0, 0, y)
-        put_bias_on_blanks(x, bias, g, y)
 
     @jit
     @named("forward", variant)
@@ -88,6 +87,7 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
         for first in range(0, len(x), at_once):
             some = slice(first, min(first + at_once, len(x)))
             put_some(x[some], u, bias, g, v, product, y[some])
+            put_bias_on_blanks(x[some], bias, g, y[some])
 
     @jit
     @named("forward_pooled", variant)
@@ -98,6 +98,7 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
             some = slice(first, min(first + at_once, len(x)))
             outputs = z[: some.stop - first]
             put_some(x[some], u, bias, g, v, product, outputs)
+            put_bias_on_blanks(x[some], bias, g, outputs)
             put_maxima(outputs, pool, winner[some], floor, y[some])
 
     @jit
@@ -129,6 +130,9 @@ def named(name, variant):
     that loads both would run the first for the second. Within one process code exists twice, too,
     by itself and as part of its caller, and chance says which one is run: so nothing in here may be
     rounded in another way if it is compiled in another place, as "contract" and "reassoc" allow.
+
+    What a kernel has from the function around it must not call another kernel: Numba finds kept
+    code by the pickled closure, and a kernel is pickled with an identity new in each process.
     """
 
     def rename(function):
