@@ -1,5 +1,6 @@
 """The kernels: `direct` against loops, every other convolution against `direct`, pooling, Adam."""
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from reference import (
 )
 from tolerances import assert_close
 
-from minicnn.kernels import direct, pooling, updates
+from minicnn.kernels import direct, pooling, tiles, updates
 from minicnn.layers import CONVOLUTIONS
 
 FLOATS = [np.float32, np.float64]
@@ -108,6 +109,23 @@ def test_whole_numbers_are_convolved_exactly(name, dtype, case):
     expected_dx, expected_dkernel = conv_gradient_loops(x, kernel, dy, case)
     np.testing.assert_array_equal(dx, expected_dx)
     np.testing.assert_array_equal(dkernel, expected_dkernel)
+
+
+def products(x, y, out, total, zero_and_one):
+    tiles.matmul(x[:, 2:5], y[1:4, 3:9], out[:, 1:7], zero_and_one)
+    tiles.add_matmul_of_transposed(x[:, 2:5], out[:, 1:7], total[1:, :6], zero_and_one)
+
+
+@floats
+def test_products_of_parts_of_matrices_are_those_of_plain_python(rng, dtype):
+    shapes = (5, 7), (4, 9), (5, 8), (4, 7)
+    x, y, *expected = (rng.integers(-9, 9, shape).astype(dtype) for shape in shapes)
+    ours = [array.copy() for array in expected]
+    numbers = np.array([0, 1], dtype)
+    products(x, y, *expected, numbers)
+    numba.njit(products)(x, y, *ours, numbers)
+    for array, by_python in zip(ours, expected, strict=True):
+        np.testing.assert_array_equal(array, by_python)
 
 
 @algorithms

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,6 +159,36 @@ def test_verify_prints_the_ledger(run, tmp_path):
     assert len(written["rows"]) == len(cases.quick_cases())
     assert written["versions"]["minicnn"] == minicnn.__version__
     assert all(len(line) <= 135 for line in result.out.splitlines()[3:-2])
+
+
+FROM_A_ZIP = """
+import minicnn
+from minicnn.__main__ import main
+from minicnn.parity.planting import altered, planted
+
+assert main(["verify", "--golden", "--layer", "flatten"]) == 0
+with planted("__init__.py", altered("__init__.py", minicnn.__version__, "planted")) as package:
+    print(package.__file__, package.__version__)
+"""
+
+
+def test_verify_and_planted_bugs_work_from_a_zip(tmp_path):
+    package, archive = Path(minicnn.__file__).parent, tmp_path / "minicnn.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in [*package.rglob("*.py"), *package.rglob("golden.npz")]:
+            file.write(path, path.relative_to(package.parent))
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_A_ZIP],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(archive)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 cases compared, 0 mismatches" in done.stdout
+    init = archive / "minicnn" / "__init__.py"
+    assert done.stdout.endswith(f"{init} planted\n")
 
 
 def test_verify_live(keras, run):

@@ -1,5 +1,6 @@
 """Gradients of a convolution below a pooling, against the formula and the pooling's way back."""
 
+import numba
 import numpy as np
 import pytest
 from tolerances import assert_close
@@ -13,6 +14,7 @@ CASES = {  # images, channels, filters; kernel, strides, padding; pool, strides,
     "windows overlap": ((8, 7), 3, 5, (2, 3), (1, 1), "valid", (3, 2), (1, 1), "same"),
     "strides": ((11, 9), 2, 4, (3, 2), (2, 3), "same", (2, 1), (2, 1), "same"),
     "gaps between windows": ((12, 9), 4, 9, (3, 3), (1, 1), "valid", (2, 2), (3, 4), "valid"),
+    "a rest beyond windows": ((10, 13), 8, 3, (3, 3), (4, 4), "valid", (2, 2), (1, 1), "valid"),
     "one pixel": ((1, 1), 5, 2, (3, 3), (1, 1), "same", (2, 2), (2, 2), "same"),
 }
 
@@ -67,3 +69,18 @@ def test_nan_and_infinity_are_no_zeros(rng):
     assert np.isnan(dkernel[..., 3]).all()
     assert not np.isfinite(dkernel[..., 0]).any()
     assert np.isfinite(dkernel[..., 4:]).all()
+
+
+@numba.njit
+def added_up(out, source, starts, numbers, count):
+    sparse.add_windows(2, 16, out, 16, source, 5, starts, numbers, 1, count)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_in_registers_are_those_of_plain_python(rng, dtype):
+    source, out = (rng.integers(-9, 9, (8, 8)).astype(dtype) for _ in range(2))
+    starts, numbers = rng.integers(0, 40, (2, 4)), rng.integers(-9, 9, (2, 4)).astype(dtype)
+    count, expected = np.array([4, 3]), out.copy()  # three windows in the second list
+    sparse._add_windows(2, 16, expected, 16, source, 5, starts, numbers, 1, count)
+    added_up(out, source, starts, numbers, count)
+    np.testing.assert_array_equal(out, expected)

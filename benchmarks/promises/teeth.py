@@ -49,8 +49,8 @@ def verdict(field: Field, mutant: Mutant) -> Verdict:
     names = field.nearest(mutant)
     with field.planted(mutant) as cache:
         for part in filter(None, (names[:FIRST_TESTS], names[FIRST_TESTS:])):
-            limit = 10 * sum(field.tests[name].seconds for name in part) + 120
-            found = in_child(field.folder, cache, limit, functools.partial(ask, part))
+            usual = {name: field.tests[name].seconds for name in part}
+            found = in_child(field.folder, cache, functools.partial(ask, usual))
             if found:
                 return Verdict(mutant, "time-out" if found == "time-out" else "caught", found)
     return Verdict(mutant, "survived", f"{len(names):,} tests")

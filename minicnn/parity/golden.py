@@ -5,8 +5,9 @@
 Whole numbers are stored as bytes or short integers, which loses nothing.
 """
 
+import io
 import json
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,14 @@ from minicnn.environment import versions
 from minicnn.parity import cases
 from minicnn.parity.kinds import Answer
 
-FILE = Path(__file__).parent / "golden.npz"
+FILE = resources.files(__package__).joinpath("golden.npz")  # perhaps in a zip
 
 
 class Golden:
     """The answers in the file, and the `versions` that made them."""
 
-    def __init__(self, path: Path = FILE):
-        with np.load(path, allow_pickle=False) as file:
+    def __init__(self):
+        with np.load(io.BytesIO(FILE.read_bytes()), allow_pickle=False) as file:
             self._arrays = dict(file)
         self.versions: dict[str, str] = json.loads(str(self._arrays.pop("versions")))
 
@@ -47,13 +48,13 @@ class Golden:
         return found
 
 
-def write(path: Path = FILE) -> None:
+def write() -> None:
     """Ask Keras for all answers, and write them."""
     arrays = {"versions": np.array(json.dumps(versions()))}
     for case in {case.key: case for case in cases.quick_cases()}.values():
         for name, array in case.theirs().items():
             arrays[f"{case.key}/{name}"] = _compact(array)
-    np.savez_compressed(path, **arrays)
+    np.savez_compressed(FILE, **arrays)
 
 
 def _compact(array: np.ndarray) -> np.ndarray:

@@ -206,13 +206,16 @@ class OptimizerCase:
         return self._by_size(path)
 
     def theirs(self) -> Answer:
+        import tensorflow as tf
+
         with keras_reference.precision(self.dtype) as keras:
             optimizer = keras_reference.new_keras_optimizer(self.kind, **self._all_arguments())
             weights = keras.Variable(np.zeros((len(self.sizes), 3)), dtype=self.dtype)
             optimizer.build([weights])
+            apply = tf.function(lambda gradient: optimizer.apply([gradient]))  # as `fit` does
             path = []
             for gradient in self.gradients():
-                optimizer.apply([keras.ops.convert_to_tensor(gradient)])
+                apply(tf.constant(gradient))
                 path.append(weights.numpy().copy())
         return self._by_size(path)
 

@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 
 def source_of(module: str) -> str:
     """The source of a module, named by its file: "kernels/pooling.py"."""
-    return (ROOT / module).read_text(encoding="utf-8")
+    # Asked of the loader, since the package may be in a zip.
+    return importlib.util.decode_source(__loader__.get_data(str(ROOT / module)))
 
 
 def altered(module: str, old: str, new: str) -> str:
