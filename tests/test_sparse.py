@@ -1,6 +1,5 @@
 """Gradients of a convolution below a pooling, against the formula and the pooling's way back."""
 
-import numba
 import numpy as np
 import pytest
 from tolerances import assert_close
@@ -69,18 +68,3 @@ def test_nan_and_infinity_are_no_zeros(rng):
     assert np.isnan(dkernel[..., 3]).all()
     assert not np.isfinite(dkernel[..., 0]).any()
     assert np.isfinite(dkernel[..., 4:]).all()
-
-
-@numba.njit
-def added_up(out, source, starts, numbers, count):
-    sparse.add_windows(2, 16, out, 16, source, 5, starts, numbers, 1, count)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_sums_in_registers_are_those_of_plain_python(rng, dtype):
-    source, out = (rng.integers(-9, 9, (8, 8)).astype(dtype) for _ in range(2))
-    starts, numbers = rng.integers(0, 40, (2, 4)), rng.integers(-9, 9, (2, 4)).astype(dtype)
-    count, expected = np.array([4, 3]), out.copy()  # three windows in the second list
-    sparse._add_windows(2, 16, expected, 16, source, 5, starts, numbers, 1, count)
-    added_up(out, source, starts, numbers, count)
-    np.testing.assert_array_equal(out, expected)
