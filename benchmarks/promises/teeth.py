@@ -93,10 +93,12 @@ def main() -> None:
     parser.add_argument("--modules", nargs="+", default=MODULES, metavar="FILE.py")
     parser.add_argument("--share", type=float, default=SHARE, help="of all mutants")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of mutants")
+    parser.add_argument("--only", default="", metavar="WORDS", help="mutants that say so")
     parser.add_argument("--folder", type=Path, help="for the copy, which is used again if there")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        mutants = sample(args.modules, args.share, args.seed)
+        drawn = sample(args.modules, args.share, args.seed)
+        mutants = [mutant for mutant in drawn if args.only in str(mutant)]
         start = time.perf_counter()
 
         def tell(verdict: Verdict) -> None:
