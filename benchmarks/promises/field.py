@@ -23,6 +23,7 @@ COPIED = ("minicnn", "tests", "lessons", "benchmarks", "pyproject.toml", "README
 # Not asked: what other programs print, and a table that is compared with the source's text.
 NOT_ASKED = ("test_benchmarks.py", "test_lessons.py", "test_readme.py", "test_scale_out.py",
              "test_zoo.py")  # fmt: skip
+FEW = 30  # tests
 BUCKETS = (0.1, 1.0, 10.0)  # seconds: tests of like length are sorted by nearness
 ADDRESS_SPACE = 16 << 30  # bytes: a mutant may ask for any size
 IMPORTED_ONCE = """numpy numba scipy.linalg scipy.linalg.cython_blas threadpoolctl tqdm
@@ -213,15 +214,17 @@ class Field:
     def nearest(self, mutant: Mutant) -> list[str]:
         """The tests that may notice a mutant, the quickest and nearest first.
 
-        They run its function. What happens on import, and compiled code, is not seen to be run;
-        then they are those that run anything in the module, or in one that imports it.
+        They run its function. What happens on import, and compiled code, is not seen to be run, and
+        what a cache keeps is run by its first user alone; so if they are few, those follow that run
+        anything in the module, and those that run anything in one that imports it.
         """
         own = f"{mutant.module}:{mutant.first_line}"
+        names: dict[str, None] = {}  # in order
         for wanted in ({own}, *self._functions_around(mutant.module)):
-            names = [name for name, test in self.tests.items() if test.functions & wanted]
-            if names:
-                break
-        return sorted(names, key=lambda name: self._distance(self.tests[name]))
+            if len(names) < FEW:
+                found = [name for name, test in self.tests.items() if test.functions & wanted]
+                names |= dict.fromkeys(sorted(found, key=lambda n: self._distance(self.tests[n])))
+        return list(names)
 
     def _functions_around(self, module: str) -> Iterator[set[str]]:
         everything = {f for test in self.tests.values() for f in test.functions}
