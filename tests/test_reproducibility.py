@@ -162,7 +162,7 @@ def test_promise_9_code_from_the_disk_gives_the_bits_of_code_just_compiled(tmp_p
 
 @pytest.mark.full
 def test_promise_9_variants_compiled_in_different_processes_do_not_meet(tmp_path):
-    """Numba's names for machine code start over in every process: see `tiles._named`."""
+    """Numba's names for machine code start over in every process: see `jit.named`."""
     variants = ["8,16,float32", "16,8,float32", "8,16,float64", "24,24,float32"]
     apart = [hashes_of_convolutions(tmp_path, variant)[0][0] for variant in variants]
     assert len(set(apart)) == 4

@@ -250,17 +250,13 @@ class Field:
     def planted(self, mutant: Mutant) -> Iterator[Path]:
         """Meanwhile the copy has the mutant; yields a folder for compiled code.
 
-        For a kernel and what may be compiled into others, it starts without their code.
+        Of what is in there, minicnn takes no code that the mutant may be part of.
         """
         file = self.folder / "minicnn" / mutant.module
         right, times = file.read_bytes(), (file.stat().st_atime_ns, file.stat().st_mtime_ns)
         cache = self.cache.with_name("compiled_with_mutant")
         shutil.rmtree(cache, ignore_errors=True)
-        if mutant.module.startswith("kernels/") or mutant.module == "shapes.py":
-            kept = shutil.ignore_patterns(*_stale(mutant.module))
-        else:
-            kept = None
-        shutil.copytree(self.cache, cache, ignore=kept, copy_function=os.link)
+        shutil.copytree(self.cache, cache, copy_function=os.link)
         try:
             file.write_text(mutant.source)
             yield cache
@@ -269,14 +265,6 @@ class Field:
             os.utime(file, ns=times)  # compiled code is kept by the time of its source
             for compiled in file.parent.glob(f"__pycache__/{file.stem}.*.pyc"):
                 compiled.unlink()
-
-
-def _stale(module: str) -> list[str]:
-    """Patterns of compiled code that an alteration of `module` may be part of."""
-    if module == "shapes.py":
-        return []  # kernels know of Geometry its fields alone, and no mutant alters these
-    stem = Path(module).stem
-    return [f"{name}.*" for name in {"tiles": ("tiles", "sparse", "winograd")}.get(stem, (stem,))]
 
 
 def import_once() -> None:

@@ -8,9 +8,8 @@ a large matrix, which BLAS copies before it multiplies: `put_products` reads it 
 import numpy as np
 from numba.extending import register_jitable
 
-from minicnn.kernels.jit import jit
+from minicnn.kernels.jit import jit, named
 from minicnn.kernels.registers import SUMS, put_products
-from minicnn.kernels.tiles import named
 
 BLOCK = 32  # units of a block, for float32 two vectors
 ROWS = 8 if SUMS >= 16 else 2

@@ -1,8 +1,10 @@
 """The one place for Numba's options, the cache of compiled code, and who is told of compiling."""
 
 import contextlib
+import functools
 import hashlib
 import pickle
+import re
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,7 +27,7 @@ OPTIONS = {
 }
 
 
-# What machine code depends on besides the text of its own file.
+# What machine code depends on besides the text of kernels' files.
 DEPENDENCIES = (
     numba.__version__,
     OPTIONS | {"fastmath": sorted(OPTIONS["fastmath"])},  # in an order
@@ -36,14 +38,33 @@ DEPENDENCIES = (
 def jit(function: Callable) -> Callable:
     """Compile `function` when first called, and keep the machine code on disk where that works.
 
-    Kernels that call each other stand in one file: Numba's cache does not notice a change in
-    another file. If no folder can be written, kernels are compiled anew in every process, and a
+    If no folder can be written, kernels are compiled anew in every process, and a
     RuntimeWarning says so once; the environment variable NUMBA_CACHE_DIR names a folder of your
     choice. Nobody else should be able to write to it, since what it holds is run.
     """
     kernel = numba.njit(**OPTIONS)(function)
     kernel._cache = _Cache(function)
     return kernel
+
+
+def named(name: str, variant: Any) -> Callable[[Callable], Callable]:
+    """Give a function a name of its own, in place of that of the function it is defined in.
+
+    Numba names machine code by function, types, and a number that starts over in every process. Two
+    variants compiled and kept on disk by two processes would have one name, and a third process
+    that loads both would run the first for the second. Within one process code exists twice, too,
+    by itself and as part of its caller, and chance says which one is run: so nothing in here may be
+    rounded in another way if it is compiled in another place, as "contract" and "reassoc" allow.
+
+    What a kernel has from the function around it must not call another kernel: Numba finds kept
+    code by the pickled closure, and a kernel is pickled with an identity new in each process.
+    """
+
+    def rename(function: Callable) -> Callable:
+        function.__name__ = function.__qualname__ = f"{name}_{variant}"
+        return function
+
+    return rename
 
 
 class _Cache:
@@ -78,12 +99,29 @@ class _Cache:
         if self._opened is None:
             try:
                 cache = caching.FunctionCache(self._function)
-                cache._cache_file = _Files(cache._cache_file)
+                cache._cache_file = _Files(cache._cache_file, self._function)
                 self._opened = cache
             except Exception as error:  # "cannot cache function ...: no locator available"
                 self._opened = caching.NullCache()
                 _warn(error)
         return self._opened
+
+
+@functools.cache
+def _sources(path: Path) -> list[tuple[str, int, int]]:
+    """Name, time and size of a kernel's file, and of those it imports other kernels from.
+
+    Numba looks at the first alone, and would go on with the old code of the others.
+    """
+    found, waiting = {path}, [path]
+    while waiting:
+        text = waiting.pop().read_text(encoding="utf-8")
+        names = re.findall(r"^from minicnn\.kernels\.(\w+) import", text, re.MULTILINE)
+        new = {path.with_name(f"{name}.py") for name in names} - found
+        found |= new
+        waiting += new
+    stats = [(file.name, file.stat()) for file in sorted(found)]
+    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
 
 
 class _Files:
@@ -94,10 +132,11 @@ class _Files:
     code of the other.
     """
 
-    def __init__(self, numbas: Any):
+    def __init__(self, numbas: Any, function: Callable):
         self._folder = Path(numbas._cache_path)
         self._base = Path(numbas._index_name).stem
-        self._dependencies = repr((numbas._source_stamp, DEPENDENCIES)).encode()
+        sources = _sources(Path(function.__code__.co_filename))
+        self._dependencies = repr((sources, DEPENDENCIES)).encode()
 
     def load(self, key: Any) -> Any:
         """What was saved under this key, or None."""

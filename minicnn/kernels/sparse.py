@@ -17,9 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from minicnn.kernels.jit import jit
+from minicnn.kernels.jit import jit, named
 from minicnn.kernels.registers import CACHE_LINE, LANES, add_windows
-from minicnn.kernels.tiles import named
 
 
 def prepare(kernel):

@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
-from minicnn.kernels.jit import jit
+from minicnn.kernels.jit import jit, named
 from minicnn.kernels.pooling import put_maxima
 
 TILE = 8
@@ -122,26 +122,6 @@ def compiled_loops(a: np.ndarray, b: np.ndarray, c: int, f: int) -> Loops:
     return Loops(forward, forward_pooled, gradients)
 
 
-def named(name, variant):
-    """Give a function a name of its own, in place of that of the function it is defined in.
-
-    Numba names machine code by function, types, and a number that starts over in every process. Two
-    variants compiled and kept on disk by two processes would have one name, and a third process
-    that loads both would run the first for the second. Within one process code exists twice, too,
-    by itself and as part of its caller, and chance says which one is run: so nothing in here may be
-    rounded in another way if it is compiled in another place, as "contract" and "reassoc" allow.
-
-    What a kernel has from the function around it must not call another kernel: Numba finds kept
-    code by the pickled closure, and a kernel is pickled with an identity new in each process.
-    """
-
-    def rename(function):
-        function.__name__ = function.__qualname__ = f"{name}_{variant}"
-        return function
-
-    return rename
-
-
 def _points_of_tiles(matrix, m, c):
     """points(images, g, top, left, stack): tiles cut out and transformed; returns their number.
 
@@ -222,7 +202,7 @@ def _evaluation(matrix, c, variant):
     last = TILE - 1
     zero = matrix.dtype.type(0)
 
-    @register_jitable(fastmath=False)  # see named
+    @register_jitable(fastmath=False)  # see `jit.named`
     @named("evaluate", variant)
     def combine(source, lines, target):
         for k in range(lines):
