@@ -1,6 +1,5 @@
 """Activation functions. The way back of each needs only its output, so layers keep nothing else."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -65,9 +64,6 @@ ACTIVATIONS = {
     "relu": Activation("relu", relu, relu_backward, has_kink=True),
     "softmax": Activation("softmax", softmax, softmax_backward),
 }
-
-# Activations that only raise z to a floor: kernels do it when they have z at hand.
-FLOORS = {ACTIVATIONS["relu"]: 0, ACTIVATIONS["linear"]: -math.inf}
 
 
 def get(name: str | None, who: str) -> Activation:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations
-from minicnn.activations import FLOORS
 from minicnn.configuration import Configurable
 from minicnn.kernels import dense, direct, im2col, planes, pooling, winograd
 from minicnn.layer import KernelLayer, Layer, image_shape, vector_shape
@@ -305,11 +304,8 @@ class Dense(KernelLayer):
     def forward(self, x):
         x = self.checked_input(x)
         rows = x.reshape(-1, x.shape[-1])
-        floor = FLOORS.get(self.activation, -math.inf)
-        y = dense.forward(rows, *self.kernel_and_bias(), x.dtype.type(floor))
-        y = y.reshape(*x.shape[:-1], self.units)
-        if self.activation not in FLOORS:
-            y = self.activation.forward(y, out=y)
+        z = dense.forward(rows, *self.kernel_and_bias()).reshape(*x.shape[:-1], self.units)
+        y = self.activation.forward(z, out=z)
         return y, (x, y)
 
     def backward(self, dy, cache):

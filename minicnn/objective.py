@@ -4,12 +4,13 @@ A softmax is merged into the loss behind it, and a convolution with the pooling 
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.activations import ACTIVATIONS, FLOORS
+from minicnn.activations import ACTIVATIONS
 from minicnn.kernels import pooling, sparse
 from minicnn.layer import Layer
 from minicnn.layers import CONVOLUTIONS, Conv2D, MaxPooling2D, sum_of_rows
@@ -58,6 +59,10 @@ def merge_poolings(layers: list[Layer]) -> list[Layer]:
         else:
             found.append(layer)
     return found
+
+
+# Activations that only raise z to a floor.
+FLOORS = {ACTIVATIONS["relu"]: 0, ACTIVATIONS["linear"]: -math.inf}
 
 
 class PooledConv2D(Layer):

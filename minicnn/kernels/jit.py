@@ -117,7 +117,7 @@ def _sources(path: Path) -> list[tuple[str, int, int]]:
     while waiting:
         text = waiting.pop().read_text(encoding="utf-8")
         names = re.findall(r"^from minicnn\.kernels\.(\w+) import", text, re.MULTILINE)
-        new = {path.with_name(f"{name}.py") for name in names} - found
+        new = {Path(__file__).with_name(f"{name}.py") for name in names} - found
         found |= new
         waiting += new
     stats = [(file.name, file.stat()) for file in sorted(found)]
