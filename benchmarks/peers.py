@@ -58,7 +58,7 @@ def sequential(library: Any, network: Network) -> Any:
 
 
 class Minicnn(Library):
-    """`fit`, `evaluate` and, for one image, `predict`."""
+    """`fit`, `evaluate` and, for one image, `predict_on_batch`."""
 
     def __init__(self, network, weights, threads):
         import minicnn
@@ -79,7 +79,7 @@ class Minicnn(Library):
         self.model.fit(x, y, batch_size=batch_size, verbose=0)
 
     def probabilities(self, x):
-        return self.model.predict(x, batch_size=len(x), verbose=0)
+        return self.model.predict_on_batch(x)
 
     def accuracy(self, x, y, batch_size):
         return self.model.evaluate(x, y, batch_size=batch_size, verbose=0)[1]
