@@ -115,13 +115,18 @@ def test_without_a_shape_the_weights_wait_for_build():
         model.build((None, 3, 3))
 
 
-@pytest.mark.parametrize("kind", ["predict", "fit", "evaluate", "fit a dataset", "train_on_batch"])
+@pytest.mark.parametrize(
+    "kind",
+    ["predict", "predict_on_batch", "fit", "evaluate", "fit a dataset", "train_on_batch"],
+)
 def test_the_first_data_build_a_model_that_waits(kind):
     model = Sequential([Flatten(), Dense(2, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = np.ones((4, 3, 2)), np.zeros(4, int)
     if kind == "predict":
         assert model.predict(x, verbose=0).shape == (4, 2)
+    elif kind == "predict_on_batch":
+        assert model.predict_on_batch(x).shape == (4, 2)
     elif kind == "fit a dataset":
         model.fit(Dataset.from_tensor_slices((x, y)).batch(2), verbose=0)
     elif kind == "train_on_batch":
@@ -130,6 +135,21 @@ def test_the_first_data_build_a_model_that_waits(kind):
         getattr(model, kind)(x, y, verbose=0)
     assert model.input_shape == (3, 2)
     assert model.count_params() == 14
+
+
+@pytest.mark.parametrize("samples", [0, 1, 40])
+def test_predict_on_batch_gives_the_bits_of_predict(rng, samples):
+    model = Sequential([Input((9, 8, 2)), Conv2D(8, 3, activation="relu"), MaxPooling2D()])
+    model.add(Flatten())
+    model.add(Dense(3, activation="softmax"))
+    x = rng.standard_normal((samples, 9, 8, 2))
+    expected = model.predict(x, batch_size=40, verbose=0)
+    found = model.predict_on_batch(x)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    model.layers[0].params["kernel"][0, 0, 0, 0] += 1  # what was prepared is out of date
+    if samples:
+        assert (model.predict_on_batch(x) != found).any()
 
 
 def test_data_that_do_not_fit_leave_a_waiting_model_waiting():

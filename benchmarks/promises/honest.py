@@ -111,6 +111,7 @@ def _fit_dataset(model, x, y):
 # What is done with samples, by a new model: everything that comes out.
 CALLS = {
     "predict": lambda model, x, y: [model.predict(x, verbose=0)],
+    "predict_on_batch": lambda model, x, y: [model.predict_on_batch(x)],
     "evaluate": lambda model, x, y: [model.evaluate(x, y, verbose=0)],
     "fit": _fit,
     "train_on_batch": _train_on_batch,

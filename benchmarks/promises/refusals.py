@@ -368,6 +368,14 @@ REFUSED = {
         "verbose array": lambda m: m.predict(X, verbose=X),
         "steps 0": lambda m: m.predict(X, verbose=0, steps=0),
     },
+    "predict_on_batch": {
+        "one sample": lambda m: m.predict_on_batch(X[0]),
+        "other images": lambda m: m.predict_on_batch(X[:, :7]),
+        "None": lambda m: m.predict_on_batch(None),
+        "objects": lambda m: m.predict_on_batch(object_array()),
+        "masked": lambda m: m.predict_on_batch(masked()),
+        "a Dataset": lambda m: m.predict_on_batch(Dataset.from_tensor_slices(X).batch(2)),
+    },
     "evaluate": {
         "y too long": lambda m: m.evaluate(X[:5], Y, verbose=0),
         "y 250": lambda m: m.evaluate(X, np.full(6, 250, np.uint8), verbose=0),
