@@ -91,6 +91,19 @@ HARMLESS: dict[tuple[str, str, str, str], str] = {  # survivors by Mutant.name, 
     ): "empty either way",
     ("layer.py", "KernelLayer.kernel_shape", "raise NotImplementedError", "pass"): OWN,
     ("layers.py", "sum_of_rows", "-1", "-2"): "NumPy takes any negative length for what is left",
+    ("optimizers.py", "Optimizer.update", "raise NotImplementedError", "pass"): OWN,
+    (
+        "parallel.py",
+        "_keep_freed_memory",
+        "mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY)",
+        "mallopt(KEPT_MEMORY, M_TRIM_THRESHOLD)",
+    ): SPEED,
+    (
+        "parallel.py",
+        "_keep_freed_memory",
+        "mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)",
+        "mallopt(LARGEST_KEPT, M_MMAP_THRESHOLD)",
+    ): SPEED,
 }
 
 
@@ -127,16 +140,17 @@ def run(
 
 
 def outcome(verdicts: list[Verdict]) -> Outcome:
-    """Kept if enough are caught, and of all others it is known why they do no harm."""
+    """Kept if enough of the mutants that do harm are caught, and no survivor is unexplained."""
     ends = collections.Counter(verdict.end for verdict in verdicts)
-    survivors = [v for v in verdicts if v.end == "survived"]
-    unknown = sum(v.mutant.name not in HARMLESS for v in survivors)
-    caught = len(verdicts) - len(survivors)
+    caught = ends["caught"] + ends["time-out"]
+    harmless = sum(v.end == "survived" and v.mutant.name in HARMLESS for v in verdicts)
+    harmful, unknown = len(verdicts) - harmless, ends["survived"] - harmless
     figure = (
-        f"{caught:,} of {len(verdicts):,} mutants caught ({caught / len(verdicts):.1%}), "
-        f"{ends['time-out']} of them by time-out; {len(survivors)} survivors, {unknown} unexplained"
+        f"of {len(verdicts):,} mutants {caught:,} caught, {ends['time-out']} of them by time-out; "
+        f"{harmless} survivors do no harm, for known reasons, {unknown} unexplained: "
+        f"{caught / max(harmful, 1):.1%} of those that do harm caught"
     )
-    return Outcome(caught >= ENOUGH * len(verdicts) and unknown == 0, figure)
+    return Outcome(caught >= ENOUGH * harmful and unknown == 0, figure)
 
 
 def teeth(share: float) -> Outcome:
