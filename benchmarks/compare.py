@@ -1,6 +1,6 @@
 """minicnn and every other library that is installed, side by side: training, inference, memory.
 
-    python benchmarks/compare.py                        what is installed, 5 runs each, in turns
+    python benchmarks/compare.py                        what is installed, 3 runs each, in turns
     python benchmarks/compare.py --images 60000 --peers minicnn keras     whole epochs: accuracy
     python benchmarks/compare.py --json FILE --figure FILE.png
 
@@ -74,7 +74,7 @@ def parsed_arguments() -> argparse.Namespace:
     """What is to be compared."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     some = {"nargs": "+", "metavar": "NAME"}
-    parser.add_argument("--runs", type=int, default=5, help="of each peer (default 5)")
+    parser.add_argument("--runs", type=int, default=3, help="of each peer (default 3)")
     parser.add_argument(
         "--peers", **some, choices=PEERS, default=list(PEERS), help=f"of {', '.join(PEERS)}"
     )
