@@ -93,7 +93,10 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
     def work() -> None:
         for index in waiting:
             try:
-                results[index] = function(parts[index])
+                # Numba runs some Python behind a kernel, to make arrays of what it returns; if that
+                # is where KeyboardInterrupt is raised, a SystemError comes out.
+                with interrupts.deferred():
+                    results[index] = function(parts[index])
             except Exception as error:
                 errors[index] = error
                 break

@@ -1,6 +1,7 @@
 """Shards depend on the batch alone, so results do not depend on threads; BLAS gets its own back."""
 
 import hashlib
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -232,3 +233,17 @@ def test_promises_21_and_25_are_kept(check):
 def test_promise_22_processes():
     outcome = processes(0.2)
     assert outcome.kept, outcome.figure
+
+
+def test_an_interrupt_waits_for_the_part_under_way():
+    """In a kernel it would come out as a SystemError: see `parallel.run`."""
+    minicnn.set_num_threads(1)
+    done = []
+
+    def function(part):
+        signal.raise_signal(signal.SIGINT)
+        done.append(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        parallel.run(function, [1, 2])
+    assert done == [1]
