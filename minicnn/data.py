@@ -8,9 +8,9 @@ Every method returns a new recipe and does no work. Each `for` loop over a recip
 import itertools
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from operator import itemgetter
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -238,45 +238,40 @@ def _draw(buffer: list, rng: np.random.Generator) -> Any:
 
 
 def _prefetched(source: Dataset, ahead: int) -> Iterator:
-    ready: deque = deque()
-    change = threading.Condition()
+    # Queues and no Condition: an interrupt inside of its `__enter__` leaves it locked for good.
+    ready: SimpleQueue = SimpleQueue()
+    room: SimpleQueue = SimpleQueue()  # something for each element that may be made
     left = False
-
-    def hand_over(element: Any, error: BaseException | None = None, at_end: bool = False) -> None:
-        with change:
-            ready.append((element, error, at_end))
-            change.notify_all()
+    for _ in range(ahead - 1):
+        room.put(None)
 
     def produce() -> None:
         try:
             for element in source:
-                hand_over(element)
-                with change:
-                    change.wait_for(lambda: left or len(ready) < ahead)
-                    if left:
-                        return
-            hand_over(None, at_end=True)
+                ready.put((element, None, False))
+                room.get()
+                if left:
+                    return
+            ready.put((None, None, True))
         except BaseException as error:  # whatever it is, it belongs to the consumer
-            hand_over(None, error)
+            ready.put((None, error, False))
 
     producer = threading.Thread(target=produce, name="minicnn-prefetch", daemon=True)
     try:
         with deferred():
             producer.start()
         while True:
-            with change:
-                change.wait_for(lambda: ready)
-                element, error, at_end = ready.popleft()
-                change.notify_all()
+            element, error, at_end = ready.get()
             if error is not None:
                 raise error
             if at_end:
                 return
+            room.put(None)
             yield element
     finally:  # also when the consumer breaks off, or drops the iterator
-        with deferred(), change:
+        with deferred():
             left = True
-            change.notify_all()
+            room.put(None)
         # If it has started at all; and the garbage collector, which may bring us here, runs in
         # any thread.
         if producer.ident and producer is not threading.current_thread():

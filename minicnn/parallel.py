@@ -110,8 +110,9 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
                 others += [_workers(_threads).submit(work) for _ in range(helpers)]
             work()
         finally:  # KeyboardInterrupt included
-            collections.deque(waiting, maxlen=0)  # after an error, nothing new is begun
-            wait(others)
+            with interrupts.deferred():  # or the lock of a Future could stay locked for good
+                collections.deque(waiting, maxlen=0)  # after an error, nothing new is begun
+                wait(others)
     if errors:
         raise errors[min(errors)]
     return [results[index] for index in range(len(parts))]
