@@ -435,19 +435,19 @@ def steps_experiment(seed, calls=3):
     return accuracies
 
 
-ONE_EPOCH = np.array([0.9873, 0.9876, 0.9867, 0.9835, 0.9850])  # seeds 0 to 4
+ONE_EPOCH = np.array([0.9858, 0.9889, 0.9870, 0.9860, 0.9855])  # seeds 0 to 4
 STEPS = np.array(
     [
-        [0.9638, 0.9739, 0.9779],
-        [0.9656, 0.9792, 0.9792],
-        [0.9574, 0.9746, 0.9793],
-        [0.9639, 0.9737, 0.9827],
-        [0.9600, 0.9773, 0.9818],
-        [0.9625, 0.9725, 0.9816],
-        [0.9649, 0.9792, 0.9775],
-        [0.9627, 0.9731, 0.9786],
-        [0.9666, 0.9776, 0.9828],
-        [0.9622, 0.9773, 0.9838],
+        [0.9624, 0.9728, 0.9786],
+        [0.9631, 0.9781, 0.9795],
+        [0.9563, 0.9736, 0.9797],
+        [0.9642, 0.9758, 0.9838],
+        [0.9608, 0.9782, 0.9811],
+        [0.9640, 0.9734, 0.9816],
+        [0.9637, 0.9795, 0.9770],
+        [0.9627, 0.9725, 0.9791],
+        [0.9666, 0.9764, 0.9825],
+        [0.9615, 0.9785, 0.9832],
     ]
 )  # seeds 0 to 9, after 200, 400, 600 steps
 TUTORIAL = {"200 steps": 0.965, "400": 0.975, "600": 0.973, "one epoch (1,875)": 0.9867}
@@ -482,7 +482,7 @@ figure
 #
 # $$\sqrt{p (1 - p) / n},$$
 #
-# for $p = 0.986$ and $n$ = 10,000 about 0.0012, that is 12 images.
+# for $p = 0.987$ and $n$ = 10,000 about 0.0011, that is 11 images.
 #
 # ## The fact
 
@@ -492,22 +492,22 @@ by_images = np.sqrt(mean * (1 - mean) / n)
 print(f"one epoch, five seeds: {ONE_EPOCH.min()} to {ONE_EPOCH.max()}, mean {mean:.4f}")
 print(f"standard deviation by seed {deviation:.4f}, by test images {by_images:.4f}")
 assert [f"{each:.4f}" for each in (mean, deviation, by_images)] == [
-    "0.9860",
-    "0.0017",
-    "0.0012",
+    "0.9866",
+    "0.0014",
+    "0.0011",
 ]
 assert (ONE_EPOCH > 0.9867).sum() == 2
-assert (ONE_EPOCH < 0.9867).sum() == 2
+assert (ONE_EPOCH < 0.9867).sum() == 3
 
 falls = STEPS[:, 1] - STEPS[:, 2]
 print(
     f"400 to 600 steps, ten seeds: {(falls > 0).sum()} got worse, by {falls.max():.4f}"
 )
 assert (falls > 0).sum() == 1
-assert round(falls.max(), 4) == 0.0017
+assert round(falls.max(), 4) == 0.0025
 assert STEPS[:, 0].min() < 0.965 < STEPS[:, 0].max()
 assert STEPS[:, 1].min() < 0.975 < STEPS[:, 1].max()
-assert 0.973 < STEPS[:, 2].min() == 0.9775
+assert 0.973 < STEPS[:, 2].min() == 0.9770
 
 # The same with Keras 3.15.1 and TensorFlow 2.21, seeds 0 to 2
 KERAS = np.array(
@@ -517,11 +517,11 @@ assert (KERAS[:, 2] > 0.973).all()
 assert (KERAS[:, 2] > KERAS[:, 1]).all()
 
 # %% [markdown]
-# > **After one epoch, five seeds: 98.35 to 98.76 %, mean 98.60 %, with a standard deviation of 0.17 points.** The tutorial's 98.67 %
-# > is one more such number: two of ours are above it, two below, and one is the same. Two runs that differ by 0.2 points differ by nothing.
+# > **After one epoch, five seeds: 98.55 to 98.89 %, mean 98.66 %, with a standard deviation of 0.14 points.** The tutorial's 98.67 %
+# > is one more such number: two of ours are above it, three below. Two runs that differ by 0.2 points differ by nothing.
 #
 # And the tutorial's fall from 97.5 % at 400 steps to 97.3 % at 600? It is no law: of ten seeds, nine did not fall, and one
-# fell by 0.17 points. The 97.3 % itself lies below all ten of ours, the lowest being 97.75 %. Today's Keras agrees with
+# fell by 0.25 points. The 97.3 % itself lies below all ten of ours, the lowest being 97.70 %. Today's Keras agrees with
 # us: 97.96, 97.93 and 98.23 % for its seeds 0 to 2. So that was TensorFlow 2.0, or bad luck; one run cannot tell.
 #
 # ## In minicnn
