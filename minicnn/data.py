@@ -239,11 +239,14 @@ def _draw(buffer: list, rng: np.random.Generator) -> Any:
 
 def _prefetched(source: Dataset, ahead: int) -> Iterator:
     ready: deque = deque()
-    change = threading.Condition()
+    # The lock itself is entered and left without a call of Python's, in which Ctrl-C could come and
+    # leave it locked for ever.
+    lock = threading.RLock()
+    change = threading.Condition(lock)
     left = False
 
     def hand_over(element: Any, error: BaseException | None = None, at_end: bool = False) -> None:
-        with change:
+        with lock:
             ready.append((element, error, at_end))
             change.notify_all()
 
@@ -251,7 +254,7 @@ def _prefetched(source: Dataset, ahead: int) -> Iterator:
         try:
             for element in source:
                 hand_over(element)
-                with change:
+                with lock:
                     change.wait_for(lambda: left or len(ready) < ahead)
                     if left:
                         return
@@ -259,12 +262,18 @@ def _prefetched(source: Dataset, ahead: int) -> Iterator:
         except BaseException as error:  # whatever it is, it belongs to the consumer
             hand_over(None, error)
 
+    def leave() -> None:
+        nonlocal left
+        with deferred(), lock:
+            left = True
+            change.notify_all()
+
     producer = threading.Thread(target=produce, name="minicnn-prefetch", daemon=True)
     try:
         with deferred():
             producer.start()
         while True:
-            with change:
+            with lock:
                 change.wait_for(lambda: ready)
                 element, error, at_end = ready.popleft()
                 change.notify_all()
@@ -274,9 +283,11 @@ def _prefetched(source: Dataset, ahead: int) -> Iterator:
                 return
             yield element
     finally:  # also when the consumer breaks off, or drops the iterator
-        with deferred(), change:
-            left = True
-            change.notify_all()
+        try:
+            leave()
+        except KeyboardInterrupt:  # perhaps before anything was done
+            leave()
+            raise
         # If it has started at all; and the garbage collector, which may bring us here, runs in
         # any thread.
         if producer.ident and producer is not threading.current_thread():

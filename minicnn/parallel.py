@@ -191,14 +191,17 @@ def blas_on_one_thread() -> Iterator[None]:
     Two pools of threads on the same cores get in each other's way: BLAS' idle workers spin on the
     cores that ours need, which cost a factor of 2.6 when it was measured.
     """
-    inside = False
+    held, inside = interrupts.holder(), False
     with interrupts.watched():
         try:
-            with interrupts.deferred():  # or BLAS could stay at one thread for good
+            with held:  # or BLAS could stay at one thread for good
                 _blas_limit.enter()
                 inside = True
             yield
         finally:
-            with interrupts.deferred():
+            held.depth += 1
+            try:
                 if inside:
                     _blas_limit.leave()
+            finally:
+                held.__exit__()
