@@ -37,8 +37,8 @@ class Data(NamedTuple):
 
 def train(args: argparse.Namespace) -> None:
     """Train the tutorial's network, then test it; save its weights and draw pictures if asked."""
-    scale_out.check_arguments(args)
     resuming.check_arguments(args)
+    scale_out.check_arguments(args)  # the last: it says so if TensorFlow is missing
     data, model = _data_and_network(args)
     if args.batch_size > len(data.x_train):
         args.parser.error(

@@ -238,7 +238,8 @@ def _draw(buffer: list, rng: np.random.Generator) -> Any:
 
 
 def _prefetched(source: Dataset, ahead: int) -> Iterator:
-    # Queues and no Condition: an interrupt inside of its `__enter__` leaves it locked for good.
+    # Queues and no Condition: its `__enter__` is a function of Python's, in which an interrupt may
+    # come and leave it locked for good.
     ready: SimpleQueue = SimpleQueue()
     room: SimpleQueue = SimpleQueue()  # something for each element that may be made
     left = False
@@ -269,9 +270,8 @@ def _prefetched(source: Dataset, ahead: int) -> Iterator:
             room.put(None)
             yield element
     finally:  # also when the consumer breaks off, or drops the iterator
-        with deferred():
-            left = True
-            room.put(None)
+        left = True
+        room.put(None)
         # If it has started at all; and the garbage collector, which may bring us here, runs in
         # any thread.
         if producer.ident and producer is not threading.current_thread():

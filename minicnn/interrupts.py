@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 class _Held:
     """While inside, signals that come are kept, and the last way out hands them on.
 
-    There is one such object, `_held`, for as many blocks inside each other as there may be.
+    There is one such object, `_held`, for as many blocks inside each other as there may be. In a
+    `finally`, `with` would come too late: as a function begins, be it `__enter__`, Python may raise
+    KeyboardInterrupt. To add 1 to `depth` is no call; in the end there is `__exit__`.
     """
 
     usual = None  # the handler of SIGINT that is stood in for, if one is
@@ -25,6 +27,10 @@ class _Held:
 
     def __exit__(self, *_error) -> None:
         self.depth -= 1
+        self.hand_on()
+
+    def hand_on(self) -> None:
+        """What has come, to whom it was meant for, unless another block is still inside."""
         if self.depth == 0 and self.arrived:
             details, self.arrived = self.arrived, None
             (self.usual or signal.getsignal(signal.SIGINT))(*details)
@@ -43,6 +49,11 @@ def _nobody_interrupts() -> bool:
     return threading.get_ident() != threading.main_thread().ident
 
 
+def holder() -> _Held:
+    """For a `finally` inside `watched`: see `_Held`. In other threads it holds nothing."""
+    return _Held() if _nobody_interrupts() else _held
+
+
 def watched() -> contextlib.AbstractContextManager:
     """Prepare for blocks of `deferred`, which would each have to ask the system for it."""
     if _held.usual or _nobody_interrupts():
@@ -59,12 +70,15 @@ def _standing_in_for(usual: Callable) -> Iterator[None]:
             _held.usual = usual
         yield
     finally:
-        if _held.usual:
-            with _held:
-                found = signal.signal(signal.SIGINT, usual)
-                if found != _held.on_signal:  # somebody has chosen another meanwhile
-                    signal.signal(signal.SIGINT, found)
-                _held.usual = None
+        _held.depth += 1
+        try:
+            if _held.usual and signal.getsignal(signal.SIGINT) == _held.on_signal:
+                signal.signal(signal.SIGINT, usual)  # unless somebody chose another
+        finally:
+            # No call from here on either: the usual handler is back, and may raise.
+            _held.usual = None
+            _held.depth -= 1
+            _held.hand_on()
 
 
 def deferred() -> contextlib.AbstractContextManager:

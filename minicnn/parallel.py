@@ -105,14 +105,18 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
         # This thread works, too: it would otherwise have to be woken up in the end.
         helpers = min(_threads, len(parts)) - 1
         others: list[Future] = []
+        held = interrupts.holder()
         try:
             with interrupts.deferred():  # half a pool would never end
                 others += [_workers(_threads).submit(work) for _ in range(helpers)]
             work()
         finally:  # KeyboardInterrupt included
-            with interrupts.deferred():  # or the lock of a Future could stay locked for good
+            held.depth += 1  # or the lock of a Future could stay locked for good
+            try:
                 collections.deque(waiting, maxlen=0)  # after an error, nothing new is begun
                 wait(others)
+            finally:
+                held.__exit__()
     if errors:
         raise errors[min(errors)]
     return [results[index] for index in range(len(parts))]
@@ -200,14 +204,17 @@ def blas_on_one_thread() -> Iterator[None]:
     Two pools of threads on the same cores get in each other's way: BLAS' idle workers spin on the
     cores that ours need, which cost a factor of 2.6 when it was measured.
     """
-    inside = False
+    held, inside = interrupts.holder(), False
     with interrupts.watched():
         try:
-            with interrupts.deferred():  # or BLAS could stay at one thread for good
+            with held:  # or BLAS could stay at one thread for good
                 _blas_limit.enter()
                 inside = True
             yield
         finally:
-            with interrupts.deferred():
+            held.depth += 1
+            try:
                 if inside:
                     _blas_limit.leave()
+            finally:
+                held.__exit__()

@@ -1,9 +1,11 @@
 """A whole model in a file, training that goes on from there, and Ctrl-C: promises 19 and 20."""
 
+import inspect
 import json
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from twins import SPARSE
 
 import minicnn
-from minicnn import Input, Sequential, layers, load_model, parallel
+from minicnn import Input, Sequential, interrupts, layers, load_model, parallel
 from minicnn.callbacks import Callback
 from minicnn.data import Dataset
 from minicnn.initializers import Initializer
@@ -300,6 +302,77 @@ def test_promise_19_an_interrupt_elsewhere_comes_at_once_and_ends_threads(ctrl_c
     with pytest.raises(KeyboardInterrupt):
         new_model().fit(dataset, steps_per_epoch=5, verbose=0, callbacks=Interrupting())
     assert threading.active_count() == threads
+
+
+def each_call_interrupted(block):
+    """Run `block()` again and again, with Ctrl-C as one after the other of its calls begins."""
+
+    def call(frame, event, _argument):
+        nonlocal left
+        code = frame.f_code
+        # In callbacks of weak references Python itself loses what is raised.
+        lost = code.co_flags & inspect.CO_GENERATOR or "_weakrefset" in code.co_filename
+        if event == "call" and not lost:
+            left -= 1
+            if left == 0:
+                signal.raise_signal(signal.SIGINT)
+
+    for number in range(2, 10_000):  # the first is that of `block` itself
+        left, tracer = number, sys.gettrace()
+        try:
+            sys.settrace(call)
+            block()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(tracer)
+        yield
+        if left > 0:  # that was after the last one
+            assert number > 10
+            return
+    raise AssertionError("there is no end of calls")
+
+
+def test_promise_19_blas_and_handler_are_put_back_whichever_call_is_interrupted(ctrl_c):
+    libraries = parallel._blas_libraries()
+    before = [library.num_threads for library in libraries]
+
+    def limit():
+        with parallel.blas_on_one_thread():
+            pass
+
+    for _ in each_call_interrupted(limit):
+        assert (parallel._blas_limit.inside, interrupts._held.depth) == (0, 0)
+        assert interrupts._held.usual is None
+        assert [library.num_threads for library in libraries] == before
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_promise_19_threads_go_on_whichever_call_is_interrupted(ctrl_c):
+    minicnn.set_num_threads(2)
+
+    def block():
+        return parallel.run(lambda part: part, [1, 2])
+
+    for _ in each_call_interrupted(block):
+        assert block() == [1, 2]
+        assert parallel._blas_limit.inside == 0
+
+
+def test_promise_19_a_prefetching_thread_ends_whichever_call_is_interrupted(ctrl_c):
+    threads = threading.active_count()
+    dataset = Dataset.from_tensor_slices(np.arange(3)).prefetch(1)
+
+    def consume():
+        elements = iter(dataset)
+        assert [next(elements), next(elements)] == [0, 1]
+        elements.close()
+
+    for _ in each_call_interrupted(consume):
+        deadline = time.monotonic() + 2
+        while threading.active_count() > threads and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert threading.active_count() == threads
 
 
 def test_promise_19_in_another_thread_a_fit_is_none_of_its_business(ctrl_c):

@@ -58,7 +58,7 @@ def test_the_small_part_is_green(environment, flags, tmp_path):
         environment = environment | {"NUMBA_CACHE_DIR": str(tmp_path)}
     files = [Path("tests", name) for name in SMALL]
     _, passed = run_suite(sys.executable, *files, *flags, **environment)
-    assert passed > 900
+    assert passed > 800
 
 
 def python_without_tensorflow(folder):
