@@ -1,8 +1,10 @@
 """Promise 27: the common battery; a new layer, optimizer or loss gets a row in its tables."""
 
+import numpy as np
 import pytest
 
 from benchmarks.promises import contract
+from minicnn.layer import KernelLayer
 
 CELLS = [pytest.param(check, keras, id=name) for name, check, keras in contract.cells()]
 
@@ -18,3 +20,13 @@ def test_everything_public_has_a_row(monkeypatch):
     assert contract.without_row() == []
     monkeypatch.delitem(contract.LAYERS, "Softmax")
     assert contract.without_row() == ["Softmax"]
+
+
+def test_a_layer_with_a_kernel_has_to_say_of_which_shape():
+    class Forgetful(KernelLayer):
+        def output_shape(self, input_shape):
+            return input_shape
+
+    layer = Forgetful(None, True, "glorot_uniform", "zeros", None, None)
+    with pytest.raises(NotImplementedError):
+        layer.build((3,), np.random.default_rng(0))

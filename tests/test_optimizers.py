@@ -262,3 +262,10 @@ def test_weights_that_cannot_be_changed_in_place_are_described():
         optimizers.SGD().apply([np.zeros((4, 2))], [strided])
     with pytest.raises(TypeError, match="received list"):
         optimizers.SGD().apply([np.zeros(2)], [[0.0, 0.0]])
+
+
+def test_the_base_class_has_no_update_of_its_own():
+    weights = [np.ones(3)]
+    with pytest.raises(NotImplementedError):
+        optimizers.Optimizer(0.1).apply([np.ones(3)], weights)
+    np.testing.assert_array_equal(weights[0], 1)

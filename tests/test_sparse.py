@@ -68,3 +68,10 @@ def test_nan_and_infinity_are_no_zeros(rng):
     assert np.isnan(dkernel[..., 3]).all()
     assert not np.isfinite(dkernel[..., 0]).any()
     assert np.isfinite(dkernel[..., 4:]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scratch_begins_with_a_cache_line(dtype):
+    arrays = [sparse.aligned_zeros((n, 3), dtype) for n in range(1, 20)]
+    assert [array.ctypes.data % 64 for array in arrays] == [0] * len(arrays)
+    assert [array.shape for array in arrays] == [(n, 3) for n in range(1, 20)]
