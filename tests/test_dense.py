@@ -8,8 +8,8 @@ from minicnn.kernels import dense
 SIZES = [
     (n, inputs, units)
     for n in (1, dense.ROWS - 1, 2 * dense.ROWS + 1)
-    for inputs in (3, dense.TERMS, 2 * dense.TERMS + 8)
-    for units in (10, dense.BLOCK, 2 * dense.BLOCK)
+    for inputs in (3, dense.TERMS, dense.TERMS + 1, 2 * dense.TERMS + 8)
+    for units in (10, dense.BLOCK, dense.BLOCK + 1, 2 * dense.BLOCK)
 ]
 
 
