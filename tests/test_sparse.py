@@ -46,6 +46,19 @@ def test_both_gradients_equal_the_formula(rng, case, dtype):
     assert dx.dtype == dkernel.dtype == dtype
 
 
+def test_one_output_may_win_all_the_windows_that_hold_it(rng):
+    x, kernel, dy, winner, g, pool = pooled_convolution(rng, "windows overlap", "float64")
+    z = np.zeros((3, g.oh, g.ow, dy.shape[3]))
+    z[:, 2::3, 1::2] = 1
+    pooling.forward(z, pool, winner, -np.inf)
+    dy = rng.standard_normal(dy.shape)
+    unpooled = pooling.grad_input(dy, winner, pool)
+    dx = sparse.grad_input(dy, winner, sparse.prepare(kernel), x.shape[3], g, pool)
+    assert_close(dx, direct.grad_input(unpooled, kernel, g), "float64")
+    dkernel = sparse.grad_kernel(x, dy, winner, g, pool)
+    assert_close(dkernel, direct.grad_kernel(x, unpooled, g), "float64")
+
+
 def test_whole_numbers_are_exact(rng):
     x, kernel, dy, winner, g, pool = pooled_convolution(rng, "as in the tutorial", "float32")
     x, kernel, dy = np.round(x), np.round(kernel), np.round(dy)
