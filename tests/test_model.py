@@ -139,10 +139,11 @@ def test_the_first_data_build_a_model_that_waits(kind):
 
 @pytest.mark.parametrize("samples", [0, 1, 40])
 def test_predict_on_batch_gives_the_bits_of_predict(rng, samples):
-    model = Sequential([Input((9, 8, 2)), Conv2D(8, 3, activation="relu"), MaxPooling2D()])
+    model = Sequential([Input((9, 8, 8)), Conv2D(8, 3, activation="relu"), MaxPooling2D()])
     model.add(Flatten())
     model.add(Dense(3, activation="softmax"))
-    x = rng.standard_normal((samples, 9, 8, 2))
+    assert model.layers[0].algorithm_ == "winograd"  # its kernel is transformed, and kept
+    x = rng.standard_normal((samples, 9, 8, 8))
     expected = model.predict(x, batch_size=40, verbose=0)
     found = model.predict_on_batch(x)
     assert found.dtype == expected.dtype

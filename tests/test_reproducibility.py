@@ -1,8 +1,10 @@
 """Promise 9: one seed, one set of bits, in new processes and on any number of threads."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,3 +170,35 @@ def test_promise_9_variants_compiled_in_different_processes_do_not_meet(tmp_path
     assert len(set(apart)) == 4
     assert hashes_of_convolutions(tmp_path, *variants) == (apart, 0)
     assert hashes_of_convolutions(tmp_path, *reversed(variants)) == (apart[::-1], 0)
+
+
+POOLED = """
+import numpy as np
+from minicnn.kernels import planes
+from minicnn.shapes import window_geometry
+
+g, pool = (window_geometry((4, 4), (2, 2), (s, s), "same") for s in (1, 2))
+x, kernel, winner = np.ones((1, 4, 4, 1)), np.zeros((2, 2, 1, 1)), np.empty((1, 2, 2, 1), np.uint8)
+print(planes.forward_pooled(x, kernel, np.zeros(1), g, pool, winner, 0.0).max())
+"""
+
+
+def test_a_kernel_is_compiled_anew_if_one_changes_that_it_calls_from_another_file(tmp_path):
+    package = Path(minicnn.__file__).parent
+    copied = shutil.copytree(
+        package, tmp_path / "minicnn", ignore=shutil.ignore_patterns("__pycache__", "*.gz", "*.npz")
+    )
+
+    def largest():
+        environment = {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "compiled")}
+        command = [sys.executable, "-c", POOLED]
+        env = os.environ | environment
+        return float(subprocess.check_output(command, text=True, env=env, cwd=tmp_path))
+
+    assert largest() == 0
+    pooling = copied / "kernels" / "pooling.py"
+    old = "best[ch] = floor if largest < floor else largest"
+    source = pooling.read_text()
+    assert source.count(old) == 1
+    pooling.write_text(source.replace(old, f"{old} + 1"))
+    assert largest() == 1
