@@ -30,17 +30,17 @@ def test_added_windows(rng, dtype):
 
 
 @numba.njit
-def products_put(out, x, y, count):
-    registers.put_products(3, 32, out, 5, 40, x, 2, 1, 7, y, 3, 33, count)
-    registers.put_products(1, 8, out, 0, 0, x, 0, 0, 1, y, 0, 8, count)
+def products_put(out, x, steps, y, count):
+    registers.put_products(3, 32, out, 5, 40, x, 2, 1, steps, y, 3, 33, count)
+    registers.put_products(1, 8, out, 0, 0, x, 0, 0, steps, y, 0, 8, count)
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_put_products(rng, dtype, count):
     x, y, out = whole(rng, dtype, 9, 9), whole(rng, dtype, 20, 20), whole(rng, dtype, 4, 40)
-    expected = out.copy()
-    registers._put_products(3, 32, expected, 5, 40, x, 2, 1, 7, y, 3, 33, count)
-    registers._put_products(1, 8, expected, 0, 0, x, 0, 0, 1, y, 0, 8, count)
-    products_put(out, x, y, count)
+    expected, steps = out.copy(), rng.integers(0, 70, 9)
+    registers._put_products(3, 32, expected, 5, 40, x, 2, 1, steps, y, 3, 33, count)
+    registers._put_products(1, 8, expected, 0, 0, x, 0, 0, steps, y, 0, 8, count)
+    products_put(out, x, steps, y, count)
     np.testing.assert_array_equal(out, expected)

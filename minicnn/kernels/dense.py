@@ -20,7 +20,7 @@ TERMS = 256
 def _block_of(rows):
     @register_jitable
     @named("put_block", rows)
-    def put_block(x, kernel, bias, first, sums, y):
+    def put_block(x, kernel, bias, first, steps, sums, y):
         """So many rows of y, from `first` on, in a layer of n * BLOCK units."""
         inputs, units = kernel.shape
         for row in range(first, first + rows):
@@ -31,7 +31,19 @@ def _block_of(rows):
             for unit in range(0, units, BLOCK):
                 terms, factors = first * inputs + start, start * units + unit
                 put_products(
-                    rows, BLOCK, sums, 0, BLOCK, x, terms, inputs, 1, kernel, factors, units, count
+                    rows,
+                    BLOCK,
+                    sums,
+                    0,
+                    BLOCK,
+                    x,
+                    terms,
+                    inputs,
+                    steps,
+                    kernel,
+                    factors,
+                    units,
+                    count,
                 )
                 for row in range(rows):
                     for u in range(BLOCK):
@@ -49,12 +61,12 @@ def forward(x, kernel, bias):
     n, units = len(x), kernel.shape[1]
     y = np.empty((n, units), x.dtype)
     if units % BLOCK == 0:
-        sums = np.empty((ROWS, BLOCK), x.dtype)
+        sums, steps = np.empty((ROWS, BLOCK), x.dtype), np.arange(TERMS)
         rest = n - n % ROWS
         for first in range(0, rest, ROWS):
-            _put_rows(x, kernel, bias, first, sums, y)
+            _put_rows(x, kernel, bias, first, steps, sums, y)
         for first in range(rest, n):
-            _put_row(x, kernel, bias, first, sums, y)
+            _put_row(x, kernel, bias, first, steps, sums, y)
     else:
         np.dot(x, kernel, y)
         for row in range(n):
@@ -70,10 +82,11 @@ def gradients(x, dz, kernel):
     n = len(x)
     dkernel = np.empty_like(kernel)
     if units % BLOCK == 0 and inputs % ROWS == 0:
+        steps = np.arange(n) * inputs
         for i in range(0, inputs, ROWS):
             for unit in range(0, units, BLOCK):
                 at = i * units + unit
-                put_products(ROWS, BLOCK, dkernel, at, units, x, i, 1, inputs, dz, unit, units, n)
+                put_products(ROWS, BLOCK, dkernel, at, units, x, i, 1, steps, dz, unit, units, n)
     else:
         np.dot(x.T, dz, dkernel)
     dbias = np.zeros(units, dz.dtype)

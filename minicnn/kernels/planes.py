@@ -8,9 +8,14 @@ the plane moved by that cell: whole rows are copied, and each makes a row of the
 """
 
 import numpy as np
+from numba.extending import register_jitable
 
 from minicnn.kernels.jit import jit
 from minicnn.kernels.pooling import put_maxima
+from minicnn.kernels.registers import SUMS, put_products
+
+BLOCK = 32  # filters of a block, for float32 two vectors
+ROWS = 8 if SUMS >= 16 else 2  # positions
 
 
 def why_not(_geometry):
@@ -30,16 +35,17 @@ def gradients(x, dy, kernel, g):
 
 @jit
 def forward(x, kernel, bias, g):
-    """Output y (n, oh, ow, f) of images x (n, h, w, c), kernel (kh, kw, c, f), bias (f,).
-
-    The bias is one more row of the kernel, which is multiplied with ones.
-    """
-    matrix, planes, cols = _multiplied(x, kernel, bias, g)
-    y = np.empty((len(x), g.oh * g.ow, kernel.shape[3]), x.dtype)
+    """Output y (n, oh, ow, f) of images x (n, h, w, c), kernel (kh, kw, c, f), bias (f,)."""
+    y = np.empty((len(x), g.oh, g.ow, kernel.shape[3]), x.dtype)
+    planes, cells, matrix, z = _multiplied(kernel, bias, g)
     for image in range(len(x)):
-        _copy_planes(x[image], g, planes, cols)
-        np.dot(cols.T, matrix, y[image])
-    return y.reshape(len(x), g.oh, g.ow, kernel.shape[3])
+        _copy_image(x[image], g, planes)
+        _put_outputs(planes, cells, matrix, bias, g, z)
+        for i in range(g.oh):
+            for j in range(g.ow):
+                for o in range(len(bias)):
+                    y[image, i, j, o] = z[0, i, j, o]
+    return y
 
 
 @jit
@@ -48,30 +54,56 @@ def forward_pooled(x, kernel, bias, g, pool, winner, floor):
 
     Each image is pooled while its outputs, four times as many numbers, are in the cache.
     """
-    f = kernel.shape[3]
-    matrix, planes, cols = _multiplied(x, kernel, bias, g)
-    z = np.empty((g.oh * g.ow, f), x.dtype)
-    y = np.empty((len(x), pool.oh, pool.ow, f), x.dtype)
+    y = np.empty((len(x), pool.oh, pool.ow, kernel.shape[3]), x.dtype)
+    planes, cells, matrix, z = _multiplied(kernel, bias, g)
     for image in range(len(x)):
         this = slice(image, image + 1)
-        _copy_planes(x[image], g, planes, cols)
-        np.dot(cols.T, matrix, z)
-        put_maxima(z.reshape(1, g.oh, g.ow, f), pool, winner[this], floor, y[this])
+        _copy_image(x[image], g, planes)
+        _put_outputs(planes, cells, matrix, bias, g, z)
+        put_maxima(z, pool, winner[this], floor, y[this])
     return y
 
 
 @jit
-def _multiplied(x, kernel, bias, g):
-    """What is multiplied for each image: kernel and bias; and room for its planes and windows."""
+def _multiplied(kernel, bias, g):
+    """Room for an image's planes and outputs, and what is multiplied with the planes.
+
+    Outputs are made in blocks of `ROWS` positions and `BLOCK` filters, so there are rooms and
+    columns of the kernel up to the next multiple. `cells` says how far the cells of a window are
+    from its first, and `matrix` what each of them is multiplied with.
+    """
     c, f = kernel.shape[2:]
-    cells = g.kh * g.kw * c
-    matrix = np.empty((cells + 1, f), x.dtype)
-    rows = kernel.reshape(cells, f)
-    for o in range(f):  # in loops: to assign arrays to slices would compile for three seconds more
-        for cell in range(cells):
-            matrix[cell, o] = rows[cell, o]
-        matrix[cells, o] = bias[o]
-    return matrix, _padded_planes(g, c, x.dtype), np.ones((cells + 1, g.oh * g.ow), x.dtype)
+    width, filters = -(-g.ow // ROWS) * ROWS, -(-f // BLOCK) * BLOCK
+    planes = _padded_planes(g, width, c, kernel.dtype)
+    cells = np.empty(g.kh * g.kw * c, np.intp)
+    matrix = np.zeros((len(cells), filters), kernel.dtype)
+    for ki in range(g.kh):
+        for kj in range(g.kw):
+            for ch in range(c):
+                cell = (ki * g.kw + kj) * c + ch
+                cells[cell] = (ch * planes.shape[1] + ki) * planes.shape[2] + kj
+                for o in range(f):  # in loops: to assign arrays to slices compiles for seconds more
+                    matrix[cell, o] = kernel[ki, kj, ch, o]
+    return planes, cells, matrix, np.empty((1, g.oh, width, filters), kernel.dtype)
+
+
+@register_jitable
+def _put_outputs(planes, cells, matrix, bias, g, z):
+    """z (1, oh, width, filters): products of all windows of an image with the kernel, and bias."""
+    filters = matrix.shape[1]
+    for i in range(g.oh):
+        for j in range(0, z.shape[2], ROWS):
+            window = i * g.sh * planes.shape[2] + j * g.sw
+            for first in range(0, filters, BLOCK):
+                at = (i * z.shape[2] + j) * filters + first
+                put_products(
+                    ROWS, BLOCK, z, at, filters, planes, window, g.sw, cells,
+                    matrix, first, filters, len(cells),
+                )  # fmt: skip
+        for j in range(g.ow):
+            pixel = z[0, i, j]
+            for o in range(len(bias)):
+                pixel[o] += bias[o]
 
 
 @jit
@@ -80,7 +112,7 @@ def grad_input(dy, kernel, g):
     n, _, _, f = dy.shape
     c = kernel.shape[2]
     matrix = kernel.reshape(g.kh * g.kw * c, f)
-    dplanes = _padded_planes(g, c, dy.dtype)
+    dplanes = _padded_planes(g, g.ow, c, dy.dtype)
     dcols = np.empty((g.kh * g.kw * c, g.oh * g.ow), dy.dtype)
     dx = np.zeros((n, g.h, g.w, c), dy.dtype)
     for image in range(n):
@@ -94,38 +126,43 @@ def grad_kernel(x, dy, g):
     """Gradient dkernel (kh, kw, c, f), summed over the images, from x and dy (n, oh, ow, f)."""
     n, _, _, c = x.shape
     f = dy.shape[3]
-    planes = _padded_planes(g, c, x.dtype)
+    planes = _padded_planes(g, g.ow, c, x.dtype)
     cols = np.empty((g.kh * g.kw * c, g.oh * g.ow), x.dtype)
     product = np.empty((g.kh * g.kw * c, f), x.dtype)
     dkernel = np.zeros((g.kh * g.kw * c, f), x.dtype)
     for image in range(n):
-        _copy_planes(x[image], g, planes, cols)
+        _copy_image(x[image], g, planes)
+        _copy_windows(planes, g, cols)
         np.dot(cols, dy[image].reshape(g.oh * g.ow, f), product)
         dkernel += product
     return dkernel.reshape(g.kh, g.kw, c, f)
 
 
 @jit
-def _padded_planes(g, c, dtype):
+def _padded_planes(g, positions, c, dtype):
     """Zeros for the channels of an image and their borders: as far as windows reach."""
-    return np.zeros((c, (g.oh - 1) * g.sh + g.kh, (g.ow - 1) * g.sw + g.kw), dtype)
+    return np.zeros((c, (g.oh - 1) * g.sh + g.kh, (positions - 1) * g.sw + g.kw), dtype)
 
 
 @jit
-def _copy_planes(image, g, planes, cols):
-    """Fill `cols` with the windows of `image`; the borders of `planes` are zero and stay so."""
-    c = image.shape[2]
+def _copy_image(image, g, planes):
+    """Fill `planes` with the channels of an image; the borders are zero and stay so."""
     rows = min(g.h, planes.shape[1] - g.top)
     columns = min(g.w, planes.shape[2] - g.left)
-    for ch in range(c):
+    for ch in range(image.shape[2]):
         for i in range(rows):
             source, target = image[i], planes[ch, i + g.top, g.left :]
             for j in range(columns):
                 target[j] = source[j, ch]
+
+
+@jit
+def _copy_windows(planes, g, cols):
+    """Fill `cols` with what the windows have in each of their cells."""
     for ki in range(g.kh):
         for kj in range(g.kw):
-            for ch in range(c):
-                row = cols[(ki * g.kw + kj) * c + ch]
+            for ch in range(len(planes)):
+                row = cols[(ki * g.kw + kj) * len(planes) + ch]
                 for i in range(g.oh):
                     source = planes[ch, i * g.sh + ki, kj:]
                     target = row[i * g.ow : (i + 1) * g.ow]
@@ -139,7 +176,7 @@ def _copy_planes(image, g, planes, cols):
 
 @jit
 def _add_planes(dcols, g, dplanes, dimage):
-    """The transpose of `_copy_planes`: add where that copied, then leave the borders behind."""
+    """The transpose of both: add where they copied, then leave the borders behind."""
     c = dimage.shape[2]
     rows = min(g.h, dplanes.shape[1] - g.top)
     columns = min(g.w, dplanes.shape[2] - g.left)

@@ -21,7 +21,7 @@ def forward(x, g, winner, floor):
 
 @jit
 def put_maxima(x, g, winner, floor, y):
-    """`forward` into a given y."""
+    """`forward` into a given y; of images with more channels than y has, the first ones count."""
     inside = g.top == g.left == 0 and (
         (g.oh - 1) * g.sh + g.kh <= g.h and (g.ow - 1) * g.sw + g.kw <= g.w
     )
@@ -41,7 +41,7 @@ def _four_cells(x, g, winner, floor, y):
                 upper_left, upper_right = x[image, row, column], x[image, row, column + 1]
                 lower_left, lower_right = x[image, row + 1, column], x[image, row + 1, column + 1]
                 best, best_cell = y[image, i, j], winner[image, i, j]
-                for ch in range(x.shape[3]):
+                for ch in range(y.shape[3]):
                     a, b = upper_left[ch], upper_right[ch]
                     right = _beats(b, a)
                     upper, upper_cell = b if right else a, np.uint8(right)
@@ -64,7 +64,7 @@ def _beats(late, early):
 
 @jit
 def _any_cells(x, g, winner, floor, y):
-    n, _, _, c = x.shape
+    n, _, _, c = y.shape
     for image in range(n):
         for i in range(g.oh):
             for j in range(g.ow):

@@ -68,25 +68,25 @@ def _add_windows_in_registers(
     return types.void(*args), generate
 
 
-def _put_products(rows, length, out, at, width, x, x_at, x_row, x_step, y, y_at, y_step, count):
+def _put_products(rows, length, out, at, width, x, x_at, x_row, x_steps, y, y_at, y_step, count):
     """A block of a matrix product: `rows` rows of `out`, `width` apart, `length` numbers of each.
 
-    out[at + row*width + i] = sum over k < count of x[x_at + row*x_row + k*x_step] times
+    out[at + row*width + i] = sum over k < count of x[x_at + row*x_row + x_steps[k]] times
     y[y_at + k*y_step + i]; all arrays are taken as flat.
     """
     out, x, y = out.reshape(-1), x.reshape(-1), y.reshape(-1)
     for row in range(rows):
         total = np.zeros(length, out.dtype)
         for k in range(count):
-            total += x[x_at + row * x_row + k * x_step] * y[y_at + k * y_step :][:length]
+            total += x[x_at + row * x_row + x_steps[k]] * y[y_at + k * y_step :][:length]
         out[at + row * width :][:length] = total
 
 
 @intrinsic(prefer_literal=True)
 def _put_products_in_registers(
-    _typing, rows, length, out, at, width, x, x_at, x_row, x_step, y, y_at, y_step, count
+    _typing, rows, length, out, at, width, x, x_at, x_row, x_steps, y, y_at, y_step, count
 ):
-    args = rows, length, out, at, width, x, x_at, x_row, x_step, y, y_at, y_step, count
+    args = rows, length, out, at, width, x, x_at, x_row, x_steps, y, y_at, y_step, count
     if not isinstance(rows, types.IntegerLiteral) or not isinstance(length, types.IntegerLiteral):
         return None
     rows, length = rows.literal_value, length.literal_value
@@ -104,7 +104,7 @@ def _put_products_in_registers(
         line = at_hand.pointer(9, values[10])
 
         def products(k):
-            here, there = build.mul(k, values[11]), build.mul(k, values[8])
+            here, there = build.mul(k, values[11]), build.load(at_hand.pointer(8, k))
             terms = [
                 at_hand.load(build.gep(build.gep(line, [here]), [_int(lane)]), lanes)
                 for lane in range(0, length, lanes)
