@@ -1,11 +1,12 @@
 """Activation functions. The way back of each needs only its output, so layers keep nothing else."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.kernels import relu as relu_kernel
+from minicnn.kernels.relu import grad_before_floor
 
 
 class Activation(NamedTuple):
@@ -17,6 +18,7 @@ class Activation(NamedTuple):
     name: str
     forward: Callable[..., np.ndarray]
     backward: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    floor: float | None = None  # if it does nothing but raise z to it
     has_kink: bool = False  # at z = 0
 
     def branches(self, y: np.ndarray) -> list[np.ndarray]:
@@ -41,7 +43,7 @@ def relu(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dz = dy where z > 0, else 0; at z = 0 exactly it is 0, as in TensorFlow."""
-    return relu_kernel.grad_input(dy.reshape(-1), y.reshape(-1)).reshape(y.shape)
+    return grad_before_floor(dy, y, dy.dtype.type(0))
 
 
 def softmax(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -60,8 +62,8 @@ def softmax_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 ACTIVATIONS = {
-    "linear": Activation("linear", linear, linear_backward),
-    "relu": Activation("relu", relu, relu_backward, has_kink=True),
+    "linear": Activation("linear", linear, linear_backward, floor=-math.inf),
+    "relu": Activation("relu", relu, relu_backward, floor=0, has_kink=True),
     "softmax": Activation("softmax", softmax, softmax_backward),
 }
 

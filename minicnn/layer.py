@@ -8,6 +8,7 @@ A layer keeps its weights and nothing else, so one object can serve several thre
 dy is the gradient of a loss by y, and so on. Only the optimizer changes weights.
 """
 
+import math
 import warnings
 from typing import Any
 
@@ -194,6 +195,11 @@ class KernelLayer(Layer):
         """As `minicnn.kernels` take them: zeros where there is no bias."""
         kernel, bias = self.params["kernel"], self.params.get("bias")
         return kernel, np.zeros(kernel.shape[-1], kernel.dtype) if bias is None else bias
+
+    def kernels_floor(self, dtype: np.dtype) -> np.floating:
+        """What a kernel raises its outputs to: if it can do all that the activation does."""
+        floor = self.activation.floor
+        return dtype.type(-math.inf if floor is None else floor)
 
     def branches(self, cache):
         _, y, *_ = cache

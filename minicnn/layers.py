@@ -304,18 +304,27 @@ class Dense(KernelLayer):
     def forward(self, x):
         x = self.checked_input(x)
         rows = x.reshape(-1, x.shape[-1])
-        z = dense.forward(rows, *self.kernel_and_bias()).reshape(*x.shape[:-1], self.units)
-        y = self.activation.forward(z, out=z)
+        y = dense.forward(rows, *self.kernel_and_bias(), self.kernels_floor(x.dtype))
+        if self.activation.floor is None:
+            y = self.activation.forward(y, out=y)
+        y = y.reshape(*x.shape[:-1], self.units)
         return y, (x, y)
 
     def backward(self, dy, cache):
-        x, y = cache
-        dz = self.activation.backward(self.checked_gradient(dy, y.shape), y)
-        rows, dz_rows = x.reshape(-1, x.shape[-1]), dz.reshape(-1, self.units)
-        dx, *grads = dense.gradients(rows, dz_rows, self.params["kernel"])
+        x, _ = cache
+        dx, *grads = dense.gradients(*self.operands(dy, cache))
         return dx.reshape(x.shape), dict(
             zip(self.params, grads, strict=False)
         )  # if there is a bias
+
+    def operands(self, dy, cache):
+        """What the kernels of the way back take."""
+        x, y = cache
+        dy = self.checked_gradient(dy, y.shape)
+        if self.activation.floor is None:
+            dy = self.activation.backward(dy, y)
+        rows = (a.reshape(-1, a.shape[-1]) for a in (x, y, dy))
+        return *rows, self.params["kernel"], self.kernels_floor(x.dtype)
 
 
 class _ActivationLayer(Layer):

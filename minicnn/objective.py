@@ -4,7 +4,6 @@ A softmax is merged into the loss behind it, and a convolution with the pooling 
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 from minicnn.activations import ACTIVATIONS
 from minicnn.kernels import pooling, sparse
 from minicnn.layer import Layer
-from minicnn.layers import CONVOLUTIONS, Conv2D, MaxPooling2D, sum_of_rows
+from minicnn.layers import CONVOLUTIONS, Conv2D, MaxPooling2D
 from minicnn.losses import SparseCategoricalCrossentropy
 
 
@@ -54,15 +53,12 @@ def merge_poolings(layers: list[Layer]) -> list[Layer]:
     found: list[Layer] = []
     for layer in layers:
         before = found[-1] if found else None
-        if type(layer) is MaxPooling2D and type(before) is Conv2D and before.activation in FLOORS:
+        both = type(layer) is MaxPooling2D and type(before) is Conv2D
+        if both and before.activation.floor is not None:
             found[-1] = PooledConv2D(before, layer)
         else:
             found.append(layer)
     return found
-
-
-# Activations that only raise z to a floor.
-FLOORS = {ACTIVATIONS["relu"]: 0, ACTIVATIONS["linear"]: -math.inf}
 
 
 class PooledConv2D(Layer):
@@ -100,7 +96,7 @@ class PooledConv2D(Layer):
         algorithm = CONVOLUTIONS[self.convolution.algorithm_]
         geometry, pool = self._geometries()
         operands = *self.convolution.kernel_and_bias(), geometry
-        winner, floor = self.pooling.new_winners(len(x)), x.dtype.type(FLOORS[self.activation])
+        winner, floor = self.pooling.new_winners(len(x)), self.convolution.kernels_floor(x.dtype)
         if hasattr(algorithm, "forward_pooled"):
             y = algorithm.forward_pooled(x, *operands, pool, winner, floor)
         else:
@@ -108,14 +104,13 @@ class PooledConv2D(Layer):
         return y, (x, y, winner)
 
     def backward(self, dy, cache):
-        x, _, winner = cache
-        dz = self._before_activation(dy, cache)
-        dx = sparse.grad_input(dz, winner, self._runs(), x.shape[3], *self._geometries())
-        return dx, self._weight_gradients(x, dz, winner)
+        operands = self._operands(dy, cache)
+        dx, *grads = sparse.gradients(*operands, self._runs(), *self._geometries())
+        return dx, dict(zip(self.params, grads, strict=False))  # if there is a bias
 
     def weight_gradients(self, dy, cache):
-        x, _, winner = cache
-        return self._weight_gradients(x, self._before_activation(dy, cache), winner)
+        grads = sparse.weight_gradients(*self._operands(dy, cache), *self._geometries())
+        return dict(zip(self.params, grads, strict=False))
 
     def branches(self, cache):
         _, y, winner = cache
@@ -125,15 +120,10 @@ class PooledConv2D(Layer):
         layers = self.convolution, self.pooling
         return [layer.geometry(layer.input_shape) for layer in layers]
 
-    def _before_activation(self, dy, cache):
-        _, y, _ = cache
-        return self.activation.backward(self.checked_gradient(dy, y.shape), y)
-
-    def _weight_gradients(self, x, dz, winner):
-        grads = {"kernel": sparse.grad_kernel(x, dz, winner, *self._geometries())}
-        if "bias" in self.params:
-            grads["bias"] = sum_of_rows(dz)  # each winner has one bias in it
-        return grads
+    def _operands(self, dy, cache):
+        x, y, winner = cache
+        floor = self.convolution.kernels_floor(x.dtype)
+        return x, y, self.checked_gradient(dy, y.shape), winner, floor
 
 
 def _linear(layer: Layer) -> Layer:

@@ -10,6 +10,7 @@ from numba.extending import register_jitable
 
 from minicnn.kernels.jit import jit, named
 from minicnn.kernels.registers import SUMS, put_products
+from minicnn.kernels.relu import grad_before_floor
 
 BLOCK = 32  # units of a block, for float32 two vectors
 ROWS = 8 if SUMS >= 16 else 2
@@ -56,8 +57,11 @@ _put_rows, _put_row = _block_of(ROWS), _block_of(1)
 
 
 @jit
-def forward(x, kernel, bias):
-    """y (n, units) = x (n, inputs) @ kernel (inputs, units) + bias (units,)."""
+def forward(x, kernel, bias, floor):
+    """y (n, units) = x (n, inputs) @ kernel (inputs, units) + bias (units,), raised to `floor`.
+
+    A floor of 0 is a ReLU, -inf is none.
+    """
     n, units = len(x), kernel.shape[1]
     y = np.empty((n, units), x.dtype)
     if units % BLOCK == 0:
@@ -72,14 +76,18 @@ def forward(x, kernel, bias):
         for row in range(n):
             for unit in range(units):
                 y[row, unit] += bias[unit]
+    for row in range(n):
+        for unit in range(units):
+            y[row, unit] = floor if y[row, unit] < floor else y[row, unit]
     return y
 
 
 @jit
-def gradients(x, dz, kernel):
-    """dx (n, inputs), dkernel (inputs, units) and dbias (units,), from dz (n, units)."""
+def gradients(x, y, dy, kernel, floor):
+    """dx (n, inputs), dkernel (inputs, units) and dbias (units,), from y and dy (n, units)."""
     inputs, units = kernel.shape
     n = len(x)
+    dz = grad_before_floor(dy, y, floor)
     dkernel = np.empty_like(kernel)
     if units % BLOCK == 0 and inputs % ROWS == 0:
         steps = np.arange(n) * inputs

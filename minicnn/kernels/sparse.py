@@ -19,66 +19,67 @@ from numba.extending import register_jitable
 
 from minicnn.kernels.jit import jit, named
 from minicnn.kernels.registers import CACHE_LINE, LANES, add_windows
+from minicnn.kernels.relu import grad_before_floor
 
 
+@jit
 def prepare(kernel):
-    """The kernel as `grad_input` reads it, (kh, f, run): runs of kw*c numbers for each filter."""
+    """The kernel as `gradients` reads it, (kh, f, run): runs of kw*c numbers for each filter."""
     kh, kw, c, f = kernel.shape
-    runs = aligned_zeros((kh, f, _run(kw, c)), kernel.dtype)
-    _transpose(kernel.reshape(kh, kw * c, f), runs)
+    runs = aligned_zeros((kh, f, run_of(kw, c)), kernel.dtype)
+    rows = kernel.reshape(kh, kw * c, f)
+    for ki in range(kh):
+        _transpose(rows[ki], runs[ki])
     return runs
 
 
-def grad_kernel(x, dy, winner, g, pool):
-    """Gradient dkernel (kh, kw, c, f), summed over the images x (n, h, w, c).
+def gradients(x, y, dy, winner, floor, runs, g, pool):
+    """dx (n, h, w, c), dkernel (kh, kw, c, f) and dbias (f,), summed over the images.
 
-    dy (n, ph, pw, f) is the gradient of the pooled outputs, and `winner` the cell of its window
-    that each came from. The convolution has the geometry g, the pooling has `pool`.
+    x are the images, y (n, ph, pw, f) the pooled outputs, raised to `floor`, and dy their gradient;
+    `winner` is the cell of its window that each came from, and `runs` is `prepare(kernel)`. The
+    convolution has the geometry g, the pooling has `pool`.
     """
-    c, f = x.shape[3], dy.shape[3]
-    run = _run(g.kw, c)
-    total = aligned_zeros((f, g.kh, run), x.dtype)
-    _loops(g.kh, run).add_kernel_gradient(x, dy, winner, g, pool, total)
-    dkernel = np.empty((g.kh, g.kw * c, f), x.dtype)
-    _transpose(total[:, :, : g.kw * c].swapaxes(0, 1), dkernel)
-    return dkernel.reshape(g.kh, g.kw, c, f)
+    return _loops(g.kh, runs.shape[2]).gradients(x, y, dy, winner, floor, runs, g, pool)
 
 
-def grad_input(dy, winner, runs, c, g, pool):
-    """Gradient dx (n, h, w, c) of the images; `runs` is `prepare(kernel)`."""
-    dx = np.empty((len(dy), g.h, g.w, c), dy.dtype)
-    _loops(g.kh, runs.shape[2]).put_input_gradient(dy, winner, runs, g, pool, dx)
-    return dx
+def weight_gradients(x, y, dy, winner, floor, g, pool):
+    """`gradients` without dx."""
+    loops = _loops(g.kh, run_of(g.kw, x.shape[3]))
+    return loops.weight_gradients(x, y, dy, winner, floor, g, pool)
 
 
-def _run(kw, c):
+@register_jitable
+def run_of(kw, c):
+    """How long a run for kw*c numbers is."""
     return -(-kw * c // LANES) * LANES
 
 
 class Loops(NamedTuple):
     """Compiled for one height of kernel and length of run: the compiler unrolls what it knows."""
 
-    add_kernel_gradient: Callable[..., None]
-    put_input_gradient: Callable[..., None]
+    gradients: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]
+    weight_gradients: Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 @cache
 def _loops(kh, run):
-    @jit
-    @named("add_kernel_gradient", f"{kh}_{run}")
-    def add_kernel_gradient(x, dy, winner, g, pool, total):
-        c, f = x.shape[3], dy.shape[3]
+    @register_jitable
+    @named("kernel_gradient", f"{kh}_{run}")
+    def kernel_gradient(x, dz, winner, g, pool):
+        c, f = x.shape[3], dz.shape[3]
         padded = _padded_image(g, c, run, x.dtype)
         inside = _inside(padded, g, c)
         cells = _cells(pool, g.sh * padded.shape[1], g.sw * c)
         starts, numbers, count = _empty_lists(f, pool.oh * pool.ow, x.dtype)
+        total = aligned_zeros((f, kh, run), x.dtype)
         for image in range(len(x)):
             _copy(x[image].reshape(g.h, g.w * c), inside)
             count[:] = 0
             for i in range(pool.oh):
                 for j in range(pool.ow):
                     corner = _corner(i, j, pool, cells)
-                    values, won = dy[image, i, j], winner[image, i, j]
+                    values, won = dz[image, i, j], winner[image, i, j]
                     for o in range(f):
                         _append(o, corner + cells[won[o]], values[o], starts, numbers, count)
             for o in range(f):
@@ -86,22 +87,27 @@ def _loops(kh, run):
                 add_windows(
                     kh, run, total, o * kh * run, padded, padded.shape[1], starts, numbers, o, count
                 )
+        dkernel = np.empty((kh, g.kw * c, f), x.dtype)
+        for ki in range(kh):
+            _transpose(total[:, ki, : g.kw * c], dkernel[ki])
+        return dkernel.reshape(kh, g.kw, c, f)
 
-    @jit
-    @named("put_input_gradient", f"{kh}_{run}")
-    def put_input_gradient(dy, winner, runs, g, pool, dx):
-        f, c = dy.shape[3], dx.shape[3]
-        dpadded = _padded_image(g, c, run, dx.dtype)
+    @register_jitable
+    @named("input_gradient", f"{kh}_{run}")
+    def input_gradient(dz, winner, runs, c, g, pool):
+        f = dz.shape[3]
+        dx = np.empty((len(dz), g.h, g.w, c), dz.dtype)
+        dpadded = _padded_image(g, c, run, dz.dtype)
         width = dpadded.shape[1]
         cells = _cells(pool, g.ow, 1)
         most = f * -(-pool.kh // pool.sh) * -(-pool.kw // pool.sw)  # where windows overlap
-        starts, numbers, count = _empty_lists(g.oh * g.ow, most, dy.dtype)
-        for image in range(len(dy)):
+        starts, numbers, count = _empty_lists(g.oh * g.ow, most, dz.dtype)
+        for image in range(len(dz)):
             count[:] = 0
             for i in range(pool.oh):
                 for j in range(pool.ow):
                     corner = _corner(i, j, pool, cells)
-                    values, won = dy[image, i, j], winner[image, i, j]
+                    values, won = dz[image, i, j], winner[image, i, j]
                     for o in range(f):
                         _append(corner + cells[won[o]], o * run, values[o], starts, numbers, count)
             dpadded[:] = 0
@@ -114,8 +120,29 @@ def _loops(kh, run):
                             1, run, dpadded, at, runs[ki], 0, starts, numbers, position, count
                         )
             _copy(_inside(dpadded, g, c), dx[image].reshape(g.h, g.w * c))
+        return dx
 
-    return Loops(add_kernel_gradient, put_input_gradient)
+    @jit
+    @named("weight_gradients", f"{kh}_{run}")
+    def weight_gradients(x, y, dy, winner, floor, g, pool):
+        dz = grad_before_floor(dy, y, floor)
+        return kernel_gradient(x, dz, winner, g, pool), _sum_of_pixels(dz)
+
+    @jit
+    @named("gradients", f"{kh}_{run}")
+    def gradients(x, y, dy, winner, floor, runs, g, pool):
+        dz = grad_before_floor(dy, y, floor)
+        dx = input_gradient(dz, winner, runs, x.shape[3], g, pool)
+        return dx, kernel_gradient(x, dz, winner, g, pool), _sum_of_pixels(dz)
+
+    return Loops(gradients, weight_gradients)
+
+
+@register_jitable
+def _sum_of_pixels(dz):
+    """Of each filter; a matrix product is faster than a loop."""
+    rows = dz.reshape(-1, dz.shape[3])
+    return np.dot(np.ones(len(rows), dz.dtype), rows)
 
 
 @register_jitable
@@ -186,13 +213,12 @@ def _copy(source, target):
             places[cell] = values[cell]
 
 
-@jit
-def _transpose(matrices, transposed):
-    """transposed[k, j, i] = matrices[k, i, j], by patches of 16 x 16, which fit into the cache."""
-    number, height, width = matrices.shape
-    for k in range(number):
-        for top in range(0, height, 16):
-            for left in range(0, width, 16):
-                for j in range(left, min(left + 16, width)):
-                    for i in range(top, min(top + 16, height)):
-                        transposed[k, j, i] = matrices[k, i, j]
+@register_jitable
+def _transpose(matrix, transposed):
+    """transposed[j, i] = matrix[i, j], by patches of 16 x 16, which fit into the cache."""
+    height, width = matrix.shape
+    for top in range(0, height, 16):
+        for left in range(0, width, 16):
+            for j in range(left, min(left + 16, width)):
+                for i in range(top, min(top + 16, height)):
+                    transposed[j, i] = matrix[i, j]
