@@ -71,22 +71,21 @@ def _loops(kh, run):
         padded = _padded_image(g, c, run, x.dtype)
         inside = _inside(padded, g, c)
         cells = _cells(pool, g.sh * padded.shape[1], g.sw * c)
-        starts, numbers, count = _empty_lists(f, pool.oh * pool.ow, x.dtype)
+        corners = _corners(pool, cells)
+        starts, numbers, count = _empty_lists(1, len(corners), x.dtype)
         total = aligned_zeros((f, kh, run), x.dtype)
         for image in range(len(x)):
             _copy(x[image].reshape(g.h, g.w * c), inside)
-            count[:] = 0
-            for i in range(pool.oh):
-                for j in range(pool.ow):
-                    corner = _corner(i, j, pool, cells)
-                    values, won = dz[image, i, j], winner[image, i, j]
-                    for o in range(f):
-                        _append(o, corner + cells[won[o]], values[o], starts, numbers, count)
+            values, won = dz[image].reshape(-1, f), winner[image].reshape(-1, f)
             for o in range(f):
+                k = np.uintp(0)
+                for window in range(len(corners)):
+                    start = corners[window] + cells[won[window, o]]
+                    k = _append(start, values[window, o], starts[0], numbers[0], k)
+                count[0] = k
                 # Windows of x are rows of the padded image apart, sums are one run apart.
-                add_windows(
-                    kh, run, total, o * kh * run, padded, padded.shape[1], starts, numbers, o, count
-                )
+                at, width = o * kh * run, padded.shape[1]
+                add_windows(kh, run, total, at, padded, width, starts, numbers, 0, count)
         dkernel = np.empty((kh, g.kw * c, f), x.dtype)
         for ki in range(kh):
             _transpose(total[:, ki, : g.kw * c], dkernel[ki])
@@ -100,16 +99,22 @@ def _loops(kh, run):
         dpadded = _padded_image(g, c, run, dz.dtype)
         width = dpadded.shape[1]
         cells = _cells(pool, g.ow, 1)
+        corners = _corners(pool, cells)
         most = f * -(-pool.kh // pool.sh) * -(-pool.kw // pool.sw)  # where windows overlap
         starts, numbers, count = _empty_lists(g.oh * g.ow, most, dz.dtype)
         for image in range(len(dz)):
             count[:] = 0
-            for i in range(pool.oh):
-                for j in range(pool.ow):
-                    corner = _corner(i, j, pool, cells)
-                    values, won = dz[image, i, j], winner[image, i, j]
-                    for o in range(f):
-                        _append(corner + cells[won[o]], o * run, values[o], starts, numbers, count)
+            values, won = dz[image].reshape(-1, f), winner[image].reshape(-1, f)
+            for window in range(len(corners)):
+                for o in range(f):
+                    position = np.uintp(corners[window] + cells[won[window, o]])
+                    count[position] = _append(
+                        o * run,
+                        values[window, o],
+                        starts[position],
+                        numbers[position],
+                        count[position],
+                    )
             dpadded[:] = 0
             for ki in range(kh):  # outside: one row of all filters stays in the first-level cache
                 for i in range(g.oh):
@@ -168,9 +173,14 @@ def _cells(pool, down, across):
 
 
 @register_jitable
-def _corner(i, j, pool, cells):
-    """Where the first cell of pooling window (i, j) is, in the image or in the padding outside."""
-    return (i * pool.sh - pool.top) * cells[-2] + (j * pool.sw - pool.left) * cells[-1]
+def _corners(pool, cells):
+    """Where the first cell of each pooling window is, in the image or in the padding outside."""
+    corners = np.empty(pool.oh * pool.ow, np.intp)
+    for i in range(pool.oh):
+        for j in range(pool.ow):
+            corner = (i * pool.sh - pool.top) * cells[-2] + (j * pool.sw - pool.left) * cells[-1]
+            corners[i * pool.ow + j] = corner
+    return corners
 
 
 @register_jitable
@@ -179,17 +189,19 @@ def _empty_lists(lists, most, dtype):
     return (
         np.empty((lists, most), np.intp),
         np.empty((lists, most), dtype),
-        np.empty(lists, np.intp),
+        np.empty(lists, np.uintp),
     )
 
 
 @register_jitable
-def _append(which, start, number, starts, numbers, count):
-    """Put a window in a list, if its number is not 0 (and NaN is not)."""
+def _append(start, number, starts, numbers, k):
+    """Put a window in a list of k, if its number is not 0 (and NaN is not); returns the new k.
+
+    k has no sign: of other numbers, Numba asks whether they count from the end.
+    """
     # Written in any case, and kept if the list grows: a branch would be mispredicted too often.
-    k = count[which]
-    starts[which, k], numbers[which, k] = start, number
-    count[which] += number != 0
+    starts[k], numbers[k] = start, number
+    return k + np.uintp(number != 0)
 
 
 @register_jitable
