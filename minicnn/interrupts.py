@@ -91,6 +91,21 @@ def deferred() -> contextlib.AbstractContextManager:
     return _held if _held.usual else _deferred_once()
 
 
+class unveiled(contextlib.ContextDecorator):
+    """Let an interrupt that comes in a kernel come out of this block as KeyboardInterrupt.
+
+    Numba runs some Python behind a kernel, to make arrays of what it returns; if that is where
+    KeyboardInterrupt is raised, a SystemError comes out.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind, error, _traceback) -> None:
+        if isinstance(error, SystemError) and isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+
+
 @contextlib.contextmanager
 def _deferred_once() -> Iterator[None]:
     with watched(), _held:

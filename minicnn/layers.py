@@ -127,7 +127,7 @@ class Conv2D(KernelLayer):
     def prepared(self) -> "Conv2D":
         kernel, last = self.params["kernel"], self._last_prepared.get("kernel")
         # To compare kernels is quicker than to transform one; who predicts again has the same one.
-        if last is None or not (last[0] == kernel).all():
+        if last is None or last[0].item(0) != kernel.item(0) or not (last[0] == kernel).all():
             last = self._last_prepared["kernel"] = kernel.copy(), self._prepare_kernel()
         layer = self.twin()
         layer._prepared_kernel = last[1]

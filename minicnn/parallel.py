@@ -83,9 +83,13 @@ def parts(sizes: list[int]) -> list[list[tuple[int, slice]]]:
 def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
     """`[function(part) for part in parts]`, on all threads.
 
-    The error of the first part that failed is raised, once no thread is at work any more.
+    The error of the first part that failed is raised, once no thread is at work any more. With one
+    part there is nothing to share, and BLAS may do with its threads as it likes.
     """
     _keep_freed_memory()
+    if len(parts) == 1:
+        with interrupts.unveiled():
+            return [function(parts[0])]
     results: dict[int, Result] = {}
     errors: dict[int, Exception] = {}
     waiting = iter(range(len(parts)))  # all threads share it: each part is taken once, in order
@@ -93,9 +97,7 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
     def work() -> None:
         for index in waiting:
             try:
-                # Numba runs some Python behind a kernel, to make arrays of what it returns; if that
-                # is where KeyboardInterrupt is raised, a SystemError comes out.
-                with interrupts.deferred():
+                with interrupts.deferred():  # see `interrupts.unveiled`
                     results[index] = function(parts[index])
             except Exception as error:
                 errors[index] = error

@@ -100,6 +100,4 @@ def forward(layers: list[Layer], x: np.ndarray) -> np.ndarray:
 
 def prepared(layers: list[Layer]) -> list[Layer]:
     """The layers for passes with their present weights: see `Layer.prepared`."""
-    # BLAS' second thread would go on spinning for a while, on a core that the shards need.
-    with parallel.blas_on_one_thread():
-        return [layer.prepared() for layer in layers]
+    return [layer.prepared() for layer in layers]

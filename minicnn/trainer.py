@@ -263,8 +263,7 @@ class Trainer:
         x = checks.plain(checks.samples(x, "x", self.input_shape, who), self.dtype)
         if len(x) == 0:
             return np.empty((0, *self.output_shape), self.dtype)
-        with parallel.blas_on_one_thread():
-            return step.forward(step.prepared(merge_poolings(self.layers)), x)
+        return step.forward(step.prepared(merge_poolings(self.layers)), x)
 
     def train_on_batch(self, x: Any, y: Any) -> Any:
         """One step on one batch of arrays.
@@ -288,10 +287,10 @@ class Trainer:
             metric.reset_state()
 
     def _evaluate(self, epoch: Epochs, progress: Progress | None = None) -> Logs:
-        goal = objective(self.layers, self.loss)
-        goal = goal._replace(layers=step.prepared(goal.layers))
         self.reset_metrics()
         with parallel.blas_on_one_thread(), progress or Progress(0, None) as progress:
+            goal = objective(self.layers, self.loss)
+            goal = goal._replace(layers=step.prepared(goal.layers))
             for images, labels in epoch:
                 self._update_metrics(labels, *step.evaluate_step(goal, images, labels))
                 progress.step(self._logs())
