@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn import checks
 from minicnn.configuration import Configurable
+from minicnn.kernels import softmax
 
 
 def cross_entropy_of_logits(
@@ -31,15 +32,7 @@ def cross_entropy_of_logits(
     gradient : (n, classes), dtype of `logits`
         Of each sample's own loss; divide by n for that of the mean.
     """
-    z = logits.astype(np.float64)
-    z -= z.max(axis=1, keepdims=True)
-    rows = np.arange(len(labels))
-    exponentials = np.exp(z)
-    sums = exponentials.sum(axis=1, keepdims=True)
-    losses = np.log(sums[:, 0]) - z[rows, labels]
-    gradient = exponentials / sums
-    gradient[rows, labels] -= 1
-    return losses, gradient.astype(logits.dtype)
+    return softmax.cross_entropy(labels, logits)
 
 
 class SparseCategoricalCrossentropy(Configurable):
