@@ -193,8 +193,15 @@ class KernelLayer(Layer):
 
     def kernel_and_bias(self) -> tuple[Any, np.ndarray]:
         """As `minicnn.kernels` take them: zeros where there is no bias."""
-        kernel, bias = self.params["kernel"], self.params.get("bias")
-        return kernel, np.zeros(kernel.shape[-1], kernel.dtype) if bias is None else bias
+        return self.params["kernel"], self.bias()
+
+    def bias(self) -> np.ndarray:
+        """The bias, or zeros if there is none."""
+        bias = self.params.get("bias")
+        if bias is None:
+            kernel = self.params["kernel"]
+            bias = np.zeros(kernel.shape[-1], kernel.dtype)
+        return bias
 
     def kernels_floor(self, dtype: np.dtype) -> np.floating:
         """What a kernel raises its outputs to: if it can do all that the activation does."""

@@ -125,6 +125,8 @@ class Conv2D(KernelLayer):
         return "im2col" if self.filters < FEW or winograd.why_not(geometry) else "winograd"
 
     def prepared(self) -> "Conv2D":
+        if self.algorithm_ != "winograd":
+            return self  # the others use the kernel as it is
         kernel, last = self.params["kernel"], self._last_prepared.get("kernel")
         # To compare kernels is quicker than to transform one; who predicts again has the same one.
         if last is None or last[0].item(0) != kernel.item(0) or not (last[0] == kernel).all():
@@ -134,7 +136,7 @@ class Conv2D(KernelLayer):
         return layer
 
     def kernel_and_bias(self):
-        return self._prepare_kernel(), super().kernel_and_bias()[1]
+        return self._prepare_kernel(), self.bias()
 
     def _prepare_kernel(self) -> Any:
         if self._prepared_kernel is not None:
@@ -210,6 +212,8 @@ class MaxPooling2D(Layer):
             self.pool_size if strides is None else strides, "strides", self.who
         )
         self.padding = padding_name(padding, self.who)
+        last_cell = math.prod(self.pool_size) - 1
+        self._winner_dtype = np.min_scalar_type(last_cell)
 
     def geometry(self, input_shape: Shape) -> Geometry:
         """Where the windows stand on images of that shape."""
@@ -237,9 +241,8 @@ class MaxPooling2D(Layer):
 
     def new_winners(self, samples: int) -> np.ndarray:
         """Room for which cell of its window each output comes from."""
-        last_cell = math.prod(self.pool_size) - 1
         shape = (samples, *self.output_shape(self.input_shape))
-        return np.empty(shape, np.min_scalar_type(last_cell))
+        return np.empty(shape, self._winner_dtype)
 
 
 class Flatten(Layer):
@@ -304,7 +307,7 @@ class Dense(KernelLayer):
     def forward(self, x):
         x = self.checked_input(x)
         rows = x.reshape(-1, x.shape[-1])
-        y = dense.forward(rows, *self.kernel_and_bias(), self.kernels_floor(x.dtype))
+        y = dense.forward(rows, self.params["kernel"], self.bias(), self.kernels_floor(x.dtype))
         if self.activation.floor is None:
             y = self.activation.forward(y, out=y)
         y = y.reshape(*x.shape[:-1], self.units)

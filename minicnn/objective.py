@@ -78,6 +78,8 @@ class PooledConv2D(Layer):
         self.input_shape = convolution.input_shape
         self.convolution, self.pooling = convolution, pooling
         self.activation = convolution.activation
+        # Where the kernel stands on images, and the pooling's windows on its outputs.
+        self.geometries = [layer.geometry(layer.input_shape) for layer in (convolution, pooling)]
 
     def output_shape(self, input_shape):
         return self.pooling.output_shape(self.convolution.output_shape(input_shape))
@@ -94,7 +96,7 @@ class PooledConv2D(Layer):
     def forward(self, x):
         x = self.checked_input(x)
         algorithm = CONVOLUTIONS[self.convolution.algorithm_]
-        geometry, pool = self._geometries()
+        geometry, pool = self.geometries
         operands = *self.convolution.kernel_and_bias(), geometry
         winner, floor = self.pooling.new_winners(len(x)), self.convolution.kernels_floor(x.dtype)
         if hasattr(algorithm, "forward_pooled"):
@@ -105,20 +107,16 @@ class PooledConv2D(Layer):
 
     def backward(self, dy, cache):
         operands = self._operands(dy, cache)
-        dx, *grads = sparse.gradients(*operands, self._runs(), *self._geometries())
+        dx, *grads = sparse.gradients(*operands, self._runs(), *self.geometries)
         return dx, dict(zip(self.params, grads, strict=False))  # if there is a bias
 
     def weight_gradients(self, dy, cache):
-        grads = sparse.weight_gradients(*self._operands(dy, cache), *self._geometries())
+        grads = sparse.weight_gradients(*self._operands(dy, cache), *self.geometries)
         return dict(zip(self.params, grads, strict=False))
 
     def branches(self, cache):
         _, y, winner = cache
         return [winner, *self.activation.branches(y)]
-
-    def _geometries(self):
-        layers = self.convolution, self.pooling
-        return [layer.geometry(layer.input_shape) for layer in layers]
 
     def _operands(self, dy, cache):
         x, y, winner = cache

@@ -88,7 +88,7 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
     """
     _keep_freed_memory()
     if len(parts) == 1:
-        with interrupts.unveiled():
+        with interrupts.Unveiled():
             return [function(parts[0])]
     results: dict[int, Result] = {}
     errors: dict[int, Exception] = {}
@@ -97,7 +97,7 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
     def work() -> None:
         for index in waiting:
             try:
-                with interrupts.deferred():  # see `interrupts.unveiled`
+                with interrupts.deferred():  # see `interrupts.Unveiled`
                     results[index] = function(parts[index])
             except Exception as error:
                 errors[index] = error

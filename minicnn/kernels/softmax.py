@@ -23,7 +23,7 @@ def softmax(z):
 
 @brief
 def cross_entropy(labels, z):
-    """Losses (n,) float64 and gradient (n, classes) of scores z: `losses.cross_entropy_of_logits`."""
+    """Losses (n,) float64 and gradient (n, classes): see `losses.cross_entropy_of_logits`."""
     losses, gradient = np.empty(len(z), np.float64), np.empty_like(z)
     exponentials = np.empty(z.shape[1], np.float64)
     for row in range(len(z)):

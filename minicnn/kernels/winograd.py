@@ -114,8 +114,9 @@ def forward_pooled(x, prepared, bias, geometry, pool, winner, floor):
     loops.forward_pooled(
         _padded(x, 3), prepared.u, _padded(bias, 0), geometry, pool, padded_winner, floor, y
     )
-    if padded_winner is not winner:
-        winner[...] = padded_winner[..., : len(bias)]
+    if f == len(bias):
+        return y
+    winner[...] = padded_winner[..., : len(bias)]
     return np.ascontiguousarray(y[..., : len(bias)])
 
 
