@@ -11,7 +11,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import TypeVar
 
 from minicnn import interrupts
@@ -91,7 +91,7 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
         with interrupts.Unveiled():
             return [function(parts[0])]
     results: dict[int, Result] = {}
-    errors: dict[int, Exception] = {}
+    errors: dict[int, BaseException] = {}
     waiting = iter(range(len(parts)))  # all threads share it: each part is taken once, in order
 
     def work() -> None:
@@ -103,20 +103,33 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
                 errors[index] = error
                 break
 
+    done: SimpleQueue[None] = SimpleQueue()
+
+    def help_out() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors[len(parts)] = error
+        finally:
+            done.put(None)
+
     with blas_on_one_thread():
         # This thread works, too: it would otherwise have to be woken up in the end.
-        helpers = min(_threads, len(parts)) - 1
-        others: list[Future] = []
+        helpers, asked = min(_threads, len(parts)) - 1, 0
         held = interrupts.holder()
         try:
-            with interrupts.deferred():  # half a pool would never end
-                others += [_workers(_threads).submit(work) for _ in range(helpers)]
+            with interrupts.deferred():
+                _helpers.start(helpers)
+                for _ in range(helpers):
+                    _helpers.tasks.put(help_out)
+                    asked += 1
             work()
         finally:  # KeyboardInterrupt included
-            held.depth += 1  # or the lock of a Future could stay locked for good
+            held.depth += 1  # nobody may be at work any more
             try:
                 collections.deque(waiting, maxlen=0)  # after an error, nothing new is begun
-                wait(others)
+                for _ in range(asked):
+                    done.get()
             finally:
                 held.__exit__()
     if errors:
@@ -138,13 +151,32 @@ def _keep_freed_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
 
 
-@functools.lru_cache(maxsize=1)
-def _workers(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="minicnn-worker")
+class _Helpers:
+    """Threads that wait for tasks. A ThreadPoolExecutor takes four times as long to ask one."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.threads: list[threading.Thread] = []
+
+    def start(self, threads: int) -> None:
+        """Have at least so many."""
+        with self.lock:
+            while len(self.threads) < threads:
+                name = f"minicnn-worker_{len(self.threads)}"
+                thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                thread.start()
+                self.threads.append(thread)
+
+    def _serve(self) -> None:
+        while True:
+            self.tasks.get()()
 
 
-if hasattr(os, "register_at_fork"):  # a forked child has the pool's object but not its threads
-    os.register_at_fork(after_in_child=_workers.cache_clear)
+_helpers = _Helpers()
+
+if hasattr(os, "register_at_fork"):  # a forked child has the object but not its threads
+    os.register_at_fork(after_in_child=_helpers.__init__)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, interrupts, losses, metrics, optimizers, parallel, step
+from minicnn import checks, losses, metrics, optimizers, parallel, step
 from minicnn.batches import Epochs, Source, Wanted, source
 from minicnn.callbacks import Callbacks
 from minicnn.data import INFINITE_CARDINALITY, Dataset
@@ -143,7 +143,7 @@ class Trainer:
                 if verbose and epochs > 1:
                     print(f"Epoch {epoch + 1}/{epochs}", flush=True)
                 tell("on_epoch_begin", epoch)
-                with Progress(verbose, train.steps) as progress, interrupts.watched():
+                with Progress(verbose, train.steps) as progress, parallel.blas_on_one_thread():
                     self._learn(goal, train, epoch, tell, progress)
                 logs = self._logs()
                 if validation is not None:

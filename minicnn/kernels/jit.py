@@ -46,11 +46,11 @@ def jit(function: Callable) -> Callable:
 
 
 def brief(function: Callable) -> Callable:
-    """`jit` for kernels of a few microseconds, which keep the GIL.
+    """`jit` for kernels of a few microseconds: they keep the GIL, and compute as is written.
 
-    To let go of it and get it back from another thread, which is then found asleep, takes fifty.
+    To let go of the GIL and get it back from another thread, found asleep, would take fifty.
     """
-    return _compiled(function, OPTIONS | {"nogil": False})
+    return _compiled(function, OPTIONS | {"nogil": False, "fastmath": False})
 
 
 def _compiled(function: Callable, options: dict[str, Any]) -> Callable:

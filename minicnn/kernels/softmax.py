@@ -1,7 +1,7 @@
 """Softmax and its cross-entropy, row by row, in double precision.
 
-They take a microsecond or two, so they keep the GIL: to let go of it and get it back from another
-thread would take fifty.
+No sum may be reordered: log(total) - (z - largest) would lose the logarithm of huge scores as
+log(total) - z + largest.
 """
 
 import numpy as np
