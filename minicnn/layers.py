@@ -314,20 +314,14 @@ class Dense(KernelLayer):
         return y, (x, y)
 
     def backward(self, dy, cache):
-        x, _ = cache
-        dx, *grads = dense.gradients(*self.operands(dy, cache))
-        return dx.reshape(x.shape), dict(
-            zip(self.params, grads, strict=False)
-        )  # if there is a bias
-
-    def operands(self, dy, cache):
-        """What the kernels of the way back take."""
         x, y = cache
         dy = self.checked_gradient(dy, y.shape)
         if self.activation.floor is None:
             dy = self.activation.backward(dy, y)
         rows = (a.reshape(-1, a.shape[-1]) for a in (x, y, dy))
-        return *rows, self.params["kernel"], self.kernels_floor(x.dtype)
+        dx, *grads = dense.gradients(*rows, self.params["kernel"], self.kernels_floor(x.dtype))
+        grads = dict(zip(self.params, grads, strict=False))  # the bias', if there is one
+        return dx.reshape(x.shape), grads
 
 
 class _ActivationLayer(Layer):

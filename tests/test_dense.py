@@ -14,22 +14,25 @@ SIZES = [
 
 
 def numbers(dtype, *sizes):
-    """x, kernel, bias and dz: small whole numbers, whose sums are exact."""
+    """x, kernel, bias and dy: small whole numbers, whose sums are exact."""
     n, inputs, units = sizes
     rng = np.random.default_rng(sizes)
     shapes = (n, inputs), (inputs, units), (units,), (n, units)
     return [rng.integers(-9, 10, shape).astype(dtype) for shape in shapes]
 
 
+@pytest.mark.parametrize("floor", [0, -np.inf])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_whole_numbers_are_exact(sizes, dtype):
-    x, kernel, bias, dz = numbers(dtype, *sizes)
+def test_whole_numbers_are_exact(sizes, dtype, floor):
+    x, kernel, bias, dy = numbers(dtype, *sizes)
     expected = x.astype("float64") @ kernel + bias
-    y = dense.forward(x, kernel, bias)
+    floor = x.dtype.type(floor)
+    y = dense.forward(x, kernel, bias, floor)
     assert y.dtype == x.dtype
-    np.testing.assert_array_equal(y, expected)
-    gradients = dense.gradients(x, dz, kernel)
+    np.testing.assert_array_equal(y, np.maximum(expected, floor))
+    gradients = dense.gradients(x, y, dy, kernel, floor)
+    dz = dy * (expected > floor)
     for found, wanted in zip(gradients, (dz @ kernel.T, x.T @ dz, dz.sum(axis=0)), strict=True):
         assert found.dtype == x.dtype
         assert found.flags.c_contiguous
@@ -42,4 +45,6 @@ def test_nan_and_infinity_stay_in_their_rows(units):
     x[1, 2], x[-1, 3] = np.nan, np.inf
     with np.errstate(invalid="ignore"):
         expected = x @ kernel + bias
-    np.testing.assert_array_equal(dense.forward(x, kernel, bias), expected)
+    for floor in (np.float32(0), np.float32(-np.inf)):
+        y = dense.forward(x, kernel, bias, floor)
+        np.testing.assert_array_equal(y, np.maximum(expected, floor))

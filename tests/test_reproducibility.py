@@ -132,10 +132,10 @@ for variant in sys.argv[1:]:
     arrays = winograd.forward(x, prepared, bias, g), *winograd.gradients(x, dy, prepared, g)
     winner = np.empty((3, pool.oh, pool.ow, int(f)), np.uint8)
     y = winograd.forward_pooled(x, prepared, bias, g, pool, winner, x.dtype.type(0))
-    arrays += (
-        sparse.grad_kernel(x, y, winner, g, pool),
-        dense.forward(*(np.ascontiguousarray(a) for a in (x[0, 0], kernel[0, 0], bias))),
-    )
+    floor = x.dtype.type(0)
+    arrays += sparse.gradients(x, y, y, winner, floor, sparse.prepare(kernel), g, pool)
+    rows = (np.ascontiguousarray(a) for a in (x[0, 0], kernel[0, 0], bias))
+    arrays += (dense.forward(*rows, floor),)
     print(hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest())
 print(len(counter.buffer))
 """

@@ -19,8 +19,7 @@ CASES = {  # images, channels, filters; kernel, strides, padding; pool, strides,
 
 
 def pooled_convolution(rng, case, dtype):
-    """Everything that the gradients need, with a third of the pooled ones zero, one NaN among
-    the others."""
+    """Everything that the gradients need, with a third of the pooled ones zero."""
     size, c, f, kernel, strides, padding, pool, pool_strides, pool_padding = CASES[case]
     g = window_geometry(size, kernel, strides, padding)
     pool = window_geometry((g.oh, g.ow), pool, pool_strides, pool_padding)
@@ -31,56 +30,69 @@ def pooled_convolution(rng, case, dtype):
         rng.standard_normal((3, g.oh, g.ow, f)).astype(dtype), pool, winner, -np.inf
     )
     dy = (rng.standard_normal(y.shape) * (rng.random(y.shape) < 2 / 3)).astype(dtype)
-    return x, kernel, dy, winner, g, pool
+    return x, kernel, y, dy, winner, g, pool
 
 
+def gradients(x, kernel, y, dy, winner, g, pool, floor=-np.inf):
+    """dx, dkernel, dbias; what comes without dx is the same to the bit."""
+    operands = x, y, dy, winner, x.dtype.type(floor)
+    dx, *grads = sparse.gradients(*operands, sparse.prepare(kernel), g, pool)
+    alone = sparse.weight_gradients(*operands, g, pool)
+    for found, expected in zip(alone, grads, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    return dx, *grads
+
+
+@pytest.mark.parametrize("floor", [0, -np.inf])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES)
-def test_both_gradients_equal_the_formula(rng, case, dtype):
-    x, kernel, dy, winner, g, pool = pooled_convolution(rng, case, dtype)
-    unpooled = pooling.grad_input(dy, winner, pool).astype(np.float64)
-    dkernel = sparse.grad_kernel(x, dy, winner, g, pool)
-    assert_close(dkernel, direct.grad_kernel(x.astype(np.float64), unpooled, g), dtype)
-    dx = sparse.grad_input(dy, winner, sparse.prepare(kernel), x.shape[3], g, pool)
+def test_gradients_equal_the_formula(rng, case, dtype, floor):
+    x, kernel, y, dy, winner, g, pool = pooled_convolution(rng, case, dtype)
+    y[0, 0, 0, 0], dy[0, 0, 0, 0] = 0, 1  # at a floor of 0 it is out of the game
+    dx, dkernel, dbias = gradients(x, kernel, y, dy, winner, g, pool, floor)
+    dz = dy.astype(np.float64) * (y > floor)
+    unpooled = pooling.grad_input(dz, winner, pool)
     assert_close(dx, direct.grad_input(unpooled, kernel.astype(np.float64), g), dtype)
-    assert dx.dtype == dkernel.dtype == dtype
+    assert_close(dkernel, direct.grad_kernel(x.astype(np.float64), unpooled, g), dtype)
+    assert_close(dbias, dz.sum(axis=(0, 1, 2)), dtype)
+    assert dx.dtype == dkernel.dtype == dbias.dtype == dtype
 
 
 def test_one_output_may_win_all_the_windows_that_hold_it(rng):
-    x, kernel, dy, winner, g, pool = pooled_convolution(rng, "windows overlap", "float64")
+    x, kernel, y, dy, winner, g, pool = pooled_convolution(rng, "windows overlap", "float64")
     z = np.zeros((3, g.oh, g.ow, dy.shape[3]))
     z[:, 2::3, 1::2] = 1
     pooling.forward(z, pool, winner, -np.inf)
     dy = rng.standard_normal(dy.shape)
     unpooled = pooling.grad_input(dy, winner, pool)
-    dx = sparse.grad_input(dy, winner, sparse.prepare(kernel), x.shape[3], g, pool)
+    dx, dkernel, _ = gradients(x, kernel, y, dy, winner, g, pool)
     assert_close(dx, direct.grad_input(unpooled, kernel, g), "float64")
-    dkernel = sparse.grad_kernel(x, dy, winner, g, pool)
     assert_close(dkernel, direct.grad_kernel(x, unpooled, g), "float64")
 
 
 def test_whole_numbers_are_exact(rng):
-    x, kernel, dy, winner, g, pool = pooled_convolution(rng, "as in the tutorial", "float32")
+    x, kernel, y, dy, winner, g, pool = pooled_convolution(rng, "as in the tutorial", "float32")
     x, kernel, dy = np.round(x), np.round(kernel), np.round(dy)
     unpooled = pooling.grad_input(dy, winner, pool)
-    dx = sparse.grad_input(dy, winner, sparse.prepare(kernel), x.shape[3], g, pool)
+    dx, dkernel, dbias = gradients(x, kernel, y, dy, winner, g, pool)
     np.testing.assert_array_equal(dx, direct.grad_input(unpooled, kernel, g))
-    dkernel = sparse.grad_kernel(x, dy, winner, g, pool)
     np.testing.assert_array_equal(dkernel, direct.grad_kernel(x, unpooled, g))
+    np.testing.assert_array_equal(dbias, dy.sum(axis=(0, 1, 2)))
 
 
 def test_nan_and_infinity_are_no_zeros(rng):
-    x, kernel, dy, winner, g, pool = pooled_convolution(rng, "as in the tutorial", "float32")
+    x, kernel, y, dy, winner, g, pool = pooled_convolution(rng, "as in the tutorial", "float32")
     dy[1, 2, 2, 3], dy[2, 1, 1, 0] = np.nan, np.inf
     with np.errstate(invalid="ignore"):
-        dx = sparse.grad_input(dy, winner, sparse.prepare(kernel), x.shape[3], g, pool)
-        dkernel = sparse.grad_kernel(x, dy, winner, g, pool)
+        dx, dkernel, dbias = gradients(x, kernel, y, dy, winner, g, pool)
     assert np.isfinite(dx[0]).all()
     assert np.isnan(dx[1]).sum() == 25 * 8
     assert np.isinf(dx[2]).any()
     assert np.isnan(dkernel[..., 3]).all()
     assert not np.isfinite(dkernel[..., 0]).any()
     assert np.isfinite(dkernel[..., 4:]).all()
+    assert np.isnan(dbias[3])
+    assert np.isinf(dbias[0])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

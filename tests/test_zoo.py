@@ -19,7 +19,7 @@ from minicnn.parity.planting import altered, planted, source_of
 from minicnn.parity.zoo import BROKEN, CHECKS, NOTICED, QUIET, RIGHT_CODE, Finding, Matrix
 
 RELU = "kernels/relu.py"
-RELU_ALTERED = ("y[i] > zero", "y[i] >= zero")
+RELU_ALTERED = ("flat_y[i] > floor", "flat_y[i] >= floor")
 
 
 def relu_gradient(package):
@@ -62,7 +62,7 @@ def test_names_are_unique_and_modules_stand_together():
     assert len(set(modules)) == len(modules)
 
 
-@pytest.mark.parametrize(("old", "times"), [("not in there", 0), ("zero", 3)])
+@pytest.mark.parametrize(("old", "times"), [("not in there", 0), ("zero", 2)])
 def test_only_what_occurs_once_can_be_replaced(old, times):
     with pytest.raises(ValueError, match=f"{RELU}: expected once, found {times} times: '{old}'"):
         altered(RELU, old, "one")

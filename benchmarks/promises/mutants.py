@@ -26,6 +26,7 @@ MODULES = [  # the numeric core, and what guards it
     "kernels/pooling.py",
     "kernels/registers.py",
     "kernels/relu.py",
+    "kernels/softmax.py",
     "kernels/sparse.py",
     "kernels/tiles.py",
     "kernels/updates.py",

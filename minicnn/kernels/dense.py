@@ -9,11 +9,9 @@ import numpy as np
 from numba.extending import register_jitable
 
 from minicnn.kernels.jit import jit, named
-from minicnn.kernels.registers import SUMS, put_products
+from minicnn.kernels.registers import BLOCK, ROWS, put_products
 from minicnn.kernels.relu import grad_before_floor
 
-BLOCK = 32  # units of a block, for float32 two vectors
-ROWS = 8 if SUMS >= 16 else 2
 # Terms of a sum at a time; then those sums are added up, which rounds less than one long sum.
 TERMS = 256
 

@@ -1,8 +1,11 @@
-"""Convolution as one matrix product per image, for images of few channels, a first layer's.
+"""Convolution of images of few channels, a first layer's, without copies of their windows.
 
 `im2col` copies windows, row of pixels by row of pixels: of one channel, five numbers at a time.
-Here a channel is a plane, and what the windows at all positions have in one and the same cell is
-the plane moved by that cell: whole rows are copied, and each makes a row of the matrix.
+Here a channel is a plane, with its border, and what the windows at all positions have in one and
+the same cell is the plane, seen from that cell on. So the matrix of windows is a view of the planes
+with a stride for each cell, and `put_products` multiplies it as it lies there.
+
+On the way back BLAS multiplies, and wants a matrix:
 
     cols (kh*kw*c, oh*ow)        y (oh*ow, f)  =  cols' @ kernel (kh*kw*c, f)
 """
@@ -12,10 +15,7 @@ from numba.extending import register_jitable
 
 from minicnn.kernels.jit import jit
 from minicnn.kernels.pooling import put_maxima
-from minicnn.kernels.registers import SUMS, put_products
-
-BLOCK = 32  # filters of a block, for float32 two vectors
-ROWS = 8 if SUMS >= 16 else 2  # positions
+from minicnn.kernels.registers import BLOCK, ROWS, put_products
 
 
 def why_not(_geometry):

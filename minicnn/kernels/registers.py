@@ -16,6 +16,8 @@ CACHE_LINE = 64  # bytes
 # Vectors of 64 bytes that fit into the registers, with room for what is added to them. Where
 # vectors are shorter, two or four registers stand for one.
 SUMS = 20 if binding.get_host_cpu_features().get("avx512f") else 5
+# Of a matrix product, a block whose sums fit: for float32, two vectors for each row.
+ROWS, BLOCK = 8 if SUMS >= 16 else 2, 32
 
 
 def _add_windows(rows, run, out, at, source, width, starts, numbers, which, count):

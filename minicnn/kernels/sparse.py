@@ -26,7 +26,7 @@ from minicnn.kernels.relu import grad_before_floor
 def prepare(kernel):
     """The kernel as `gradients` reads it, (kh, f, run): runs of kw*c numbers for each filter."""
     kh, kw, c, f = kernel.shape
-    runs = aligned_zeros((kh, f, run_of(kw, c)), kernel.dtype)
+    runs = aligned_zeros((kh, f, _run(kw, c)), kernel.dtype)
     rows = kernel.reshape(kh, kw * c, f)
     for ki in range(kh):
         _transpose(rows[ki], runs[ki])
@@ -45,12 +45,12 @@ def gradients(x, y, dy, winner, floor, runs, g, pool):
 
 def weight_gradients(x, y, dy, winner, floor, g, pool):
     """`gradients` without dx."""
-    loops = _loops(g.kh, run_of(g.kw, x.shape[3]))
+    loops = _loops(g.kh, _run(g.kw, x.shape[3]))
     return loops.weight_gradients(x, y, dy, winner, floor, g, pool)
 
 
 @register_jitable
-def run_of(kw, c):
+def _run(kw, c):
     """How long a run for kw*c numbers is."""
     return -(-kw * c // LANES) * LANES
 

@@ -126,14 +126,6 @@ BUGS = [  # module by module
         "np.uint8",
     ),
     Bug(
-        "dkernel skips the activation",
-        "gradient",
-        "layers.py",
-        'dense.gradients(rows, dz_rows, self.params["kernel"])\n',
-        'dense.gradients(rows, dz_rows, self.params["kernel"])\n'
-        "        grads[0] = rows.T @ dy.reshape(-1, self.units)\n",
-    ),
-    Bug(
         "bias summed over the wrong axis",
         "gradient",
         "layers.py",
@@ -176,6 +168,13 @@ BUGS = [  # module by module
         "np.dot(kernel.reshape(units, inputs).T, dz.T, dx_transposed)",
     ),
     Bug(
+        "dkernel skips the activation",
+        "gradient",
+        "kernels/dense.py",
+        "x, i, 1, steps, dz, unit, units, n)",
+        "x, i, 1, steps, dy, unit, units, n)",
+    ),
+    Bug(
         "kernel not rotated in dx",
         "gradient",
         "kernels/direct.py",
@@ -209,6 +208,13 @@ BUGS = [  # module by module
         "kernels/im2col.py",
         "dkernel += product",
         "dkernel = product.copy()",
+    ),
+    Bug(
+        "planes: cells of a window column by column",
+        "forward",
+        "kernels/planes.py",
+        "(ch * planes.shape[1] + ki) * planes.shape[2] + kj",
+        "(ch * planes.shape[1] + kj) * planes.shape[2] + ki",
     ),
     Bug(
         "planes: border above and to the left swapped",
@@ -299,15 +305,36 @@ BUGS = [  # module by module
         "ReLU's gradient let through everywhere",  # as if y were z
         "gradient",
         "kernels/relu.py",
-        "y[i] > zero",
-        "y[i] >= zero",
+        "flat_y[i] > floor",
+        "flat_y[i] >= floor",
     ),
     Bug(
         "ReLU's gradient by the sign of dy",
         "gradient",
         "kernels/relu.py",
-        "y[i] > zero",
-        "dy[i] > zero",
+        "flat_y[i] > floor",
+        "flat_dy[i] > floor",
+    ),
+    Bug(
+        "softmax without its maximum taken off",
+        "forward",
+        "kernels/softmax.py",
+        "np.exp(z[j] - largest)",
+        "np.exp(z[j])",
+    ),
+    Bug(
+        "loss forgets the maximum taken off",
+        "forward",
+        "kernels/softmax.py",
+        "(np.float64(z[row, label]) - z[row].max())",
+        "np.float64(z[row, label])",
+    ),
+    Bug(
+        "label shifted in the loss's gradient",
+        "gradient",
+        "kernels/softmax.py",
+        "(j == label)",
+        "(j == label - 1)",
     ),
     Bug(
         "ReLU's gradient passes at zero",
@@ -319,16 +346,9 @@ BUGS = [  # module by module
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     \"\"\"dz = dy where z > 0, else 0; at z = 0 exactly it is 0, as in TensorFlow.\"\"\"
-    return relu_kernel.grad_input(dy.reshape(-1), y.reshape(-1)).reshape(y.shape)
+    return grad_before_floor(dy, y, dy.dtype.type(0))
 """,
         PASS_AT_ZERO,
-    ),
-    Bug(
-        "softmax without its maximum taken off",
-        "forward",
-        "activations.py",
-        "np.exp(z - z.max(axis=-1, keepdims=True))",
-        "np.exp(z)",
     ),
     Bug(
         "softmax's gradient cell by cell",
@@ -336,20 +356,6 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "activations.py",
         "y * (dy - (dy * y).sum(axis=-1, keepdims=True))",
         "y * (1 - y) * dy",
-    ),
-    Bug(
-        "label shifted in the loss's gradient",
-        "gradient",
-        "losses.py",
-        "gradient[rows, labels] -= 1",
-        "gradient[rows, labels - 1] -= 1",
-    ),
-    Bug(
-        "loss without the maximum taken off",
-        "forward",
-        "losses.py",
-        "    z -= z.max(axis=1, keepdims=True)\n",
-        "",
     ),
     Bug(
         "winners looked up column by column",
@@ -376,8 +382,8 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "ReLU lost behind a pooling",
         "training",
         "objective.py",
-        "FLOORS[self.activation]",
-        "-math.inf",
+        "new_winners(len(x)), self.convolution.kernels_floor(x.dtype)",
+        "new_winners(len(x)), x.dtype.type(-np.inf)",
     ),
     Bug(
         "missing division by the batch",
