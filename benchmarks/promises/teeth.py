@@ -60,7 +60,7 @@ HARMLESS: dict[tuple[str, str, str, str], str] = {  # survivors by Mutant.name, 
     ("kernels/registers.py", "_Numbers.lanes", "CACHE_LINE * 8", "CACHE_LINE * 9"): SPEED,
     (
         "kernels/sparse.py",
-        "_loops.input_gradient",
+        "_loops.gradients",
         "-pool.kw // pool.sw",
         "-pool.kw * pool.sw",
     ): "lists get more room than they need",

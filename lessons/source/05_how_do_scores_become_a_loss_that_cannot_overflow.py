@@ -445,7 +445,7 @@ assert cross_entropy_of_logits(np.array([1]), huge)[0] == 20_000
 # ## In minicnn
 #
 # - `cross_entropy_of_logits` in [minicnn/losses.py](../minicnn/losses.py): your `loss_and_gradient`, before the
-#   mean is taken.
+#   mean is taken; the loops of it and of `softmax` are in [minicnn/kernels/softmax.py](../minicnn/kernels/softmax.py).
 # - `SparseCategoricalCrossentropy` in [minicnn/losses.py](../minicnn/losses.py): with Keras' clipping, for bare
 #   probabilities only.
 # - `softmax` and `softmax_backward` in [minicnn/activations.py](../minicnn/activations.py).

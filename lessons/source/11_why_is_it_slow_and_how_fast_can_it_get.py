@@ -152,7 +152,8 @@ else:
 # %% [markdown]
 # The cost: `cols` is up to 25 times as large as the image. minicnn makes it for one image at a time, so that
 # it stays in the processor's cache. For images of one channel, where a row of a window has but five numbers, there is
-# `planes`, which fills `cols` column by column.
+# `planes`, which on the way there multiplies without filling `cols`: all windows' first cells are the image itself, their
+# second cells the image one pixel further on, and so forth.
 #
 # ## Multiply less: two polynomials
 #
@@ -817,11 +818,11 @@ for measure in runs["keras"][0]:
 #
 # ## In minicnn
 #
-# - `forward` in [minicnn/kernels/im2col.py](../minicnn/kernels/im2col.py) and in
-#   [minicnn/kernels/planes.py](../minicnn/kernels/planes.py): your `conv_by_product`.
+# - `forward` in [minicnn/kernels/im2col.py](../minicnn/kernels/im2col.py): your `conv_by_product`; in
+#   [minicnn/kernels/planes.py](../minicnn/kernels/planes.py) the same without copies.
 # - `matrices` in [minicnn/kernels/winograd.py](../minicnn/kernels/winograd.py): your `transforms`, in exact fractions; `forward` and
 #   `gradients` there, with the loops over tiles in [minicnn/kernels/tiles.py](../minicnn/kernels/tiles.py): your `tile_outputs`.
-# - `grad_kernel` and `grad_input` in [minicnn/kernels/sparse.py](../minicnn/kernels/sparse.py): the way back without its zeros.
+# - `gradients` in [minicnn/kernels/sparse.py](../minicnn/kernels/sparse.py): the way back without its zeros.
 # - `cut` and `run` in [minicnn/parallel.py](../minicnn/parallel.py), `train_step` in [minicnn/step.py](../minicnn/step.py): shards
 #   and threads.
 # - [benchmarks/README.md](../benchmarks/README.md): what was tried on the way, and did not help.

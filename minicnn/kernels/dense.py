@@ -86,15 +86,6 @@ def gradients(x, y, dy, kernel, floor):
     inputs, units = kernel.shape
     n = len(x)
     dz = grad_before_floor(dy, y, floor)
-    dkernel = np.empty_like(kernel)
-    if units % BLOCK == 0 and inputs % ROWS == 0:
-        steps = np.arange(n) * inputs
-        for i in range(0, inputs, ROWS):
-            for unit in range(0, units, BLOCK):
-                at = i * units + unit
-                put_products(ROWS, BLOCK, dkernel, at, units, x, i, 1, steps, dz, unit, units, n)
-    else:
-        np.dot(x.T, dz, dkernel)
     dbias = np.zeros(units, dz.dtype)
     for row in range(n):
         for unit in range(units):
@@ -106,4 +97,19 @@ def gradients(x, y, dy, kernel, floor):
     for i in range(inputs):
         for row in range(n):
             dx[row, i] = dx_transposed[i, row]
-    return dx, dkernel, dbias
+    return dx, _kernel_gradient(x, dz), dbias
+
+
+@register_jitable
+def _kernel_gradient(x, dz):
+    (n, inputs), units = x.shape, dz.shape[1]
+    dkernel = np.empty((inputs, units), x.dtype)
+    if units % BLOCK == 0 and inputs % ROWS == 0:
+        steps = np.arange(n) * inputs
+        for i in range(0, inputs, ROWS):
+            for unit in range(0, units, BLOCK):
+                at = i * units + unit
+                put_products(ROWS, BLOCK, dkernel, at, units, x, i, 1, steps, dz, unit, units, n)
+    else:
+        np.dot(x.T, dz, dkernel)
+    return dkernel

@@ -10,9 +10,7 @@ Both add up windows times numbers, which is `add_windows`. To look up what is no
 price, but of 25 products 4 are left, and sums are the formula's, without Winograd's rounding.
 """
 
-from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
@@ -40,13 +38,15 @@ def gradients(x, y, dy, winner, floor, runs, g, pool):
     `winner` is the cell of its window that each came from, and `runs` is `prepare(kernel)`. The
     convolution has the geometry g, the pooling has `pool`.
     """
-    return _loops(g.kh, runs.shape[2]).gradients(x, y, dy, winner, floor, runs, g, pool)
+    return _loops(g.kh, runs.shape[2])(x, y, dy, winner, floor, runs, g, pool)
 
 
 def weight_gradients(x, y, dy, winner, floor, g, pool):
     """`gradients` without dx."""
-    loops = _loops(g.kh, _run(g.kw, x.shape[3]))
-    return loops.weight_gradients(x, y, dy, winner, floor, g, pool)
+    run = _run(g.kw, x.shape[3])
+    no_runs = np.empty((0, 0, run), x.dtype)
+    _, dkernel, dbias = _loops(g.kh, run)(x, y, dy, winner, floor, no_runs, g, pool)
+    return dkernel, dbias
 
 
 @register_jitable
@@ -55,92 +55,77 @@ def _run(kw, c):
     return -(-kw * c // LANES) * LANES
 
 
-class Loops(NamedTuple):
-    """Compiled for one height of kernel and length of run: the compiler unrolls what it knows."""
-
-    gradients: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]
-    weight_gradients: Callable[..., tuple[np.ndarray, np.ndarray]]
-
-
 @cache
 def _loops(kh, run):
-    @register_jitable
-    @named("kernel_gradient", f"{kh}_{run}")
-    def kernel_gradient(x, dz, winner, g, pool):
-        c, f = x.shape[3], dz.shape[3]
+    """Compiled for one height of kernel and length of run: the compiler unrolls what it knows."""
+
+    @jit
+    @named("gradients", f"{kh}_{run}")
+    def gradients(x, y, dy, winner, floor, runs, g, pool):
+        (n, _, _, c), f = x.shape, dy.shape[3]
+        dz = grad_before_floor(dy, y, floor)
+        windows = pool.oh * pool.ow
+        values, won = dz.reshape(n, windows, f), winner.reshape(n, windows, f)
+
         padded = _padded_image(g, c, run, x.dtype)
-        inside = _inside(padded, g, c)
-        cells = _cells(pool, g.sh * padded.shape[1], g.sw * c)
-        corners = _corners(pool, cells)
-        starts, numbers, count = _empty_lists(1, len(corners), x.dtype)
+        width = padded.shape[1]
+        corners, cells = _windows(pool, g.sh * width, g.sw * c)
+        starts, numbers, count = _empty_lists(1, windows, x.dtype)
         total = aligned_zeros((f, kh, run), x.dtype)
-        for image in range(len(x)):
-            _copy(x[image].reshape(g.h, g.w * c), inside)
-            values, won = dz[image].reshape(-1, f), winner[image].reshape(-1, f)
+        for image in range(n):
+            _copy(x[image].reshape(g.h, g.w * c), _inside(padded, g, c))
             for o in range(f):
-                k = np.uintp(0)
-                for window in range(len(corners)):
-                    start = corners[window] + cells[won[window, o]]
-                    k = _append(start, values[window, o], starts[0], numbers[0], k)
-                count[0] = k
+                count[0] = _list_windows(
+                    values[image], won[image], o, corners, cells, starts[0], numbers[0]
+                )
                 # Windows of x are rows of the padded image apart, sums are one run apart.
-                at, width = o * kh * run, padded.shape[1]
+                at = o * kh * run
                 add_windows(kh, run, total, at, padded, width, starts, numbers, 0, count)
         dkernel = np.empty((kh, g.kw * c, f), x.dtype)
         for ki in range(kh):
             _transpose(total[:, ki, : g.kw * c], dkernel[ki])
-        return dkernel.reshape(kh, g.kw, c, f)
 
-    @register_jitable
-    @named("input_gradient", f"{kh}_{run}")
-    def input_gradient(dz, winner, runs, c, g, pool):
-        f = dz.shape[3]
-        dx = np.empty((len(dz), g.h, g.w, c), dz.dtype)
-        dpadded = _padded_image(g, c, run, dz.dtype)
-        width = dpadded.shape[1]
-        cells = _cells(pool, g.ow, 1)
-        corners = _corners(pool, cells)
+        dx = np.empty((n if len(runs) else 0, g.h, g.w, c), x.dtype)
+        corners, cells = _windows(pool, g.ow, 1)
         most = f * -(-pool.kh // pool.sh) * -(-pool.kw // pool.sw)  # where windows overlap
-        starts, numbers, count = _empty_lists(g.oh * g.ow, most, dz.dtype)
-        for image in range(len(dz)):
-            count[:] = 0
-            values, won = dz[image].reshape(-1, f), winner[image].reshape(-1, f)
-            for window in range(len(corners)):
-                for o in range(f):
-                    position = np.uintp(corners[window] + cells[won[window, o]])
-                    count[position] = _append(
-                        o * run,
-                        values[window, o],
-                        starts[position],
-                        numbers[position],
-                        count[position],
-                    )
-            dpadded[:] = 0
+        starts, numbers, count = _empty_lists(g.oh * g.ow if len(dx) else 0, most, x.dtype)
+        for image in range(len(dx)):
+            _list_filters(values[image], won[image], corners, cells, run, starts, numbers, count)
+            padded[:] = 0
             for ki in range(kh):  # outside: one row of all filters stays in the first-level cache
                 for i in range(g.oh):
                     for j in range(g.ow):
                         at = (i * g.sh + ki) * width + j * g.sw * c
                         position = i * g.ow + j
                         add_windows(
-                            1, run, dpadded, at, runs[ki], 0, starts, numbers, position, count
+                            1, run, padded, at, runs[ki], 0, starts, numbers, position, count
                         )
-            _copy(_inside(dpadded, g, c), dx[image].reshape(g.h, g.w * c))
-        return dx
+            _copy(_inside(padded, g, c), dx[image].reshape(g.h, g.w * c))
+        return dx, dkernel.reshape(kh, g.kw, c, f), _sum_of_pixels(dz)
 
-    @jit
-    @named("weight_gradients", f"{kh}_{run}")
-    def weight_gradients(x, y, dy, winner, floor, g, pool):
-        dz = grad_before_floor(dy, y, floor)
-        return kernel_gradient(x, dz, winner, g, pool), _sum_of_pixels(dz)
+    return gradients
 
-    @jit
-    @named("gradients", f"{kh}_{run}")
-    def gradients(x, y, dy, winner, floor, runs, g, pool):
-        dz = grad_before_floor(dy, y, floor)
-        dx = input_gradient(dz, winner, runs, x.shape[3], g, pool)
-        return dx, kernel_gradient(x, dz, winner, g, pool), _sum_of_pixels(dz)
 
-    return Loops(gradients, weight_gradients)
+@register_jitable
+def _list_windows(values, won, o, corners, cells, starts, numbers):
+    """Windows of the image where filter o won; returns how many."""
+    k = np.uintp(0)
+    for window in range(len(corners)):
+        start = corners[window] + cells[won[window, o]]
+        k = _append(start, values[window, o], starts, numbers, k)
+    return k
+
+
+@register_jitable
+def _list_filters(values, won, corners, cells, run, starts, numbers, count):
+    """For each position, runs of the filters that won there."""
+    count[:] = 0
+    for window in range(len(corners)):
+        for o in range(values.shape[1]):
+            position = np.uintp(corners[window] + cells[won[window, o]])
+            count[position] = _append(
+                o * run, values[window, o], starts[position], numbers[position], count[position]
+            )
 
 
 @register_jitable
@@ -162,25 +147,18 @@ def aligned_zeros(shape, dtype):
 
 
 @register_jitable
-def _cells(pool, down, across):
-    """How far each cell of a pooling window is from its first, for steps of `down` and `across`;
-    in the end the two steps themselves."""
-    cells = np.empty(pool.kh * pool.kw + 2, np.intp)
-    for cell in range(pool.kh * pool.kw):
-        cells[cell] = cell // pool.kw * down + cell % pool.kw * across
-    cells[-2], cells[-1] = down, across
-    return cells
-
-
-@register_jitable
-def _corners(pool, cells):
-    """Where the first cell of each pooling window is, in the image or in the padding outside."""
+def _windows(pool, down, across):
+    """Where the first cell of each pooling window is, in the image or in the padding outside, and
+    how far each cell of a window is from its first; for steps of `down` and `across`."""
     corners = np.empty(pool.oh * pool.ow, np.intp)
     for i in range(pool.oh):
         for j in range(pool.ow):
-            corner = (i * pool.sh - pool.top) * cells[-2] + (j * pool.sw - pool.left) * cells[-1]
+            corner = (i * pool.sh - pool.top) * down + (j * pool.sw - pool.left) * across
             corners[i * pool.ow + j] = corner
-    return corners
+    cells = np.empty(pool.kh * pool.kw, np.intp)
+    for cell in range(pool.kh * pool.kw):
+        cells[cell] = cell // pool.kw * down + cell % pool.kw * across
+    return corners, cells
 
 
 @register_jitable

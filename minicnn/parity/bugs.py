@@ -171,8 +171,8 @@ BUGS = [  # module by module
         "dkernel skips the activation",
         "gradient",
         "kernels/dense.py",
-        "x, i, 1, steps, dz, unit, units, n)",
-        "x, i, 1, steps, dy, unit, units, n)",
+        "_kernel_gradient(x, dz), dbias",
+        "_kernel_gradient(x, dy), dbias",
     ),
     Bug(
         "kernel not rotated in dx",
@@ -375,8 +375,8 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "window of x begins at the pooling's row",
         "training",
         "kernels/sparse.py",
-        "(i * pool.sh - pool.top) * cells[-2]",
-        "(i - pool.top) * cells[-2]",
+        "(i * pool.sh - pool.top) * down",
+        "(i - pool.top) * down",
     ),
     Bug(
         "ReLU lost behind a pooling",
