@@ -91,7 +91,7 @@ def deferred() -> contextlib.AbstractContextManager:
     return _held if _held.usual else _deferred_once()
 
 
-class Unveiled(contextlib.ContextDecorator):
+class Unveiled:
     """Let an interrupt that comes in a kernel come out of this block as KeyboardInterrupt.
 
     Numba runs some Python behind a kernel, to make arrays of what it returns; if that is where

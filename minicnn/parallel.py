@@ -119,7 +119,7 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
         held = interrupts.holder()
         try:
             with interrupts.deferred():
-                _helpers.start(helpers)
+                _helpers.start(_threads)  # one more than are asked: a part may run parts of its own
                 for _ in range(helpers):
                     _helpers.tasks.put(help_out)
                     asked += 1

@@ -98,6 +98,48 @@ def test_the_error_of_the_first_failing_shard_is_raised(threads):
     assert parallel.run(lambda shard: shard.stop, TWO_SHARDS) == [16, 32]  # and life goes on
 
 
+def test_whatever_a_helping_thread_raises_comes_out_and_the_thread_lives_on():
+    minicnn.set_num_threads(2)
+    both = threading.Barrier(2)
+
+    def function(shard):
+        both.wait(HANGING)  # each thread has one
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemExit("a helper's")
+
+    for _ in range(3):
+        with pytest.raises(SystemExit, match="a helper's"):
+            parallel.run(function, TWO_SHARDS)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_run_inside_a_run(threads):
+    minicnn.set_num_threads(threads)
+    outcome = []
+
+    def inner(shard):
+        return parallel.run(lambda part: part.start + shard.start, TWO_SHARDS)
+
+    def outer():
+        outcome.append(parallel.run(inner, TWO_SHARDS))
+
+    user = threading.Thread(target=outer, daemon=True)
+    user.start()
+    user.join(HANGING)
+    assert outcome == [[[0, 16], [16, 32]]]
+
+
+def test_an_interrupt_behind_a_kernel_comes_out_as_one():
+    def kernel(error):
+        raise SystemError("returned a result with an exception set") from error
+
+    with pytest.raises(KeyboardInterrupt):
+        parallel.run(kernel, [KeyboardInterrupt()])
+    for error in (None, ValueError()):
+        with pytest.raises(SystemError):
+            parallel.run(kernel, [error])
+
+
 def test_runs_inside_the_users_own_threads():
     minicnn.set_num_threads(2)
     x = np.arange(1000.0)
