@@ -307,7 +307,7 @@ class Dense(KernelLayer):
     def forward(self, x):
         x = self.checked_input(x)
         rows = x.reshape(-1, x.shape[-1])
-        y = dense.forward(rows, self.params["kernel"], self.bias(), self.kernels_floor(x.dtype))
+        y = dense.forward(rows, *self.kernel_and_bias(), self.kernels_floor(x.dtype))
         if self.activation.floor is None:
             y = self.activation.forward(y, out=y)
         y = y.reshape(*x.shape[:-1], self.units)

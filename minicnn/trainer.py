@@ -143,6 +143,7 @@ class Trainer:
                 if verbose and epochs > 1:
                     print(f"Epoch {epoch + 1}/{epochs}", flush=True)
                 tell("on_epoch_begin", epoch)
+                # Each step would hold BLAS back by itself, which takes its time.
                 with Progress(verbose, train.steps) as progress, parallel.blas_on_one_thread():
                     self._learn(goal, train, epoch, tell, progress)
                 logs = self._logs()

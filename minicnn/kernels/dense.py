@@ -30,20 +30,9 @@ def _block_of(rows):
             for unit in range(0, units, BLOCK):
                 terms, factors = first * inputs + start, start * units + unit
                 put_products(
-                    rows,
-                    BLOCK,
-                    sums,
-                    0,
-                    BLOCK,
-                    x,
-                    terms,
-                    inputs,
-                    steps,
-                    kernel,
-                    factors,
-                    units,
-                    count,
-                )
+                    rows, BLOCK, sums, 0, BLOCK, x, terms, inputs, steps,
+                    kernel, factors, units, count,
+                )  # fmt: skip
                 for row in range(rows):
                     for u in range(BLOCK):
                         y[first + row, unit + u] += sums[row, u]

@@ -37,7 +37,7 @@ def gradients(x, dy, kernel, g):
 def forward(x, kernel, bias, g):
     """Output y (n, oh, ow, f) of images x (n, h, w, c), kernel (kh, kw, c, f), bias (f,)."""
     y = np.empty((len(x), g.oh, g.ow, kernel.shape[3]), x.dtype)
-    planes, cells, matrix, z = _multiplied(kernel, bias, g)
+    planes, cells, matrix, z = _multiplied(kernel, g)
     for image in range(len(x)):
         _copy_image(x[image], g, planes)
         _put_outputs(planes, cells, matrix, bias, g, z)
@@ -55,7 +55,7 @@ def forward_pooled(x, kernel, bias, g, pool, winner, floor):
     Each image is pooled while its outputs, four times as many numbers, are in the cache.
     """
     y = np.empty((len(x), pool.oh, pool.ow, kernel.shape[3]), x.dtype)
-    planes, cells, matrix, z = _multiplied(kernel, bias, g)
+    planes, cells, matrix, z = _multiplied(kernel, g)
     for image in range(len(x)):
         this = slice(image, image + 1)
         _copy_image(x[image], g, planes)
@@ -65,7 +65,7 @@ def forward_pooled(x, kernel, bias, g, pool, winner, floor):
 
 
 @jit
-def _multiplied(kernel, bias, g):
+def _multiplied(kernel, g):
     """Room for an image's planes and outputs, and what is multiplied with the planes.
 
     Outputs are made in blocks of `ROWS` positions and `BLOCK` filters, so there are rooms and
