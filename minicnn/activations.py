@@ -1,33 +1,31 @@
-"""Activation functions. The way back of each needs only its output, so layers keep nothing else."""
+"""Activation functions. The backward pass of each needs only its output, so layers keep no more."""
 
-import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-
-from minicnn.kernels import softmax as kernel
-from minicnn.kernels.relu import grad_before_floor
 
 
 class Activation(NamedTuple):
     """A function and its derivative over arrays: y = forward(z), dz = backward(dy, y).
 
-    `forward(z, out=z)` may put y in the place of z.
+    An activation of your own may be passed to a layer in place of a name:
+
+        tanh = Activation("tanh", np.tanh, lambda dy, y: dy * (1 - y**2))
+        Dense(64, activation=tanh)
     """
 
     name: str
-    forward: Callable[..., np.ndarray]
+    forward: Callable[[np.ndarray], np.ndarray]
     backward: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    floor: float | None = None  # if it does nothing but raise z to it
-    has_kink: bool = False  # at z = 0
+    has_kink: bool = False  # at z = 0, where y is 0
 
     def branches(self, y: np.ndarray) -> list[np.ndarray]:
-        """Which cells are above the kink, if there is one: see `Layer.branches`."""
+        """On which side of the kink each cell is, if there is one: see `Layer.branches`."""
         return [y > 0] if self.has_kink else []
 
 
-def linear(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def linear(z: np.ndarray) -> np.ndarray:
     """y = z."""
     return z
 
@@ -37,22 +35,24 @@ def linear_backward(dy: np.ndarray, _y: np.ndarray) -> np.ndarray:
     return dy
 
 
-def relu(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def relu(z: np.ndarray) -> np.ndarray:
     """y = max(z, 0); NaN stays NaN."""
-    return np.maximum(z, 0, out=out)
+    return np.maximum(z, 0)
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dz = dy where z > 0, else 0; at z = 0 exactly it is 0, as in TensorFlow."""
-    return grad_before_floor(dy, y, dy.dtype.type(0))
+    return dy * (y > 0)
 
 
-def softmax(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """y = exp(z) / sum(exp(z)) over the last axis.
+def softmax(z: np.ndarray) -> np.ndarray:
+    """y = exp(z) / sum(exp(z)) over the last axis, computed in double precision.
 
-    The largest z is taken off first: the quotient is the same, and no exp can overflow.
+    The largest z is subtracted first: the quotient is the same, and no exp can overflow.
     """
-    return kernel.softmax(z.reshape(-1, z.shape[-1])).reshape(z.shape)
+    shifted = z.astype(np.float64) - z.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(z.dtype)
 
 
 def softmax_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -61,17 +61,19 @@ def softmax_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 ACTIVATIONS = {
-    "linear": Activation("linear", linear, linear_backward, floor=-math.inf),
-    "relu": Activation("relu", relu, relu_backward, floor=0, has_kink=True),
+    "linear": Activation("linear", linear, linear_backward),
+    "relu": Activation("relu", relu, relu_backward, has_kink=True),
     "softmax": Activation("softmax", softmax, softmax_backward),
 }
 
 
-def get(name: str | None, who: str) -> Activation:
-    """The activation of that name; None is "linear"."""
-    if name is None:
+def get(activation: Any, who: str) -> Activation:
+    """The activation of that name, or the given one; None is "linear"."""
+    if activation is None:
         return ACTIVATIONS["linear"]
-    if isinstance(name, str) and name in ACTIVATIONS:
-        return ACTIVATIONS[name]
+    if isinstance(activation, Activation):
+        return activation
+    if isinstance(activation, str) and activation in ACTIVATIONS:
+        return ACTIVATIONS[activation]
     known = ", ".join(f'"{key}"' for key in ACTIVATIONS)
-    raise ValueError(f"{who}: activation must be one of {known} or None, received {name!r}")
+    raise ValueError(f"{who}: activation must be one of {known} or None, received {activation!r}")

@@ -7,23 +7,19 @@ Every method returns a new recipe and does no work. Each `for` loop over a recip
 
 import itertools
 import math
-import threading
 from collections.abc import Callable, Iterator
 from operator import itemgetter
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
-from minicnn import checks
-from minicnn.interrupts import deferred
+from minicnn import engine
 from minicnn.session import random_stream
-from minicnn.shapes import positive_int
+from minicnn.validation import Check
 
 INFINITE_CARDINALITY = -1
 UNKNOWN_CARDINALITY = -2
 AUTOTUNE = -1  # for prefetch: choose for me
-PATIENCE = 0.5  # seconds; a loop that is left early does not wait longer for its source
 
 
 class Dataset:
@@ -43,9 +39,9 @@ class Dataset:
     """
 
     def __init__(self, make_iterator: Callable[[], Iterator], cardinality: int):
-        self._make_iterator = checks.function(make_iterator, "make_iterator", "Dataset")
-        self._cardinality = positive_int(
-            cardinality, "cardinality", "Dataset", minimum=UNKNOWN_CARDINALITY, maximum=None
+        self._make_iterator = Check("Dataset").function(make_iterator, "make_iterator")
+        self._cardinality = Check("Dataset").integer(
+            cardinality, "cardinality", minimum=UNKNOWN_CARDINALITY, maximum=None
         )
 
     def __iter__(self) -> Iterator:
@@ -97,7 +93,7 @@ class Dataset:
     @staticmethod
     def from_generator(generator: Callable[[], Iterator]) -> "Dataset":
         """The elements that `generator()` yields; it is called once for each pass."""
-        checks.function(generator, "generator", "from_generator")
+        Check("from_generator").function(generator, "generator")
         return Dataset(lambda: iter(generator()), UNKNOWN_CARDINALITY)
 
     def shuffle(
@@ -118,11 +114,11 @@ class Dataset:
         reshuffle_each_iteration : bool
             Whether each pass gets an order of its own.
         """
-        size = positive_int(buffer_size, "buffer_size", "shuffle")
+        size = Check("shuffle").integer(buffer_size, "buffer_size")
         if seed is None:
             seed = int(random_stream().integers(2**63))
-        seed = positive_int(seed, "seed", "shuffle", minimum=0, maximum=None)
-        checks.flag(reshuffle_each_iteration, "reshuffle_each_iteration", "shuffle")
+        seed = Check("shuffle").integer(seed, "seed", minimum=0, maximum=None)
+        Check("shuffle").flag(reshuffle_each_iteration, "reshuffle_each_iteration")
         passes = itertools.count()
 
         def elements() -> Iterator:
@@ -144,7 +140,7 @@ class Dataset:
         A repeated empty dataset is empty.
         """
         if count is not None:
-            count = positive_int(count, "count", "repeat", minimum=-1)
+            count = Check("repeat").integer(count, "count", minimum=-1)
         endless = count is None or count == -1
 
         def elements() -> Iterator:
@@ -170,8 +166,8 @@ class Dataset:
 
         The last batch may be smaller, unless `drop_remainder` leaves it out.
         """
-        size = positive_int(batch_size, "batch_size", "batch")
-        checks.flag(drop_remainder, "drop_remainder", "batch")
+        size = Check("batch").integer(batch_size, "batch_size")
+        Check("batch").flag(drop_remainder, "drop_remainder")
 
         def elements() -> Iterator:
             source = iter(self)
@@ -186,7 +182,7 @@ class Dataset:
 
     def take(self, count: int) -> "Dataset":
         """The first `count` elements of each pass; -1 takes all."""
-        count = positive_int(count, "count", "take", minimum=-1)
+        count = Check("take").integer(count, "count", minimum=-1)
         if count == -1:
             return self
         cardinality = self._cardinality
@@ -199,7 +195,7 @@ class Dataset:
 
         They are drawn all the same, so what follows is in the order it would have been in.
         """
-        count = positive_int(count, "count", "skip", minimum=-1)
+        count = Check("skip").integer(count, "count", minimum=-1)
         if count == -1:
             return self.take(0)
         cardinality = self._cardinality
@@ -209,7 +205,7 @@ class Dataset:
 
     def map(self, function: Callable) -> "Dataset":
         """`function` of every element; the members of a tuple become its arguments."""
-        checks.function(function, "function", "map")
+        Check("map").function(function, "function")
 
         def elements() -> Iterator:
             for element in self:
@@ -223,11 +219,11 @@ class Dataset:
         The content does not change. An error in the source is raised where its element would have
         come. The thread ends with its pass, also when the loop over it is left early.
         """
-        ahead = positive_int(buffer_size, "buffer_size", "prefetch", minimum=AUTOTUNE)
+        ahead = Check("prefetch").integer(buffer_size, "buffer_size", minimum=AUTOTUNE)
         if ahead == 0:
             return self
         ahead = 2 if ahead == AUTOTUNE else ahead  # one ready, one in the making
-        return Dataset(lambda: _prefetched(self, ahead), self._cardinality)
+        return Dataset(lambda: engine.prefetched(self, ahead), self._cardinality)
 
 
 def _draw(buffer: list, rng: np.random.Generator) -> Any:
@@ -235,47 +231,6 @@ def _draw(buffer: list, rng: np.random.Generator) -> Any:
     place = int(rng.random() * len(buffer))  # a third of the time of rng.integers
     buffer[place], buffer[-1] = buffer[-1], buffer[place]
     return buffer.pop()
-
-
-def _prefetched(source: Dataset, ahead: int) -> Iterator:
-    # Queues and no Condition: its `__enter__` is a function of Python's, in which an interrupt may
-    # come and leave it locked for good.
-    ready: SimpleQueue = SimpleQueue()
-    room: SimpleQueue = SimpleQueue()  # something for each element that may be made
-    left = False
-    for _ in range(ahead - 1):
-        room.put(None)
-
-    def produce() -> None:
-        try:
-            for element in source:
-                ready.put((element, None, False))
-                room.get()
-                if left:
-                    return
-            ready.put((None, None, True))
-        except BaseException as error:  # whatever it is, it belongs to the consumer
-            ready.put((None, error, False))
-
-    producer = threading.Thread(target=produce, name="minicnn-prefetch", daemon=True)
-    try:
-        with deferred():
-            producer.start()
-        while True:
-            element, error, at_end = ready.get()
-            if error is not None:
-                raise error
-            if at_end:
-                return
-            room.put(None)
-            yield element
-    finally:  # also when the consumer breaks off, or drops the iterator
-        left = True
-        room.put(None)
-        # If it has started at all; and the garbage collector, which may bring us here, runs in
-        # any thread.
-        if producer.ident and producer is not threading.current_thread():
-            producer.join(PATIENCE)
 
 
 def _map(function: Callable, element: Any) -> Any:

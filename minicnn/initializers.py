@@ -4,19 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks
-from minicnn.configuration import Configurable
 from minicnn.session import random_stream
-from minicnn.shapes import positive_int, positive_ints
+from minicnn.shapes import Shape
+from minicnn.validation import Check
+from minicnn.validation.configuration import Configurable
 
 
 class Initializer(Configurable):
-    """Base class. A user's own needs `__call__(shape, rng, dtype)` and nothing else."""
+    """Base class. An initializer of your own needs `__call__(shape, rng, dtype)` and no more."""
 
     def __call__(
-        self, shape: tuple[int, ...], rng: np.random.Generator | None = None, dtype="float32"
+        self, shape: Shape, rng: np.random.Generator | None = None, dtype: Any = "float32"
     ) -> np.ndarray:
-        """An array of that shape and dtype, drawn from `rng` if chance has a part in it."""
+        """An array of that shape; a random one is drawn from `rng`."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -24,20 +24,20 @@ class Initializer(Configurable):
 
 
 class Zeros(Initializer):
-    """All zeros: right for biases, wrong for kernels, whose units would stay alike for ever."""
+    """All zeros: right for biases, wrong for kernels, whose units would all stay the same."""
 
     def __call__(self, shape, rng=None, dtype="float32"):
-        who = type(self).__name__
-        return np.zeros(positive_ints(shape, "shape", who), checks.float_dtype(dtype, who))
+        check = Check("Zeros")
+        return np.zeros(check.shape(shape, "shape"), check.float_dtype(dtype))
 
 
 class GlorotUniform(Initializer):
     """Uniform in [-limit, limit), limit = sqrt(6 / (fan_in + fan_out)).
 
-    A dense kernel (inputs, units) has these two as fans; a convolution's (kh, kw, c, f) has
-    kh*kw*c and kh*kw*f. The variance 2 / (fan_in + fan_out) keeps signals from growing or fading
-    on the way there and back: Glorot and Bengio, "Understanding the difficulty of training deep
-    feedforward neural networks" (2010), equation 16.
+    The fans of a dense kernel (inputs, units) are these two sizes; those of a convolution's kernel
+    (kh, kw, c, f) are kh*kw*c and kh*kw*f. The variance 2 / (fan_in + fan_out) keeps signals from
+    growing or fading in the forward and the backward pass: Glorot and Bengio, "Understanding the
+    difficulty of training deep feedforward neural networks" (2010), equation 16.
 
     Parameters
     ----------
@@ -47,23 +47,25 @@ class GlorotUniform(Initializer):
 
     def __init__(self, seed: int | None = None):
         if seed is not None:
-            seed = positive_int(seed, "seed", "GlorotUniform", minimum=0, maximum=None)
+            seed = Check("GlorotUniform").integer(seed, "seed", minimum=0, maximum=None)
         self.seed = seed
 
     def __call__(self, shape, rng=None, dtype="float32"):
-        who = type(self).__name__
-        shape, dtype = positive_ints(shape, "shape", who), checks.float_dtype(dtype, who)
+        check = Check("GlorotUniform")
+        shape, dtype = check.shape(shape, "shape"), check.float_dtype(dtype)
         if len(shape) < 2:
             raise ValueError(
-                f"{who}: expected the shape of a kernel, (inputs, units) or (kh, kw, c, f), "
-                f"received {shape}"
+                "GlorotUniform: expected the shape of a kernel, (inputs, units) or "
+                f"(kh, kw, c, f), received {shape}"
             )
         if self.seed is not None:
             rng = np.random.default_rng(self.seed)
         elif rng is None:
             rng = random_stream()
         elif not isinstance(rng, np.random.Generator):
-            raise TypeError(f"{who}: rng must be a numpy.random.Generator, received {rng!r}")
+            raise TypeError(
+                f"GlorotUniform: rng must be a numpy.random.Generator, received {rng!r}"
+            )
         *window, inputs, outputs = shape
         limit = np.sqrt(6 / (np.prod(window, dtype=int) * (inputs + outputs)))
         return rng.uniform(-limit, limit, shape).astype(dtype)
@@ -74,12 +76,6 @@ INITIALIZERS = {"glorot_uniform": GlorotUniform, "zeros": Zeros}
 
 def get(initializer: Any, who: str) -> Initializer:
     """The initializer of that name, or the given one if it can be called."""
-    if isinstance(initializer, str) and initializer in INITIALIZERS:
-        return INITIALIZERS[initializer]()
-    if callable(initializer) and not isinstance(initializer, type):
-        return initializer
-    known = ", ".join(f'"{key}"' for key in INITIALIZERS)
-    raise ValueError(
-        f"{who}: initializer must be one of {known} or an instance of an initializer, "
-        f"received {initializer!r}"
+    return Check(who).choice(
+        initializer, "initializer", INITIALIZERS, callable, "an instance of an initializer"
     )

@@ -1,64 +1,82 @@
 """What a layer is: the contract that every layer keeps, and what all of them share.
 
-A layer keeps its weights and nothing else, so one object can serve several threads at once:
+A layer holds its weights and nothing else, and a pass changes nothing:
 
-    y, cache = layer.forward(x)            cache: what the way back needs, nothing more
-    dx, grads = layer.backward(dy, cache)  grads: same keys and shapes as layer.params
+    y, cache = layer.forward(x)            # cache: what the backward pass needs, nothing more
+    dx, grads = layer.backward(dy, cache)  # grads: same keys and shapes as layer.params
 
-dy is the gradient of a loss by y, and so on. Only the optimizer changes weights.
+dy is the gradient of the loss with respect to y, and so on. Only the optimizer changes `params`.
 """
 
-import math
+import inspect
 import warnings
 from typing import Any
 
 import numpy as np
 
-from minicnn import activations, checks, initializers
-from minicnn.configuration import Configurable
 from minicnn.session import automatic_name
-from minicnn.shapes import Shape, positive_ints
+from minicnn.shapes import Shape
+from minicnn.validation import Check, frames_to_user, is_plain, plain
+from minicnn.validation.configuration import Configurable
 
 
 class Layer(Configurable):
     """Base class. A layer of your own defines `output_shape`, `forward` and `backward`.
 
-    Shapes given to methods and returned by them are those of one sample; in arrays the axis of
-    samples comes first.
+    Shapes passed to and returned by methods are those of one sample; arrays have the axis of the
+    samples in front.
 
     Parameters
     ----------
     name : str, optional
-        Unique within a model; without one, the class in snake case with a counter.
+        Unique within a model; by default the class in snake case with a counter.
     input_shape : tuple, optional
         Of a model's first layer. Deprecated, as in Keras: start the model with `Input` instead.
 
     Attributes
     ----------
     params : dict
-        The weights by name, in Keras' order; empty before `build` and where nothing is learned.
+        The trained weights by name, in Keras' order; empty before `build`.
+    state : dict
+        Weights that are not trained, such as moving averages: see `next_state`.
+    trainable : bool
+        False freezes the layer: the optimizer leaves its `params` alone.
     input_shape : tuple or None
         What the layer was built for.
+    samples_are_independent : bool
+        False: the layer always receives whole batches. A layer of your own sets it to True if
+        each sample's output and dx depend on that sample alone, and its passes change nothing;
+        parts of a batch may then be computed on several threads. Layers with `state`, or with a
+        `forward` that takes `rng`, receive whole batches all the same.
     """
 
+    samples_are_independent = False
+
     def __init__(self, name: str | None = None, input_shape: Any = None):
-        who = type(self).__name__
-        self.name = automatic_name(type(self)) if name is None else checks.name(name, who)
+        check = Check(type(self).__name__)
+        self.name = automatic_name(type(self)) if name is None else check.name(name)
+        self.trainable = True
         self.params: dict[str, np.ndarray] = {}
+        self.state: dict[str, np.ndarray] = {}
         self.input_shape: Shape | None = None
         self.requested_input_shape: Shape | None = None
         if input_shape is not None:
-            self.requested_input_shape = positive_ints(input_shape, "input_shape", self.who)
+            self.requested_input_shape = self.check.shape(input_shape, "input_shape")
             warnings.warn(
                 "Do not pass an `input_shape` argument to a layer. Start the model with "
                 "`Input(shape)` instead.",
-                stacklevel=checks.frames_to_user(),
+                stacklevel=frames_to_user(),
             )
 
     @property
     def who(self) -> str:
-        """Class and name, as errors say them."""
+        """Class and name, as they appear in errors."""
         return f"{type(self).__name__} '{self.name}'"
+
+    @property
+    def check(self) -> Check:
+        """Checks whose errors name this layer."""
+        return Check(self.who)
 
     def __repr__(self) -> str:
         return f"<{self.who}>"
@@ -71,16 +89,21 @@ class Layer(Configurable):
         TypeError, ValueError
             If the layer cannot take such inputs, or for a dtype other than float32 and float64.
         """
-        input_shape = positive_ints(input_shape, "input_shape", self.who)
-        dtype = checks.float_dtype(dtype, self.who)
+        input_shape = self.check.shape(input_shape, "input_shape")
+        dtype = self.check.float_dtype(dtype)
         self.output_shape(input_shape)  # raises if the layer cannot take such inputs
         self.params = self.new_params(input_shape, rng, dtype)
+        self.state = self.new_state(input_shape, dtype)
         self.input_shape = input_shape
 
     def new_params(
         self, input_shape: Shape, rng: np.random.Generator, dtype: Any
     ) -> dict[str, np.ndarray]:
-        """Fresh weights; none unless a layer says otherwise."""
+        """Fresh trained weights; none by default."""
+        return {}
+
+    def new_state(self, input_shape: Shape, dtype: Any) -> dict[str, np.ndarray]:
+        """Fresh weights that are not trained; none by default."""
         return {}
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -88,78 +111,81 @@ class Layer(Configurable):
         raise NotImplementedError
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        """Output y, and what `backward` needs to know of this pass."""
+        """Output y, and what `backward` needs to know about this pass.
+
+        A forward that has a parameter `training` is told whether this is a step of training. One
+        that has a parameter `rng` receives a `numpy.random.Generator`, a fresh one for each step
+        and layer, during training; outside of it, None.
+        """
         raise NotImplementedError
 
     def backward(self, dy: np.ndarray, cache: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Gradients of the input and of each weight, the latter summed over the samples."""
+        """Gradients of the input and of each weight in `params`, the latter summed over samples."""
         raise NotImplementedError
 
-    def weight_gradients(self, dy: np.ndarray, cache: Any) -> dict[str, np.ndarray]:
-        """`backward` without dx, for a first layer: nobody asks how to change the images."""
-        return self.backward(dy, cache)[1]
+    def next_state(self, cache: Any) -> dict[str, np.ndarray]:
+        """New values of `state` after a training step, from the cache of its forward pass."""
+        return {}
+
+    def update_state(self, cache: Any) -> None:
+        """Write `next_state` into `state`: once a step, after the optimizer."""
+        for key, value in self.next_state(cache).items():
+            self.state[key][...] = value
 
     def branches(self, cache: Any) -> list[np.ndarray]:
-        """Which side of each kink a pass was on: signs of ReLU, winners of pooling.
+        """On which side of each kink the pass was: signs of ReLU, winners of pooling.
 
-        For `minicnn.gradcheck`: between two passes that differ here there is no derivative.
+        For `minicnn.gradcheck`: where these differ between two inputs there is no derivative
+        between them.
         """
         return []
 
-    def prepared(self) -> "Layer":
-        """The layer for passes with its present weights, with all done that needs no samples.
-
-        It shares the weights, but is out of date as soon as they change.
-        """
-        return self
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """All weights by name, trained ones first."""
+        return self.params | self.state
 
     def count_params(self) -> int:
-        """How many numbers the layer learns."""
+        """How many numbers the weights have, those that are not trained included."""
         if self.input_shape is None:
             raise ValueError(f"{self.who} has no weights before it is built for an input shape")
-        return sum(weight.size for weight in self.params.values())
+        return sum(weight.size for weight in self.weights.values())
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of the weights: kernel, then bias."""
-        return [weight.copy() for weight in self.params.values()]
+        """Copies of all weights: kernel, then bias."""
+        return [weight.copy() for weight in self.weights.values()]
 
     def set_weights(self, weights: list[Any]) -> None:
-        """Overwrite the weights, in the order of `get_weights`.
+        """Overwrite all weights, in the order of `get_weights`.
 
         Raises
         ------
         ValueError, TypeError
             If number, shapes or kinds differ from the layer's; then nothing is changed.
         """
-        own = list(self.params.values())
-        for weight, new in zip(own, checks.weights(weights, own, self.who), strict=True):
+        own = list(self.weights.values())
+        for weight, new in zip(own, self.check.weights(weights, own), strict=True):
             weight[...] = new
 
     def checked_input(self, x: Any) -> np.ndarray:
-        """`x` as a kernel needs it: of the shape the layer was built for, in the layer's dtype."""
+        """`x` as an array of the layer's dtype and of the shape that the layer was built for."""
         if self.input_shape is None:
             raise ValueError(f"{self.who} has to be built before it can compute")
         dtype = self._dtype(x)
-        if checks.is_plain(x, dtype) and x.shape[1:] == self.input_shape:
-            return x  # from the layer before, as a rule
-        return checks.plain(checks.samples(x, "x", self.input_shape, self.who), dtype)
+        if is_plain(x, dtype) and x.shape[1:] == self.input_shape:
+            return x  # the usual case
+        return plain(self.check.samples(x, "x", self.input_shape), dtype)
 
     def checked_gradient(self, dy: Any, y_shape: Shape) -> np.ndarray:
-        """`dy` as a kernel needs it: of the output's shape, in the layer's dtype."""
-        if checks.is_plain(dy, self._dtype(dy)) and dy.shape == y_shape:
+        """`dy` as an array of the layer's dtype and of the output's shape."""
+        if is_plain(dy, self._dtype(dy)) and dy.shape == y_shape:
             return dy
-        dy = checks.real_array(dy, f"{self.who}: dy")
+        dy = self.check.real_array(dy, "dy")
         if dy.shape != y_shape:
             raise ValueError(
                 f"{self.who}: expected dy of the output's shape {y_shape}, received {dy.shape}"
             )
-        return checks.plain(dy, self._dtype(dy))
-
-    def twin(self) -> "Layer":
-        """Another layer with the same weights and attributes, to be given others."""
-        twin = object.__new__(type(self))
-        twin.__dict__ |= self.__dict__
-        return twin
+        return plain(dy, self._dtype(dy))
 
     def _dtype(self, array: Any) -> np.dtype:
         for weight in self.params.values():
@@ -168,78 +194,26 @@ class Layer(Configurable):
         return own if own in (np.float32, np.float64) else np.dtype("float32")
 
 
-class KernelLayer(Layer):
-    """A layer with a kernel, a bias unless it is declined, and an activation at its end.
+def forward_options(layer: Any, training: bool, seed: Any, index: int) -> dict[str, Any]:
+    """The optional arguments that `layer.forward` asks for; see `step_generator`."""
+    wanted = inspect.signature(layer.forward).parameters
+    options: dict[str, Any] = {}
+    if "training" in wanted:
+        options["training"] = training
+    if "rng" in wanted:
+        options["rng"] = step_generator(layer, seed, index) if training else None
+    return options
+
+
+def step_generator(layer: Any, seed: Any, index: int) -> np.random.Generator:
+    """The generator of one layer in one step.
 
     Parameters
     ----------
-    activation : "relu", "softmax", "linear" or None
-    use_bias : bool
-    kernel_initializer, bias_initializer : str or Initializer
+    seed : sequence of int
+        Of the training, then the number of the step; a layer's own `seed` replaces the former.
+    index : int
+        The layer's place in the model.
     """
-
-    def __init__(
-        self, activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
-    ):
-        super().__init__(name, input_shape)
-        self.use_bias = checks.flag(use_bias, "use_bias", self.who)
-        self.activation = activations.get(activation, self.who)
-        self.kernel_initializer = initializers.get(kernel_initializer, self.who)
-        self.bias_initializer = initializers.get(bias_initializer, self.who)
-
-    def kernel_shape(self, input_shape: Shape) -> Shape:
-        """Shape of the kernel for such inputs; its last axis is the bias'."""
-        raise NotImplementedError
-
-    def kernel_and_bias(self) -> tuple[Any, np.ndarray]:
-        """As `minicnn.kernels` take them: zeros where there is no bias."""
-        return self.params["kernel"], self.bias()
-
-    def bias(self) -> np.ndarray:
-        """The bias, or zeros if there is none."""
-        bias = self.params.get("bias")
-        if bias is None:
-            kernel = self.params["kernel"]
-            bias = np.zeros(kernel.shape[-1], kernel.dtype)
-        return bias
-
-    def kernels_floor(self, dtype: np.dtype) -> np.floating:
-        """What a kernel raises its outputs to: if it can do all that the activation does."""
-        floor = self.activation.floor
-        return dtype.type(-math.inf if floor is None else floor)
-
-    def branches(self, cache):
-        _, y, *_ = cache
-        return self.activation.branches(y)
-
-    def new_params(self, input_shape, rng, dtype):
-        kernel_shape = self.kernel_shape(input_shape)
-        wanted = {"kernel": (self.kernel_initializer, kernel_shape)}
-        if self.use_bias:
-            wanted["bias"] = (self.bias_initializer, kernel_shape[-1:])
-        params = {}
-        for key, (initializer, shape) in wanted.items():
-            weight = np.array(initializer(shape, rng, dtype), dtype, order="C")
-            if weight.shape != shape:
-                raise ValueError(
-                    f"{self.who}: {key}_initializer gave an array of shape {weight.shape}, "
-                    f"expected {shape}"
-                )
-            params[key] = weight
-        return params
-
-
-def vector_shape(input_shape: Shape, who: str) -> Shape:
-    """`input_shape` if its last axis can be taken for a vector: if there is one."""
-    if not input_shape:
-        raise ValueError(f"{who}: expected inputs of shape (..., size), received single numbers")
-    return input_shape
-
-
-def image_shape(input_shape: Shape, who: str) -> Shape:
-    """`input_shape` if it is that of images, (h, w, c)."""
-    if len(input_shape) != 3:
-        raise ValueError(
-            f"{who}: expected images of shape (height, width, channels), received {input_shape}"
-        )
-    return input_shape
+    own = getattr(layer, "seed", None)
+    return np.random.default_rng([*(seed if own is None else (own, *seed[1:])), index])

@@ -1,11 +1,9 @@
-"""The layers: what each computes, and how the gradient of a loss flows back through it.
+"""The layers: what each computes, and how the gradient of the loss flows back through it.
 
-The contract they keep is that of `minicnn.layer.Layer`:
+Every layer keeps the contract of `minicnn.layer.Layer`:
 
     y, cache = layer.forward(x)
     dx, grads = layer.backward(dy, cache)
-
-The loops are in `minicnn.kernels`; what they compute can be read here.
 """
 
 import math
@@ -13,31 +11,102 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import activations
-from minicnn.configuration import Configurable
-from minicnn.kernels import dense, direct, im2col, planes, pooling, winograd
-from minicnn.layer import KernelLayer, Layer, image_shape, vector_shape
-from minicnn.shapes import (
-    Geometry,
-    Shape,
-    padding_name,
-    positive_int,
-    positive_ints,
-    positive_pair,
-    window_geometry,
-)
+from minicnn import activations, engine, initializers
+from minicnn.layer import Layer
+from minicnn.shapes import Geometry, Shape, window_geometry
+from minicnn.validation import Check
+from minicnn.validation.configuration import Configurable
+from minicnn.windows import sum_windows, windows
 
-__all__ = ["Conv2D", "Dense", "Flatten", "Input", "Layer", "MaxPooling2D", "ReLU", "Softmax"]
+__all__ = [
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "Layer",
+    "MaxPooling2D",
+    "ReLU",
+    "Softmax",
+]
 
-CONVOLUTIONS = {"winograd": winograd, "planes": planes, "im2col": im2col, "direct": direct}
-FEW = 8  # channels or filters, for which Winograd's transforms cost more than they save
+
+class Input(Configurable):
+    """The shape of one sample, as a model's first entry: `Sequential([Input((28, 28, 1)), ...])`.
+
+    Not a layer: it is listed neither in `model.layers` nor in the summary.
+    """
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = Check("Input").shape(shape, "shape")
+
+
+class KernelLayer(Layer):
+    """A layer with a kernel, usually a bias, and an activation at its end.
+
+    Parameters
+    ----------
+    activation : "relu", "softmax", "linear", None or Activation
+    use_bias : bool
+    kernel_initializer, bias_initializer : str or Initializer
+    """
+
+    def __init__(
+        self, activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+    ):
+        super().__init__(name, input_shape)
+        self.use_bias = self.check.flag(use_bias, "use_bias")
+        self.activation = activations.get(activation, self.who)
+        self.kernel_initializer = initializers.get(kernel_initializer, self.who)
+        self.bias_initializer = initializers.get(bias_initializer, self.who)
+
+    def kernel_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the kernel for such inputs; its last axis is that of the bias."""
+        raise NotImplementedError
+
+    def new_params(self, input_shape, rng, dtype):
+        kernel_shape = self.kernel_shape(input_shape)
+        wanted = {"kernel": (self.kernel_initializer, kernel_shape)}
+        if self.use_bias:
+            wanted["bias"] = (self.bias_initializer, kernel_shape[-1:])
+        params = {}
+        for key, (initializer, shape) in wanted.items():
+            weight = np.array(initializer(shape, rng, dtype), dtype, order="C")
+            if weight.shape != shape:
+                raise ValueError(
+                    f"{self.who}: {key}_initializer gave an array of shape {weight.shape}, "
+                    f"expected {shape}"
+                )
+            params[key] = weight
+        return params
+
+    def outputs(self, z: np.ndarray) -> np.ndarray:
+        """y = activation(z + bias)."""
+        return self.activation.forward(z + self.params["bias"] if self.use_bias else z)
+
+    def gradients(self, dkernel: np.ndarray, dz: np.ndarray) -> dict[str, np.ndarray]:
+        """The gradients of the weights; the bias was added at every position of every sample."""
+        grads = {"kernel": dkernel}
+        if self.use_bias:
+            grads["bias"] = dz.sum(axis=tuple(range(dz.ndim - 1)))
+        return grads
+
+    def branches(self, cache):
+        _, y = cache
+        return self.activation.branches(y)
 
 
 class Conv2D(KernelLayer):
     """Convolution: images (h, w, c) -> (oh, ow, filters).
 
-    The formula stands in `minicnn.kernels.direct`, the output's size in
-    `minicnn.shapes.window_geometry`. Weights: kernel (kh, kw, c, filters), bias (filters,).
+        y[n, i, j, f] = activation(bias[f] + sum over ki, kj, c of
+                                   x[n, i*sh + ki - top, j*sw + kj - left, c] kernel[ki, kj, c, f])
+
+    Cells outside the image count as zero; the output's size is in `shapes.window_geometry`. (This
+    is cross-correlation; deep learning calls it convolution.) In the backward pass, every product
+    that is part of an output sends the output's gradient, times one factor, to the other factor.
+
+    Weights: kernel (kh, kw, c, filters), bias (filters,).
 
     Parameters
     ----------
@@ -45,12 +114,12 @@ class Conv2D(KernelLayer):
     kernel_size, strides : int or pair of int
         Height and width.
     padding : "valid" or "same"
-    activation : "relu", "softmax", "linear" or None
+    activation : "relu", "softmax", "linear", None or Activation
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
-    algorithm : "auto", "winograd", "planes", "im2col" or "direct"
-        How to compute it; all agree up to rounding. After `build`, `algorithm_` says what was
-        taken.
+    algorithm : "auto", "winograd", "few_channels", "im2col" or "direct"
+        How the engine computes the convolution; all agree up to rounding. After `build`,
+        `algorithm_` is the engine's choice.
     name : str, optional
     input_shape : (h, w, c), optional
         Deprecated in favour of `Input`.
@@ -68,7 +137,7 @@ class Conv2D(KernelLayer):
         kernel_size: int | tuple[int, int],
         strides: int | tuple[int, int] = (1, 1),
         padding: str = "valid",
-        activation: str | None = None,
+        activation: Any = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
@@ -79,24 +148,16 @@ class Conv2D(KernelLayer):
         super().__init__(
             activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
         )
-        self.filters = positive_int(filters, "filters", self.who)
-        self.kernel_size = positive_pair(kernel_size, "kernel_size", self.who)
-        self.strides = positive_pair(strides, "strides", self.who)
-        self.padding = padding_name(padding, self.who)
-        if not isinstance(algorithm, str) or algorithm not in ("auto", *CONVOLUTIONS):
-            known = ", ".join(f'"{key}"' for key in ("auto", *CONVOLUTIONS))
-            raise ValueError(
-                f"{self.who}: algorithm must be one of {known}, received {algorithm!r}"
-            )
-        self.algorithm = algorithm
+        self.filters = self.check.integer(filters, "filters")
+        self.kernel_size = self.check.pair(kernel_size, "kernel_size")
+        self.strides = self.check.pair(strides, "strides")
+        self.padding = self.check.padding(padding)
+        self.algorithm = engine.algorithm_name(algorithm, self.who)
         self.algorithm_: str | None = None
-        self._prepared_kernel: Any = None
-        # A copy of the kernel, and what was made of it; in a dict, which copies of the layer share.
-        self._last_prepared: dict[str, Any] = {}
 
     def geometry(self, input_shape: Shape) -> Geometry:
-        """Where the kernel stands on images of that shape."""
-        return _sliding(self, "kernel_size", input_shape)
+        """The positions of the kernel on images of that shape."""
+        return _geometry(self, "kernel_size", input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         geometry = self.geometry(input_shape)
@@ -106,85 +167,41 @@ class Conv2D(KernelLayer):
         return *self.kernel_size, input_shape[-1], self.filters
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = "float32") -> None:
-        algorithm = self.choose_algorithm(positive_ints(input_shape, "input_shape", self.who))
-        super().build(input_shape, rng, dtype)
+        shape = self.check.shape(input_shape, "input_shape")
+        algorithm = engine.choose_algorithm(
+            self.algorithm, self.geometry(shape), shape[-1], self.filters, self.who
+        )
+        super().build(shape, rng, dtype)
         self.algorithm_ = algorithm
-
-    def choose_algorithm(self, input_shape: Shape) -> str:
-        """What `algorithm` means for images of that shape."""
-        geometry = self.geometry(input_shape)
-        if self.algorithm != "auto":
-            reason = CONVOLUTIONS[self.algorithm].why_not(geometry)
-            if reason is not None:
-                raise ValueError(
-                    f'{self.who}: algorithm="{self.algorithm}" cannot serve it: {reason}'
-                )
-            return self.algorithm
-        if input_shape[-1] < FEW:
-            return "planes"
-        return "im2col" if self.filters < FEW or winograd.why_not(geometry) else "winograd"
-
-    def prepared(self) -> "Conv2D":
-        if self.algorithm_ != "winograd":
-            return self  # the others use the kernel as it is
-        kernel, last = self.params["kernel"], self._last_prepared.get("kernel")
-        # To compare kernels is quicker than to transform one; who predicts again has the same one.
-        if last is None or last[0].item(0) != kernel.item(0) or not (last[0] == kernel).all():
-            last = self._last_prepared["kernel"] = kernel.copy(), self._prepare_kernel()
-        layer = self.twin()
-        layer._prepared_kernel = last[1]
-        return layer
-
-    def kernel_and_bias(self):
-        return self._prepare_kernel(), self.bias()
-
-    def _prepare_kernel(self) -> Any:
-        if self._prepared_kernel is not None:
-            return self._prepared_kernel
-        return CONVOLUTIONS[self.algorithm_].prepare(self.params["kernel"])
 
     def forward(self, x):
         x = self.checked_input(x)
-        geometry = self.geometry(self.input_shape)
-        z = CONVOLUTIONS[self.algorithm_].forward(x, *self.kernel_and_bias(), geometry)
-        y = self.activation.forward(z, out=z)
-        return y, (x, y, geometry)
+        cells = windows(x, self.geometry(self.input_shape))  # (n, oh, ow, c, kh, kw)
+        z = np.einsum("nijcuv,uvcf->nijf", cells, self.params["kernel"], optimize=True)
+        y = self.outputs(z)  # (n, oh, ow, f)
+        return y, (x, y)
 
     def backward(self, dy, cache):
-        x, _, geometry = cache
-        dz = self._before_activation(dy, cache)
-        kernel = self._prepare_kernel()
-        dx, dkernel = CONVOLUTIONS[self.algorithm_].gradients(x, dz, kernel, geometry)
-        return dx, self._with_bias(dkernel, dz)
-
-    def weight_gradients(self, dy, cache):
-        x, _, geometry = cache
-        dz = self._before_activation(dy, cache)
-        dkernel = CONVOLUTIONS[self.algorithm_].grad_kernel(x, dz, geometry)
-        return self._with_bias(dkernel, dz)
-
-    def _before_activation(self, dy, cache):
-        _, y, _ = cache
-        return self.activation.backward(self.checked_gradient(dy, y.shape), y)
-
-    def _with_bias(self, dkernel, dz):
-        if not self.use_bias:
-            return {"kernel": dkernel}
-        return {"kernel": dkernel, "bias": sum_of_rows(dz)}  # one bias was added at every position
+        x, y = cache
+        geometry = self.geometry(self.input_shape)
+        dz = self.activation.backward(self.checked_gradient(dy, y.shape), y)
+        dkernel = np.einsum("nijcuv,nijf->uvcf", windows(x, geometry), dz, optimize=True)
+        dcells = np.einsum("nijf,uvcf->nijcuv", dz, self.params["kernel"], optimize=True)
+        return sum_windows(dcells, geometry), self.gradients(dkernel, dz)
 
 
 class MaxPooling2D(Layer):
-    """The largest value of every window, each channel by itself: (h, w, c) -> (oh, ow, c).
+    """The largest value of every window, for each channel: images (h, w, c) -> (oh, ow, c).
 
-    Cells of padding never win. The gradient of a window goes to its one winner, among equals the
-    first in row-major order, as in TensorFlow.
+    Cells of padding are never chosen. The gradient of a window goes to the one cell that was
+    chosen; among equal ones that is the first in row-major order, as in TensorFlow.
 
     Parameters
     ----------
     pool_size : int or pair of int
         Height and width.
     strides : int or pair of int, optional
-        As `pool_size`, if not given.
+        `pool_size` by default.
     padding : "valid" or "same"
         "valid" drops the rows and columns left over, an odd last one for instance.
     name : str, optional
@@ -207,42 +224,39 @@ class MaxPooling2D(Layer):
         input_shape: Any = None,
     ):
         super().__init__(name, input_shape)
-        self.pool_size = positive_pair(pool_size, "pool_size", self.who)
-        self.strides = positive_pair(
-            self.pool_size if strides is None else strides, "strides", self.who
-        )
-        self.padding = padding_name(padding, self.who)
-        last_cell = math.prod(self.pool_size) - 1
-        self._winner_dtype = np.min_scalar_type(last_cell)
+        self.pool_size = self.check.pair(pool_size, "pool_size")
+        self.strides = self.check.pair(self.pool_size if strides is None else strides, "strides")
+        self.padding = self.check.padding(padding)
 
     def geometry(self, input_shape: Shape) -> Geometry:
-        """Where the windows stand on images of that shape."""
-        return _sliding(self, "pool_size", input_shape)
+        """The positions of the window on images of that shape."""
+        return _geometry(self, "pool_size", input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         geometry = self.geometry(input_shape)
         return geometry.oh, geometry.ow, input_shape[-1]
 
-    def forward(self, x, floor=-math.inf):
+    def forward(self, x):
         x = self.checked_input(x)
-        geometry = self.geometry(self.input_shape)
-        winner = self.new_winners(len(x))
-        y = pooling.forward(x, geometry, winner, x.dtype.type(floor))  # floor: see the kernel
-        return y, (winner, geometry)
+        g = self.geometry(self.input_shape)
+        shape = (len(x), g.oh, g.ow, x.shape[-1], g.kh * g.kw)
+        cells = windows(x, g, padding=-np.inf).reshape(shape)
+        # Padding is -inf; so that it never wins, not even against -inf, the image is raised a bit.
+        raised = windows(np.maximum(x, np.finfo(x.dtype).min), g, padding=-np.inf).reshape(shape)
+        winner = raised.argmax(axis=-1)  # the first maximum, or the first NaN
+        y = np.take_along_axis(cells, winner[..., None], axis=-1)[..., 0]
+        return y, winner  # both (n, oh, ow, c)
 
     def backward(self, dy, cache):
-        winner, geometry = cache
+        winner = cache  # (n, oh, ow, c)
         dy = self.checked_gradient(dy, winner.shape)
-        return pooling.grad_input(dy, winner, geometry), {}  # nothing to learn: no gradients
+        g = self.geometry(self.input_shape)
+        chosen = winner[..., None] == np.arange(g.kh * g.kw)  # (n, oh, ow, c, kh*kw)
+        dcells = (dy[..., None] * chosen).reshape(*dy.shape, g.kh, g.kw)
+        return sum_windows(dcells, g), {}
 
     def branches(self, cache):
-        winner, _ = cache
-        return [winner]
-
-    def new_winners(self, samples: int) -> np.ndarray:
-        """Room for which cell of its window each output comes from."""
-        shape = (samples, *self.output_shape(self.input_shape))
-        return np.empty(shape, self._winner_dtype)
+        return [cache]
 
 
 class Flatten(Layer):
@@ -253,16 +267,15 @@ class Flatten(Layer):
 
     def forward(self, x):
         x = self.checked_input(x)
-        return x.reshape(len(x), *self.output_shape(self.input_shape)), x.shape
+        return x.reshape(len(x), *self.output_shape(self.input_shape)), None
 
     def backward(self, dy, cache):
-        x_shape = cache
-        dy = self.checked_gradient(dy, (x_shape[0], *self.output_shape(self.input_shape)))
-        return dy.reshape(x_shape), {}
+        dy = self.checked_gradient(dy, (len(dy), *self.output_shape(self.input_shape)))
+        return dy.reshape(len(dy), *self.input_shape), {}
 
 
 class Dense(KernelLayer):
-    """Every output a weighted sum of all inputs: activation(x @ kernel + bias).
+    """Every output is a weighted sum of all inputs: y = activation(x @ kernel + bias).
 
     Inputs (..., inputs) give (..., units); axes before the last are treated like samples. Weights:
     kernel (inputs, units), bias (units,).
@@ -270,7 +283,7 @@ class Dense(KernelLayer):
     Parameters
     ----------
     units : int
-    activation : "relu", "softmax", "linear" or None
+    activation : "relu", "softmax", "linear", None or Activation
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
     name : str, optional
@@ -286,7 +299,7 @@ class Dense(KernelLayer):
     def __init__(
         self,
         units: int,
-        activation: str | None = None,
+        activation: Any = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
@@ -296,32 +309,66 @@ class Dense(KernelLayer):
         super().__init__(
             activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
         )
-        self.units = positive_int(units, "units", self.who)
+        self.units = self.check.integer(units, "units")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return *vector_shape(input_shape, self.who)[:-1], self.units
+        return *_vector(input_shape, self.who)[:-1], self.units
 
     def kernel_shape(self, input_shape: Shape) -> Shape:
         return input_shape[-1], self.units
 
     def forward(self, x):
         x = self.checked_input(x)
-        rows = x.reshape(-1, x.shape[-1])
-        y = dense.forward(rows, *self.kernel_and_bias(), self.kernels_floor(x.dtype))
-        if self.activation.floor is None:
-            y = self.activation.forward(y, out=y)
-        y = y.reshape(*x.shape[:-1], self.units)
+        y = self.outputs(x @ self.params["kernel"])
         return y, (x, y)
 
     def backward(self, dy, cache):
         x, y = cache
-        dy = self.checked_gradient(dy, y.shape)
-        if self.activation.floor is None:
-            dy = self.activation.backward(dy, y)
-        rows = (a.reshape(-1, a.shape[-1]) for a in (x, y, dy))
-        dx, *grads = dense.gradients(*rows, self.params["kernel"], self.kernels_floor(x.dtype))
-        grads = dict(zip(self.params, grads, strict=False))  # the bias', if there is one
-        return dx.reshape(x.shape), grads
+        dz = self.activation.backward(self.checked_gradient(dy, y.shape), y)
+        rows, dz_rows = x.reshape(-1, x.shape[-1]), dz.reshape(-1, self.units)
+        dx = dz @ self.params["kernel"].T
+        return dx, self.gradients(rows.T @ dz_rows, dz)
+
+
+class Dropout(Layer):
+    """Sets each input to 0 with probability `rate` during training, and scales up the others.
+
+    The others are divided by 1 - rate, which keeps the expected sum; outside of training the layer
+    does nothing. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
+    Overfitting" (2014), in the inverted form that Keras uses. The random numbers depend on step,
+    layer and sample, so that results do not depend on the number of threads.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+    seed : int, optional
+        Repeats the masks of every training that starts from this seed. By default they depend on
+        `minicnn.set_random_seed`.
+    name : str, optional
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, name: str | None = None):
+        super().__init__(name)
+        self.rate = self.check.number(rate, "rate", 0, 1)
+        if seed is not None:
+            seed = self.check.integer(seed, "seed", minimum=0, maximum=None)
+        self.seed = seed
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def forward(self, x, training=False, rng=None):
+        x = self.checked_input(x)
+        if not training or self.rate == 0:
+            return x, None
+        scale = x.dtype.type(1 / (1 - self.rate))
+        mask = (rng.random(x.shape) >= self.rate) * scale
+        return x * mask, mask
+
+    def backward(self, dy, cache):
+        mask = cache
+        return (dy if mask is None else self.checked_gradient(dy, mask.shape) * mask), {}
 
 
 class _ActivationLayer(Layer):
@@ -343,7 +390,7 @@ class _ActivationLayer(Layer):
 
 
 class ReLU(_ActivationLayer):
-    """max(x, 0), cell by cell; the gradient at 0 is 0."""
+    """max(x, 0), element by element; the gradient at 0 is 0."""
 
     activation = activations.ACTIVATIONS["relu"]
 
@@ -354,29 +401,24 @@ class Softmax(_ActivationLayer):
     activation = activations.ACTIVATIONS["softmax"]
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return vector_shape(input_shape, self.who)
+        return _vector(input_shape, self.who)
 
 
-class Input(Configurable):
-    """The shape of one sample, as a model's first entry: `Sequential([Input((28, 28, 1)), ...])`.
-
-    Not a layer: it is listed neither in `model.layers` nor in the summary.
-    """
-
-    def __init__(self, shape: tuple[int, ...]):
-        self.shape = positive_ints(shape, "shape", "Input")
+def _vector(input_shape: Shape, who: str) -> Shape:
+    if not input_shape:
+        raise ValueError(f"{who}: expected inputs of shape (..., size), received single numbers")
+    return input_shape
 
 
-def sum_of_rows(dz: np.ndarray) -> np.ndarray:
-    """Sum over all axes but the last. As a matrix product, since NumPy's sum takes six times as
-    long over so short a last axis."""
-    rows = dz.reshape(-1, dz.shape[-1])
-    return np.ones(len(rows), dz.dtype) @ rows
-
-
-def _sliding(layer: Conv2D | MaxPooling2D, name: str, input_shape: Shape) -> Geometry:
-    h, w, _ = image_shape(input_shape, layer.who)
+def _geometry(layer: Conv2D | MaxPooling2D, name: str, input_shape: Shape) -> Geometry:
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"{layer.who}: expected images of shape (height, width, channels), "
+            f"received {input_shape}"
+        )
     try:
-        return window_geometry((h, w), getattr(layer, name), layer.strides, layer.padding, name)
+        return window_geometry(
+            input_shape[:2], getattr(layer, name), layer.strides, layer.padding, name
+        )
     except ValueError as error:
         raise ValueError(f"{layer.who}: {error}") from None

@@ -1,24 +1,67 @@
-"""The loss: how far predictions are from labels, and which way to move them."""
+"""The loss: how far predictions are from the labels, and in which direction to change them."""
 
 from typing import Any
 
 import numpy as np
 
-from minicnn import checks
-from minicnn.configuration import Configurable
-from minicnn.kernels import softmax
+from minicnn.shapes import Shape
+from minicnn.validation import Check
+from minicnn.validation.configuration import Configurable
+
+
+class Loss(Configurable):
+    """Base class. A loss of your own defines `losses_and_gradient`, and `targets` if it needs to.
+
+    Attributes
+    ----------
+    name : str
+    samples_are_independent : bool
+        False: the loss always receives whole batches. Set it to True if the loss of a sample
+        depends on that sample alone; parts of a batch may then be computed on several threads.
+
+    Examples
+    --------
+    >>> class MeanSquaredError(Loss):
+    ...     def losses_and_gradient(self, y_true, y_pred):
+    ...         error = y_pred - y_true
+    ...         return (error**2).mean(axis=1), 2 * error / error.shape[1]
+    """
+
+    name = "loss"
+    samples_are_independent = False
+
+    def losses_and_gradient(
+        self, y_true: np.ndarray, y_pred: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The loss of each sample (n,), and its gradient with respect to `y_pred`.
+
+        A step divides the gradient by n: it minimises the mean of the losses.
+        """
+        raise NotImplementedError
+
+    def targets(self, check: Check, y: Any, name: str, n: int, output_shape: Shape) -> np.ndarray:
+        """`y` as `losses_and_gradient` takes it, or an error; here, any n real numbers or arrays.
+
+        Parameters
+        ----------
+        output_shape : tuple
+            Of the model, for one sample.
+        """
+        array = check.real_array(y, name)
+        check.same_length(array, name, n)
+        return array
 
 
 def cross_entropy_of_logits(
     labels: np.ndarray, logits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax and cross-entropy in one, which cannot overflow: -log(softmax(z)[label]).
+    """Softmax and cross-entropy together, which cannot overflow: -log(softmax(z)[label]).
 
         loss = log(sum_j exp(z_j - m)) - (z_label - m),  m = max(z)
         dloss/dz_j = softmax(z)_j - 1[j = label]
 
-    Computed apart, softmax rounds to 0 and its logarithm to -inf as soon as scores differ by 104
-    (in float32). Here every exponent is at most 0 and the sum at least 1.
+    Computed separately, softmax rounds to 0 and its logarithm to -inf as soon as scores differ by
+    104 (in float32). Here every exponent is at most 0 and the sum at least 1.
 
     Parameters
     ----------
@@ -28,15 +71,21 @@ def cross_entropy_of_logits(
     Returns
     -------
     losses : (n,) float64
-        In double precision, so that sums over a data set do not depend on how it was cut.
+        In double precision, so that sums over a data set do not depend on its batches.
     gradient : (n, classes), dtype of `logits`
         Of each sample's own loss; divide by n for that of the mean.
     """
-    return softmax.cross_entropy(labels, logits)
+    rows = np.arange(len(labels))
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    totals = exponentials.sum(axis=1)
+    gradient = exponentials / totals[:, None]
+    gradient[rows, labels] -= 1
+    return np.log(totals) - shifted[rows, labels], gradient.astype(logits.dtype)
 
 
-class SparseCategoricalCrossentropy(Configurable):
-    """Cross-entropy between integer labels and predictions; a call gives its mean.
+class SparseCategoricalCrossentropy(Loss):
+    """Cross-entropy between integer labels and predictions; calling it returns the mean.
 
     Parameters
     ----------
@@ -46,9 +95,9 @@ class SparseCategoricalCrossentropy(Configurable):
 
     Notes
     -----
-    A model that ends in softmax is trained on its logits even with `from_logits=False`: the
-    probabilities are put aside and nothing is clipped, as Keras does under TensorFlow. Only bare
-    probabilities, in a call of your own, are clipped to [1e-7, 1 - 1e-7] and renormalised.
+    A model that ends in softmax is trained on its logits even with `from_logits=False`, as Keras
+    does under TensorFlow: see `minicnn.eager.without_softmax`. Only bare probabilities, in a call
+    of your own, are clipped to [1e-7, 1 - 1e-7] and renormalised.
 
     Examples
     --------
@@ -60,8 +109,9 @@ class SparseCategoricalCrossentropy(Configurable):
     clip = 1e-7
 
     def __init__(self, from_logits: bool = False, name: str = "sparse_categorical_crossentropy"):
-        self.from_logits = checks.flag(from_logits, "from_logits", type(self).__name__)
-        self.name = checks.name(name, type(self).__name__)
+        check = Check(type(self).__name__)
+        self.from_logits = check.flag(from_logits, "from_logits")
+        self.name = check.name(name)
 
     def __call__(self, y_true: Any, y_pred: Any) -> float:
         """Mean loss over the samples.
@@ -76,30 +126,43 @@ class SparseCategoricalCrossentropy(Configurable):
         ValueError, TypeError
             For labels that are no integers in [0, classes), for no samples, for other shapes.
         """
-        who = type(self).__name__
-        y_pred = checks.scores(y_pred, f"{who}: y_pred")
-        labels = checks.class_labels(y_true, f"{who}: y_true", len(y_pred), y_pred.shape[1])
+        check = Check(type(self).__name__)
+        y_pred = check.scores(y_pred, "y_pred")
+        labels = check.class_labels(y_true, "y_true", *y_pred.shape)
         return float(self.losses_and_gradient(labels, y_pred)[0].mean())
 
-    def losses_and_gradient(
-        self, labels: np.ndarray, y_pred: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Each sample's loss (n,) and its gradient by the predictions (n, classes), unchecked."""
+    def losses_and_gradient(self, y_true, y_pred):
         if self.from_logits:
-            return cross_entropy_of_logits(labels, y_pred)
+            return cross_entropy_of_logits(y_true, y_pred)
         clipped = np.clip(y_pred, self.clip, 1 - self.clip)
-        losses, dlog = cross_entropy_of_logits(labels, np.log(clipped))
-        return losses, dlog / clipped * (clipped == y_pred)  # a clipped value no longer moves
+        losses, dlog = cross_entropy_of_logits(y_true, np.log(clipped))
+        return losses, dlog / clipped * (clipped == y_pred)  # the clipped part is constant
+
+    def targets(self, check, y, name, n, output_shape):
+        if len(output_shape) != 1:
+            raise ValueError(
+                f"{check.who}: the loss needs one score a class, but the model's output has shape "
+                f"{output_shape}; end it with Flatten() and Dense(classes)"
+            )
+        return check.class_labels(y, name, n, output_shape[0])
 
 
 LOSSES = {"sparse_categorical_crossentropy": SparseCategoricalCrossentropy}
 
 
-def get(loss: Any) -> SparseCategoricalCrossentropy:
+def get(loss: Any) -> Loss:
     """The loss of that name, or the given one."""
-    if isinstance(loss, str) and loss in LOSSES:
-        return LOSSES[loss]()
-    if isinstance(loss, SparseCategoricalCrossentropy):
-        return loss
-    known = ", ".join(f'"{key}"' for key in LOSSES)
-    raise ValueError(f"compile: loss must be {known} or an instance of it, received {loss!r}")
+    return Check("compile").choice(
+        loss, "loss", LOSSES, lambda it: isinstance(it, Loss), "an instance of a Loss"
+    )
+
+
+def require_finite(losses: np.ndarray) -> None:
+    """Raise FloatingPointError if a loss is NaN or infinite: its gradient would spoil all weights."""
+    wrong = losses[~np.isfinite(losses)]
+    if len(wrong):
+        raise FloatingPointError(
+            f"the loss of {len(wrong)} of {len(losses)} samples is not finite but {wrong[0]}; this "
+            "step was not taken, and the weights are those of before. Is there NaN or infinity in "
+            "the samples? If not, training has diverged: a lower learning rate may help"
+        )

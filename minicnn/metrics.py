@@ -1,22 +1,22 @@
-"""What is reported while training and evaluating: averages over samples, not over batches."""
+"""What is reported during training and evaluation: means over samples, not over batches."""
 
 from typing import Any
 
 import numpy as np
 
-from minicnn import checks
-from minicnn.configuration import Configurable
+from minicnn.validation import Check
+from minicnn.validation.configuration import Configurable
 
 
 class Mean(Configurable):
-    """The mean of all values since the last reset, each sample counting once.
+    """The mean of all values since the last reset; each sample counts once.
 
-    An epoch's loss is such a mean. A mean of batch means would count the samples of a short last
-    batch more than the others.
+    The loss of an epoch is such a mean. A mean of batch means would give more weight to the
+    samples of a short last batch.
     """
 
     def __init__(self, name: str = "mean"):
-        self.name = checks.name(name, type(self).__name__)
+        self.name = Check(type(self).__name__).name(name)
         self.reset_state()
 
     def reset_state(self) -> None:
@@ -24,12 +24,13 @@ class Mean(Configurable):
         self.total, self.count = 0.0, 0
 
     def update(self, values: np.ndarray) -> float:
-        """Take in the values of some samples (n,), at least one; returns their own mean."""
-        values = checks.real_array(values, f"{type(self).__name__}: values")
+        """Add the values of some samples (n,), at least one; returns their own mean."""
+        who = type(self).__name__
+        values = Check(who).real_array(values, "values")
         if values.ndim != 1 or len(values) == 0:
             raise ValueError(
-                f"{type(self).__name__}: expected values of shape (samples,) with at least one "
-                f"sample, received {values.shape}"
+                f"{who}: expected values of shape (samples,) with at least one sample, "
+                f"received {values.shape}"
             )
         total = float(values.sum(dtype=np.float64))
         self.total += total
@@ -42,7 +43,9 @@ class Mean(Configurable):
 
 
 class SparseCategoricalAccuracy(Mean):
-    """Share of samples whose largest prediction is the labelled one; the first of equals counts.
+    """Share of samples whose largest prediction is at the label; the first of equal ones counts.
+
+    A metric of your own is a `Mean` with its own `per_sample`.
 
     Examples
     --------
@@ -56,15 +59,15 @@ class SparseCategoricalAccuracy(Mean):
         super().__init__(name)
 
     def update_state(self, y_true: Any, y_pred: Any) -> None:
-        """Count labels (n,) against predictions (n, classes), checked as by the loss."""
-        who = type(self).__name__
-        y_pred = checks.scores(y_pred, f"{who}: y_pred")
-        labels = checks.class_labels(y_true, f"{who}: y_true", len(y_pred), y_pred.shape[1])
+        """Compare labels (n,) with predictions (n, classes), checked as by the loss."""
+        check = Check(type(self).__name__)
+        y_pred = check.scores(y_pred, "y_pred")
+        labels = check.class_labels(y_true, "y_true", *y_pred.shape)
         self.update(self.per_sample(labels, y_pred))
 
     @staticmethod
     def per_sample(labels: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """(n,) booleans: which samples were classified rightly."""
+        """(n,) booleans: which samples are classified correctly."""
         return y_pred.argmax(axis=1) == labels
 
 
@@ -74,14 +77,12 @@ METRICS = {
 }
 
 
-def get(metric: Any) -> SparseCategoricalAccuracy:
+def get(metric: Any) -> Mean:
     """The metric of that name, or the given one."""
-    if isinstance(metric, str) and metric in METRICS:
-        return METRICS[metric]()
-    if isinstance(metric, SparseCategoricalAccuracy):
-        return metric
-    known = ", ".join(f'"{key}"' for key in METRICS)
-    raise ValueError(
-        f"compile: a metric must be one of {known} or a SparseCategoricalAccuracy, "
-        f"received {metric!r}"
+    return Check("compile").choice(
+        metric,
+        "a metric",
+        METRICS,
+        lambda it: isinstance(it, Mean) and hasattr(it, "per_sample"),
+        "a SparseCategoricalAccuracy",
     )

@@ -1,6 +1,6 @@
 """`Sequential`: layers one after the other, their weights and their table.
 
-What it learns and how is in `minicnn.trainer`.
+How it learns is in `minicnn.training`.
 """
 
 from collections.abc import Callable
@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, model_file, weights_file
-from minicnn.configuration import Known, from_plain_data, plain_data
 from minicnn.layer import Layer
 from minicnn.layers import Input
+from minicnn.saving import model_file, weights_file
 from minicnn.session import automatic_name, random_stream
-from minicnn.shapes import Shape, positive_int, positive_ints
+from minicnn.shapes import Shape
 from minicnn.summary import summary_lines
-from minicnn.trainer import Trainer
+from minicnn.training import Trainer
+from minicnn.validation import Check
+from minicnn.validation.configuration import Known, from_plain_data, plain_data
 
 
 class Sequential(Trainer):
@@ -42,8 +43,9 @@ class Sequential(Trainer):
         super().__init__()
         if layers is not None and not isinstance(layers, list | tuple):
             raise TypeError(f"Sequential: layers must be a list, received {layers!r}")
-        self.dtype = checks.float_dtype(dtype, "Sequential")
-        self.name = automatic_name(type(self)) if name is None else checks.name(name, "Sequential")
+        check = Check("Sequential")
+        self.dtype = check.float_dtype(dtype)
+        self.name = automatic_name(type(self)) if name is None else check.name(name)
         self.layers: list[Layer] = []
         self.input_shape: Shape | None = None
         for layer in layers or []:
@@ -55,8 +57,7 @@ class Sequential(Trainer):
         Raises
         ------
         TypeError, ValueError
-            For anything but a layer, for a name that is taken, for a layer that does not fit
-            behind the last one. The model is then as it was.
+            For anything but a layer, for a name that is taken, for a layer that does not follow the last one. The model is then as it was.
         """
         if isinstance(layer, Input):
             if self.layers or self.input_shape:
@@ -89,8 +90,8 @@ class Sequential(Trainer):
                 f"received {input_shape!r}"
             )
         if input_shape[0] is not None:
-            positive_int(input_shape[0], "input_shape[0], a number of samples,", self._who, 0)
-        shape = positive_ints(input_shape[1:], "input_shape", self._who)
+            self._check.integer(input_shape[0], "input_shape[0], a number of samples,", minimum=0)
+        shape = self._check.shape(input_shape[1:], "input_shape")
         self._require_layers()
         if self.input_shape is None:
             self._build_layers(shape, rng)
@@ -110,7 +111,7 @@ class Sequential(Trainer):
                 shape = layer.output_shape(shape)
         except BaseException:
             for layer in waiting:
-                layer.params, layer.input_shape = {}, None
+                layer.params, layer.state, layer.input_shape = {}, {}, None
             raise
 
     def _build_layer(
@@ -134,12 +135,12 @@ class Sequential(Trainer):
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the table of layers, output shapes and parameters, line by line."""
         self._require_built()
-        checks.function(print_fn, "print_fn", self._who)
+        self._check.function(print_fn, "print_fn")
         for line in summary_lines(self.name, self.layers):
             print_fn(line)
 
     def count_params(self) -> int:
-        """How many numbers the model learns."""
+        """How many numbers the weights have, those that are not trained included."""
         self._require_built()
         return sum(layer.count_params() for layer in self.layers)
 
@@ -157,8 +158,8 @@ class Sequential(Trainer):
             If number, shapes or kinds differ from the model's; then nothing is changed.
         """
         self._require_built()
-        own = [weight for layer in self.layers for weight in layer.params.values()]
-        for weight, new in zip(own, checks.weights(weights, own, self._who), strict=True):
+        own = [weight for layer in self.layers for weight in layer.weights.values()]
+        for weight, new in zip(own, self._check.weights(weights, own), strict=True):
             weight[...] = new
 
     def save_weights(self, path: Any) -> None:
@@ -214,6 +215,10 @@ class Sequential(Trainer):
     @property
     def _who(self) -> str:
         return f"Sequential '{self.name}'"
+
+    @property
+    def _check(self) -> Check:
+        return Check(self._who)
 
     def _require_layers(self) -> None:
         if not self.layers:

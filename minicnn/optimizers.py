@@ -1,24 +1,20 @@
-"""Optimizers: the only code that changes a weight during training."""
+"""Optimizers: the only code that changes a trained weight."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from minicnn import checks, parallel
-from minicnn.configuration import Configurable
-from minicnn.interrupts import deferred
-from minicnn.kernels import updates
+from minicnn.validation import Check
+from minicnn.validation.configuration import Configurable
 
-
-def _description(weight: Any) -> str:
-    if not isinstance(weight, np.ndarray):
-        return type(weight).__name__
-    return f"{weight.dtype} of shape {weight.shape} and strides {weight.strides}"
+Arrays = tuple[np.ndarray, ...]
 
 
 class Optimizer(Configurable):
     """Base class: counts steps and keeps one array per weight for each name in `slots`.
+
+    An optimizer of your own defines `slots` and `update`.
 
     Attributes
     ----------
@@ -28,14 +24,19 @@ class Optimizer(Configurable):
     state : dict of lists of arrays
         For each slot, one array per weight, in the order of the weights; empty before the first
         step.
+    elementwise : bool
+        False: `update` always receives whole weights. Set it to True if every number is updated
+        by its own gradient alone; `update` may then receive flat parts of weights, on threads.
     """
 
     slots: tuple[str, ...] = ()
+    elementwise = False
 
     def __init__(self, learning_rate: float):
-        self.learning_rate = checks.number(learning_rate, "learning_rate", type(self).__name__, 0)
+        self.learning_rate = Check(type(self).__name__).number(learning_rate, "learning_rate", 0)
         self.iterations = 0
         self.state: dict[str, list[np.ndarray]] = {}
+        self._weights: list[np.ndarray] | None = None  # those that the state belongs to
 
     def apply(self, gradients: list[np.ndarray], weights: list[np.ndarray]) -> None:
         """One step: change `weights` in place, each by its gradient of the same shape.
@@ -43,67 +44,71 @@ class Optimizer(Configurable):
         Raises
         ------
         TypeError, ValueError
-            If the shapes differ from each other, or from those of the first step; if a weight
-            cannot be changed in place.
+            If the shapes differ from each other; if the weights are not those of the first step,
+            or cannot be changed in place. Nothing has changed then.
         """
         who = type(self).__name__
         if not isinstance(gradients, list | tuple):
             raise TypeError(f"{who}: expected a list of gradients, received {gradients!r}")
-        gradients = [checks.real_array(g, f"{who}: gradient {i}") for i, g in enumerate(gradients)]
-        self.apply_sum([gradients], weights)
+        check = Check(who)
+        gradients = [check.real_array(g, f"gradient {i}") for i, g in enumerate(gradients)]
+        arrays = self.start_step([gradient.shape for gradient in gradients], weights)
+        for gradient, own in zip(gradients, arrays, strict=True):
+            self.update(gradient, *own)
 
-    def apply_sum(self, shards: list[list[np.ndarray]], weights: list[np.ndarray]) -> None:
-        """`apply` with the sum of several lists of gradients, those of the shards of a batch.
-
-        They are added up in the order of the list, or bits would depend on the threads; in place,
-        in the arrays of the first one. An interrupt (Ctrl-C) acts before the step or after it.
-        """
+    def start_step(self, gradient_shapes: list[Any], weights: list[np.ndarray]) -> list[Arrays]:
+        """Check the arguments of `apply`, count the step, and pair each weight with its slots."""
         who = type(self).__name__
         if not isinstance(weights, list | tuple):
             raise TypeError(f"{who}: expected a list of weights, received {weights!r}")
         for weight in weights:
-            # A kernel walks over reshape(-1), which of other arrays is a copy: a step for nothing.
             if (
                 not isinstance(weight, np.ndarray)
                 or not weight.flags.carray
-                or (weight.dtype not in (np.float32, np.float64))
+                or weight.dtype not in (np.float32, np.float64)
             ):
                 raise TypeError(
                     f"{who}: expected weights in contiguous, writable arrays of float32 or "
                     f"float64, received {_description(weight)}"
                 )
-        expected = [w.shape for w in weights]
-        for gradients in shards:
-            received = [g.shape for g in gradients]
-            if received != expected:
-                raise ValueError(
-                    f"{who}: expected gradients of the weights' shapes {expected}, "
-                    f"received {received}"
-                )
-        if not self.state:
-            self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
-        for slot, arrays in self.state.items():
-            if [a.shape for a in arrays] != expected:
-                raise ValueError(
-                    f"{who}: {slot} was made for weights of shapes "
-                    f"{[a.shape for a in arrays]}, received {expected}; give each model an "
-                    "optimizer of its own"
-                )
-        own = [weights, *(self.state[slot] for slot in self.slots)]
+        shapes = [weight.shape for weight in weights]
+        if list(gradient_shapes) != shapes:
+            raise ValueError(
+                f"{who}: expected gradients of the weights' shapes {shapes}, "
+                f"received {list(gradient_shapes)}"
+            )
+        places = self._places(weights)
+        self.iterations += 1
+        return [
+            (weight, *(self.state[slot][place] for slot in self.slots))
+            for weight, place in zip(weights, places, strict=True)
+        ]
 
-        def update_part(part: list[tuple[int, slice]]) -> None:
-            for index, numbers in part:
-                total, *others = (gradients[index].reshape(-1)[numbers] for gradients in shards)
-                for gradient in others:
-                    total += gradient
-                self.update(total, *(arrays[index].reshape(-1)[numbers] for arrays in own))
-
-        with deferred():
-            self.iterations += 1
-            parallel.run(update_part, parallel.parts([weight.size for weight in weights]))
+    def _places(self, weights: list[np.ndarray]) -> list[int]:
+        """Where in the state each weight has its slots; some may be left out, as frozen ones."""
+        if self._weights is None:
+            if not self.state:
+                self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
+            shapes = [weight.shape for weight in weights]
+            for slot, arrays in self.state.items():
+                if [array.shape for array in arrays] != shapes:
+                    raise ValueError(
+                        f"{type(self).__name__}: {slot} was made for weights of shapes "
+                        f"{[array.shape for array in arrays]}, received {shapes}"
+                    )
+            self._weights = list(weights)
+        places = {id(weight): place for place, weight in enumerate(self._weights)}
+        if any(id(weight) not in places for weight in weights):
+            raise ValueError(
+                f"{type(self).__name__}: expected weights that it has updated before, of shapes "
+                f"{[weight.shape for weight in self._weights]}, received others, of shapes "
+                f"{[weight.shape for weight in weights]}; call compile again, and give each model "
+                "an optimizer of its own"
+            )
+        return [places[id(weight)] for weight in weights]
 
     def update(self, gradient: np.ndarray, weight: np.ndarray, *slots: np.ndarray) -> None:
-        """Change weights (numbers,), and their slots, in place: number by number."""
+        """Change `weight` and its slots in place; all arrays have the same shape."""
         raise NotImplementedError
 
 
@@ -118,11 +123,13 @@ class SGD(Optimizer):
     """
 
     slots = ("velocity",)
+    elementwise = True
 
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False):
         super().__init__(learning_rate)
-        self.momentum = checks.number(momentum, "momentum", "SGD", 0, 1)
-        self.nesterov = checks.flag(nesterov, "nesterov", "SGD")
+        check = Check("SGD")
+        self.momentum = check.number(momentum, "momentum", 0, 1)
+        self.nesterov = check.flag(nesterov, "nesterov")
 
     def update(self, gradient, weight, velocity):
         step = -self.learning_rate * gradient
@@ -140,11 +147,12 @@ class Adam(Optimizer):
         weight <- weight - m alpha / (sqrt(v) + epsilon)
         alpha = learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t)      t = 1, 2, ...
 
-    Epsilon stands outside the root and is not corrected for bias, so in the first step it acts
-    1/sqrt(1 - beta_2) = 31.6 times larger than in the paper's algorithm 1. Keras' choice, too.
+    Epsilon stands outside the root and is not corrected for bias, so in the first step its effect
+    is 1/sqrt(1 - beta_2) = 31.6 times larger than in the paper's algorithm 1, as in Keras.
     """
 
     slots = ("m", "v")
+    elementwise = True
 
     def __init__(
         self,
@@ -154,31 +162,39 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
     ):
         super().__init__(learning_rate)
-        self.beta_1 = checks.number(beta_1, "beta_1", "Adam", 0, 1)
-        self.beta_2 = checks.number(beta_2, "beta_2", "Adam", 0, 1)
-        self.epsilon = checks.number(epsilon, "epsilon", "Adam", 0)
+        check = Check("Adam")
+        self.beta_1 = check.number(beta_1, "beta_1", 0, 1)
+        self.beta_2 = check.number(beta_2, "beta_2", 0, 1)
+        self.epsilon = check.number(epsilon, "epsilon", 0)
+
+    @property
+    def alpha(self) -> float:
+        """The learning rate of the current step, with both bias corrections."""
+        t = self.iterations
+        return self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
 
     def update(self, gradient, weight, m, v):
-        t = self.iterations
-        alpha = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        numbers = (alpha, self.beta_1, self.beta_2, self.epsilon, SMALLEST[weight.dtype])
-        gradient = np.ascontiguousarray(gradient, weight.dtype)
-        updates.adam(weight, gradient, m, v, *(weight.dtype.type(number) for number in numbers))
+        gradient = gradient.astype(weight.dtype, copy=False)
+        m += (gradient - m) * (1 - self.beta_1)
+        v += (gradient * gradient - v) * (1 - self.beta_2)
+        weight -= m * self.alpha / (np.sqrt(v) + self.epsilon)
 
 
-# A moment below it is taken for 0: see `kernels.updates`.
-SMALLEST = {np.dtype(kind): np.finfo(kind).tiny for kind in (np.float32, np.float64)}
+def _description(weight: Any) -> str:
+    if not isinstance(weight, np.ndarray):
+        return type(weight).__name__
+    return f"{weight.dtype} of shape {weight.shape} and strides {weight.strides}"
+
+
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 
 
 def get(optimizer: Any) -> Optimizer:
     """A new optimizer of that name, or the given one."""
-    if isinstance(optimizer, str) and optimizer.lower() in OPTIMIZERS:
-        return OPTIMIZERS[optimizer.lower()]()
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    known = ", ".join(f'"{key}"' for key in OPTIMIZERS)
-    raise ValueError(
-        f"compile: optimizer must be one of {known} or an instance of an optimizer, "
-        f"received {optimizer!r}"
+    return Check("compile").choice(
+        optimizer,
+        "optimizer",
+        OPTIMIZERS,
+        lambda it: isinstance(it, Optimizer),
+        "an instance of an optimizer",
     )

@@ -1,11 +1,11 @@
-"""The only global state: the names handed out so far, and the random stream behind `seed=None`."""
+"""The only global state: the names given so far, and the random stream used without a seed."""
 
 import collections
 import re
 
 import numpy as np
 
-from minicnn.shapes import positive_int
+from minicnn.validation import Check
 
 _times_taken: collections.Counter = collections.Counter()
 _random_stream = np.random.default_rng()
@@ -28,7 +28,9 @@ def set_random_seed(seed: int) -> None:
         If `seed` is not an integer of at least 0.
     """
     global _random_stream
-    _random_stream = np.random.default_rng(positive_int(seed, "seed", "set_random_seed", 0, None))
+    _random_stream = np.random.default_rng(
+        Check("set_random_seed").integer(seed, "seed", minimum=0, maximum=None)
+    )
 
 
 def go_on_with(stream: np.random.Generator) -> None:

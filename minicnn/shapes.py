@@ -11,17 +11,14 @@ Pure integer arithmetic, no arrays. The letters used here are used in the whole 
 Arrays are laid out n, h, w, c; convolution kernels kh, kw, c, f; dense kernels inputs, units.
 """
 
-import sys
 from functools import lru_cache
-from operator import index
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 Shape = tuple[int, ...]
-PADDINGS = ("valid", "same")
 
 
 class Geometry(NamedTuple):
-    """Where a kh x kw window stands on an h x w image; all that a kernel needs to know of it.
+    """The positions of a kh x kw window that slides over an h x w image.
 
     `top` and `left` count the cells of padding above and to the left of the image. Window (i, j)
     covers image rows i*sh - top ... i*sh - top + kh - 1, and columns likewise.
@@ -62,7 +59,7 @@ def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-@lru_cache(maxsize=1024)  # asked by every layer for every shard
+@lru_cache(maxsize=1024)
 def window_geometry(
     image: tuple[int, int],
     window: tuple[int, int],
@@ -79,7 +76,8 @@ def window_geometry(
     Raises
     ------
     ValueError
-        If not even one window fits, which only `"valid"` can cause; `name` is what it calls it.
+        If not even one window fits, which only happens with `"valid"`; the message calls the
+        window `name`.
     """
     before, outputs = [], []
     for size, extent, stride in zip(image, window, strides, strict=True):
@@ -95,47 +93,3 @@ def window_geometry(
             f'use padding="same" or a smaller {name}'
         )
     return Geometry(*image, *window, *strides, *before, *outputs)
-
-
-def positive_int(
-    value: Any, name: str, who: str, minimum: int = 1, maximum: int | None = sys.maxsize
-) -> int:
-    """`value` as a Python int of at least `minimum`; who and name are for the error message."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = index(value)  # refuses 2.0 and "2", accepts NumPy integers
-    except TypeError:
-        raise TypeError(
-            f"{who}: {name} must be an integer of at least {minimum}, received {value!r}"
-        ) from None
-    if number < minimum:
-        raise ValueError(f"{who}: {name} must be at least {minimum}, received {value!r}")
-    if maximum is not None and number > maximum:  # no array has so many cells, nor any loop turns
-        bits = number.bit_length()
-        raise ValueError(f"{who}: {name} must be at most {maximum}, received one of {bits} bits")
-    return number
-
-
-def positive_ints(shape: Any, name: str, who: str) -> Shape:
-    """`shape` as a tuple of positive integers, that of a sample or of a weight."""
-    if not isinstance(shape, tuple | list):
-        raise TypeError(f"{who}: {name} must be a tuple of integers, received {shape!r}")
-    return tuple(positive_int(size, f"each size of {name}", who) for size in shape)
-
-
-def positive_pair(value: Any, name: str, who: str) -> tuple[int, int]:
-    """One integer for both dimensions, or a tuple or list of two: (height, width)."""
-    if isinstance(value, tuple | list):
-        if len(value) != 2:
-            raise ValueError(f"{who}: {name} must be one or two integers, received {value!r}")
-        return positive_int(value[0], name, who), positive_int(value[1], name, who)
-    both = positive_int(value, name, who)
-    return both, both
-
-
-def padding_name(value: Any, who: str) -> str:
-    """`value` as "valid" or "same"."""
-    if isinstance(value, str) and value.lower() in PADDINGS:
-        return value.lower()
-    raise ValueError(f'{who}: padding must be "valid" or "same", received {value!r}')

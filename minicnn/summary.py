@@ -20,8 +20,9 @@ def summary_lines(name: str, layers: list[Layer]) -> list[str]:
     if layers:
         lines[-1] = "=" * WIDTH
     total = sum(layer.count_params() for layer in layers)
-    lines += [f"Total params: {total:,}", f"Trainable params: {total:,}", "Non-trainable params: 0"]
-    return [*lines, "_" * WIDTH]
+    trained = sum(w.size for layer in layers if layer.trainable for w in layer.params.values())
+    lines += [f"Total params: {total:,}", f"Trainable params: {trained:,}"]
+    return [*lines, f"Non-trainable params: {total - trained:,}", "_" * WIDTH]
 
 
 def _row(*fields) -> str:

@@ -1,30 +1,21 @@
-"""What all tests share: fresh names for every test, a quiet TensorFlow, a generator of numbers."""
+"""Fixtures that all tests share."""
 
-import importlib
-import os
 import signal
 import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import minicnn
-from minicnn.__main__ import main
+from minicnn.cli.main import main
+from tests.twins import double_precision
 
 WITHOUT_TENSORFLOW = "TensorFlow is not installed"
 
-# A shell that runs the tests in its background has Ctrl-C ignored, which some tests press.
+# A shell that runs the tests as a background job has Ctrl-C ignored; some tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-# TensorFlow 2.21 on the CPU convolves with oneDNN, which in single precision is wrong for some odd
-# geometries (one channel, strides 1 and 2, a single column of outputs: 324 of 10,368, up to made-up
-# numbers of 500,000), and now and then corrupts the heap. Without it none is wrong. To be set
-# before TensorFlow is imported.
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 
 def pytest_addoption(parser):
@@ -41,13 +32,15 @@ def pytest_terminal_summary(terminalreporter):
     count = sum(WITHOUT_TENSORFLOW in reason for reason in skipped)
     if count:
         terminalreporter.write_line(
-            f"{count} tests beside Keras were skipped: {WITHOUT_TENSORFLOW}", yellow=True, bold=True
+            f"{count} comparisons with Keras were skipped: {WITHOUT_TENSORFLOW}",
+            yellow=True,
+            bold=True,
         )
 
 
 @pytest.fixture(autouse=True)
 def fresh_session():
-    """Names start over and randomness is fixed, whatever ran before; threads as they were."""
+    """Automatic names and the random seed start over; the number of threads is restored."""
     threads = minicnn.get_num_threads()
     minicnn.clear_session()
     minicnn.set_random_seed(0)
@@ -59,7 +52,7 @@ def fresh_session():
 def tf():
     """TensorFlow, or a skip that says that it is missing."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own imports warn
+        warnings.simplefilter("ignore")  # from its own imports
         return pytest.importorskip("tensorflow", reason=WITHOUT_TENSORFLOW)
 
 
@@ -69,10 +62,10 @@ def keras(tf):
 
 
 @pytest.fixture
-def promises(monkeypatch):
-    """Imports a module of benchmarks/promises, where what minicnn promises is counted."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-    return lambda name: importlib.import_module(f"promises.{name}")
+def double(keras):
+    """Keras in double precision throughout."""
+    with double_precision(keras):
+        yield keras
 
 
 @pytest.fixture
@@ -81,7 +74,7 @@ def rng():
 
 
 class Result(NamedTuple):
-    """Of a command."""
+    """Result of a command."""
 
     status: int
     out: str
@@ -90,7 +83,7 @@ class Result(NamedTuple):
 
 @pytest.fixture
 def run(capsys):
-    """Runs a command in this process; returns its status and what it wrote."""
+    """Runs a command in this process; returns its status and what it printed."""
 
     def run(*argv):
         capsys.readouterr()

@@ -1,10 +1,10 @@
-"""Promise 27: the common battery; a new layer, optimizer or loss gets a row in its tables."""
+"""Promise 27: the battery of checks that every layer, optimizer and loss has to pass."""
 
 import numpy as np
 import pytest
 
-from benchmarks.promises import contract
 from minicnn.layer import KernelLayer
+from tests.promises import contract
 
 CELLS = [pytest.param(check, keras, id=name) for name, check, keras in contract.cells()]
 
@@ -22,7 +22,7 @@ def test_everything_public_has_a_row(monkeypatch):
     assert contract.without_row() == ["Softmax"]
 
 
-def test_a_layer_with_a_kernel_has_to_say_of_which_shape():
+def test_a_layer_with_a_kernel_has_to_define_its_shape():
     class Forgetful(KernelLayer):
         def output_shape(self, input_shape):
             return input_shape

@@ -1,4 +1,4 @@
-"""Item 14: how `fit` cuts the batches of a stream into epochs, against Keras itself."""
+"""Item 14: how `fit` divides a stream of batches into epochs, compared with Keras."""
 
 import itertools
 import threading
@@ -6,17 +6,17 @@ import warnings
 
 import numpy as np
 import pytest
-from twins import SPARSE, Recorder
 
 from minicnn import Input, Sequential, layers
 from minicnn.data import Dataset
+from tests.twins import SPARSE, Recorder
 
 RAN_OUT = "Your input ran out of data; interrupting training"
 EPOCH = "epoch"
 
 
 def numbered_batches(count):
-    """`count` batches of two samples, each sample being the number of its batch."""
+    """`count` batches of two samples; each sample is the number of its batch."""
     return np.repeat(np.arange(count)[:, None], 2, axis=0).astype("float32"), np.zeros(2 * count)
 
 
@@ -25,7 +25,7 @@ def batch_by_batch(x, y):
 
 
 def ours(kind, count, steps, epochs, monkeypatch):
-    """What is consumed: the number of each batch, with EPOCH where one begins; and warnings."""
+    """The samples consumed, with EPOCH where an epoch begins; the number of warnings; history."""
     x, y = numbered_batches(count)
     recorder = Recorder()
     model = Sequential([Input((1,)), recorder, layers.Dense(2, "softmax")])
@@ -42,13 +42,14 @@ def ours(kind, count, steps, epochs, monkeypatch):
         warnings.simplefilter("always")
         history = model.fit(**data, epochs=epochs, steps_per_epoch=steps, verbose=0)
     assert {warning.filename for warning in caught} <= {__file__}
-    # Every sample was noted, so every batch twice.
+    # Every sample was recorded, so every batch twice.
     batches = [list(group) for key, group in itertools.groupby(recorder.seen)]
     assert all(len(group) == 2 for group in batches if group[0] != EPOCH)
     return recorder.seen, ran_out(caught), history
 
 
 def theirs(tf, keras, kind, count, steps, epochs):
+    """The same from Keras."""
     x, y = numbered_batches(count)
     seen = []
 
@@ -65,12 +66,12 @@ def theirs(tf, keras, kind, count, steps, epochs):
     model.compile("sgd", SPARSE, run_eagerly=True)
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
     if kind == "generator":
-        # One of unknown length will do; from_generator leaves threads behind that slow all down.
+        # Any of unknown length: from_generator leaves threads running, which slow the tests down.
         dataset = dataset.filter(lambda x, y: True)
     data = (
         {"x": x, "y": y, "batch_size": 2, "shuffle": False} if kind == "arrays" else {"x": dataset}
     )
-    seen.clear()  # building a model may call it, too
+    seen.clear()  # building a model may have called it
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         history = model.fit(
@@ -80,6 +81,7 @@ def theirs(tf, keras, kind, count, steps, epochs):
 
 
 def ran_out(caught):
+    """How many of the warnings say that the input ran out."""
     return sum(str(warning.message).startswith(RAN_OUT) for warning in caught)
 
 
@@ -107,15 +109,15 @@ def test_item_14_epochs_are_cut_as_in_keras(tf, keras, monkeypatch, kind, count,
 
 
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "generator"])
-def test_item_14_without_steps_an_epoch_is_a_pass_and_nothing_is_amiss(kind, monkeypatch):
+def test_item_14_without_steps_an_epoch_is_one_pass_without_warnings(kind, monkeypatch):
     seen, warned, history = ours(kind, 3, None, 2, monkeypatch)
     assert seen == 2 * [EPOCH, 0, 0, 1, 1, 2, 2]
     assert warned == 0
-    # Keras, too, does not know how many steps a generator has; it warns then, ours need not.
+    # Neither library knows how many steps a generator has; Keras warns.
     assert history.params["steps"] == (None if kind == "generator" else 3)
 
 
-def test_item_14_one_iterator_lives_across_epochs_and_a_new_fit_starts_a_new_one():
+def test_item_14_one_iterator_serves_all_epochs_of_a_fit():
     passes = []
 
     def numbers():
@@ -130,10 +132,10 @@ def test_item_14_one_iterator_lives_across_epochs_and_a_new_fit_starts_a_new_one
     for _ in range(2):
         model.fit(Dataset.from_generator(numbers), epochs=5, steps_per_epoch=3, verbose=0)
     assert recorder.seen == 2 * list(range(15))
-    assert passes == [15, 15]  # and nobody reads ahead of what is used
+    assert passes == [15, 15]  # and nothing is read ahead
 
 
-def test_item_14_each_fit_shuffles_anew():
+def test_item_14_each_fit_shuffles_again():
     recorder = Recorder()
     model = Sequential([Input((1,)), recorder, layers.Dense(2, "softmax")])
     model.compile("sgd", SPARSE)
@@ -144,29 +146,29 @@ def test_item_14_each_fit_shuffles_anew():
     first, second = recorder.seen[:80], recorder.seen[80:]
     assert len(set(first)) == len(set(second)) == 80  # epochs of a fit continue one permutation
     assert first != second
-    assert set(first) != set(second)  # the 20 that were left over are not taken first
+    assert set(first) != set(second)  # the 20 samples left over are not used first
 
 
 @pytest.mark.parametrize(
     ("call", "argument"),
     [("fit", "steps_per_epoch="), ("evaluate", "steps="), ("predict", "steps=")],
 )
-def test_item_14_an_endless_dataset_is_refused_without_steps(call, argument):
+def test_item_14_an_infinite_dataset_is_refused_without_steps(call, argument):
     model = Sequential([Input((1,)), layers.Dense(2, "softmax")])
     model.compile("sgd", SPARSE)
-    endless = Dataset.from_tensor_slices(numbered_batches(3)).repeat().batch(2)
+    infinite = Dataset.from_tensor_slices(numbered_batches(3)).repeat().batch(2)
     with pytest.raises(ValueError, match=f"{call}: this Dataset never ends.*{argument}"):
-        getattr(model, call)(endless)
+        getattr(model, call)(infinite)
     assert model.optimizer.iterations == 0
 
 
-def test_item_14_steps_make_an_endless_dataset_usable():
+def test_item_14_an_infinite_dataset_can_be_used_with_steps():
     model = Sequential([Input((1,)), layers.Dense(2, "softmax")])
     model.compile("sgd", SPARSE)
-    endless = Dataset.from_tensor_slices(numbered_batches(3)).repeat().batch(2)
-    assert model.fit(endless, steps_per_epoch=4, verbose=0).params["steps"] == 4
-    assert isinstance(model.evaluate(endless, steps=4, verbose=0), float)
-    assert model.predict(endless, steps=4, verbose=0).shape == (8, 2)
+    infinite = Dataset.from_tensor_slices(numbered_batches(3)).repeat().batch(2)
+    assert model.fit(infinite, steps_per_epoch=4, verbose=0).params["steps"] == 4
+    assert isinstance(model.evaluate(infinite, steps=4, verbose=0), float)
+    assert model.predict(infinite, steps=4, verbose=0).shape == (8, 2)
 
 
 def test_an_empty_dataset_is_refused():
@@ -184,7 +186,7 @@ def test_an_empty_dataset_is_refused():
                     call(make(), verbose=0)
 
 
-def test_threads_that_prefetch_end_with_the_fit():
+def test_prefetching_threads_end_with_the_fit():
     threads = threading.active_count()
     x, y = numbered_batches(50)
     dataset = Dataset.from_tensor_slices((x, y)).batch(2).prefetch(2)
@@ -198,7 +200,7 @@ def test_threads_that_prefetch_end_with_the_fit():
     assert threading.active_count() == threads
 
 
-def test_a_failing_source_reaches_the_caller_with_its_own_error():
+def test_the_error_of_a_source_reaches_the_caller():
     def breaks():
         yield numbered_batches(1)
         raise RuntimeError("the disk is gone")

@@ -1,17 +1,17 @@
-"""Layers against the Keras layers of the same names, rule by rule.
+"""Layers compared with Keras' layers of the same names, for rules that need a special case.
 
-Convolution, pooling and dense layers of many geometries are compared by the ledger: see
-`test_parity.py`. Here are the rules that it takes a case of one's own to see.
+The ledger compares convolution, pooling and dense layers of many geometries: see
+`checking/test_ledger.py`.
 """
 
 import numpy as np
 import pytest
-from reference import Pass, random_array, run_both
-from tolerances import assert_close
 
 import minicnn
 from minicnn.initializers import GlorotUniform, Zeros
 from minicnn.layers import Conv2D, Dense, MaxPooling2D
+from tests.reference import Pass, random_array, run_both
+from tests.tolerances import assert_close
 
 floats = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
@@ -32,7 +32,7 @@ def assert_same(ours: Pass, theirs: Pass, exact: bool):
 @pytest.mark.parametrize("shape", [(1, 7), (5, 7), (3, 4, 5), (2, 5, 3, 4)])
 @floats
 def test_item_5_layers_without_weights(keras, rng, name, shape, dtype):
-    """Whole numbers put every seventh input of ReLU on its kink, where the gradient is 0."""
+    """Integers: every seventh input of ReLU is 0, where its gradient is 0."""
     x = random_array(rng, shape, dtype, whole=True)
     exact = name != "Softmax"
     assert_same(*run_both(name, {}, x, rng, whole=exact), exact)
@@ -51,7 +51,7 @@ def test_item_3_flatten_goes_row_by_row(rng, dtype):
 def test_item_3_pooling_strides_are_the_pool_size(padding, height, rng):
     layer = MaxPooling2D((2, 3), padding=padding)
     assert layer.strides == (2, 3)
-    assert layer.output_shape((7, 9, 1)) == (height, 3, 1)  # the odd row: dropped, or padded
+    assert layer.output_shape((7, 9, 1)) == (height, 3, 1)  # the odd row is dropped, or padded
     assert MaxPooling2D().pool_size == (2, 2)
 
 
@@ -64,39 +64,14 @@ def test_item_3_padding_of_pooling_is_below_every_number(rng):
 
 @floats
 def test_item_5_ties_and_kinks_in_a_row(keras, rng, dtype):
-    """Convolution, ReLU and overlapping pooling over whole numbers: zeros and ties everywhere."""
+    """Convolution, ReLU and overlapping pooling of integers: zeros and ties everywhere."""
     x = random_array(rng, (4, 9, 8, 2), dtype, whole=True)
     convolution = {"filters": 3, "kernel_size": 3, "activation": "relu"}
-    ours, theirs = run_both("Conv2D", convolution, x, rng, True, "im2col")
+    ours, theirs = run_both("Conv2D", convolution, x, rng, True)
     assert_same(ours, theirs, exact=True)
     assert (ours.y == 0).mean() > 0.3
     pooling = {"pool_size": 3, "strides": 2, "padding": "same"}
     assert_same(*run_both("MaxPooling2D", pooling, ours.y, rng, True), exact=True)
-
-
-def test_parameter_counts(keras):
-    """And the tutorial's: 832, 51264, 200768, 650; 253,514 in all."""
-    arguments = [
-        ("Conv2D", {"filters": 32, "kernel_size": [5, 5], "padding": "same"}),
-        ("MaxPooling2D", {"pool_size": [2, 2]}),
-        ("Conv2D", {"filters": 64, "kernel_size": [5, 5], "padding": "same"}),
-        ("MaxPooling2D", {"pool_size": [2, 2]}),
-        ("Flatten", {}),
-        ("Dense", {"units": 64}),
-        ("Dense", {"units": 10}),
-        ("Softmax", {}),
-    ]
-    ours = minicnn.Sequential([minicnn.Input((28, 28, 1))])
-    theirs = keras.Sequential([keras.Input((28, 28, 1))])
-    for name, values in arguments:
-        ours.add(getattr(minicnn.layers, name)(**values))
-        theirs.add(getattr(keras.layers, name)(**values))
-    counts = [layer.count_params() for layer in ours.layers]
-    assert counts == [layer.count_params() for layer in theirs.layers]
-    assert counts == [832, 0, 51264, 0, 0, 200768, 650, 0]
-    assert ours.count_params() == theirs.count_params() == 253514
-    shapes = [layer.output_shape(layer.input_shape) for layer in ours.layers]
-    assert shapes == [layer.output.shape[1:] for layer in theirs.layers]
 
 
 LIMITS = {
@@ -110,13 +85,13 @@ LIMITS = {
 @pytest.mark.parametrize("shape", LIMITS, ids=str)
 @floats
 def test_item_6_glorot_uniform(keras, shape, dtype):
-    """All of [-limit, limit), none of the rest, evenly; the limits are those of the tutorial."""
+    """Uniform in [-limit, limit), with the limits of the tutorial."""
     limit = LIMITS[shape]
     draws = [GlorotUniform(seed)(shape, dtype=dtype).ravel() for seed in range(40)]
     draws += [GlorotUniform()(shape, np.random.default_rng(5), dtype).ravel()]
     values = np.concatenate(draws).astype(np.float64)
     assert draws[0].dtype == dtype
-    # A sample's extremes come within limit * 20 / size of the ends, but for one sample in e**10.
+    # Extremes are within limit * 20 / size of the ends, except in one sample of e**10.
     assert limit * (1 - 20 / values.size) < np.abs(values).max() < limit + 5e-7
     # Moments within five standard errors: mean 0, variance limit**2 / 3, a quarter in each quarter.
     error = 5 / np.sqrt(values.size)

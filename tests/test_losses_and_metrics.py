@@ -1,8 +1,7 @@
-"""Loss and accuracy: Keras' values and gradients, and none of the traps of exp and log."""
+"""Loss and accuracy: values and gradients of Keras, and no overflow of exp and log."""
 
 import numpy as np
 import pytest
-from tolerances import assert_close
 
 import minicnn
 from minicnn import Input, Sequential
@@ -10,6 +9,7 @@ from minicnn.activations import softmax
 from minicnn.layers import Dense, Softmax
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.metrics import Mean, SparseCategoricalAccuracy
+from tests.tolerances import assert_close
 
 FLOATS = ["float64", "float32"]
 floats = pytest.mark.parametrize("dtype", FLOATS)
@@ -17,7 +17,7 @@ SPARSE = "sparse_categorical_crossentropy"
 
 
 def predictions(rng, from_logits, samples, classes, dtype):
-    """Logits up to some dozen, or probabilities, a few of them rounded to 0 and to 1."""
+    """Logits of moderate size, or probabilities, some of them exactly 0 and 1."""
     z = (rng.standard_normal((samples, classes)) * rng.choice([1, 5, 20])).astype(dtype)
     if from_logits:
         return z
@@ -29,7 +29,7 @@ def predictions(rng, from_logits, samples, classes, dtype):
 @pytest.mark.parametrize("from_logits", [True, False], ids=["logits", "probabilities"])
 @floats
 def test_item_7_loss_and_gradient(tf, keras, from_logits, dtype):
-    """Bare probabilities are clipped to [1e-7, 1 - 1e-7] and renormalised, gradient included."""
+    """Probabilities are clipped to [1e-7, 1 - 1e-7] and renormalised, gradient included."""
     for number in range(50):
         rng = np.random.default_rng([7, number])
         samples, classes = int(rng.integers(1, 9)), int(rng.integers(2, 11))
@@ -53,7 +53,7 @@ def test_item_7_loss_and_gradient(tf, keras, from_logits, dtype):
 
 @floats
 def test_item_7_clipping_by_hand(dtype):
-    """A wrong answer given with certainty costs -log(1e-7) = 16.118, and does not move."""
+    """A wrong probability of 1 has a loss of -log(1e-7) = 16.118, and a gradient of 0."""
     y_pred = np.array([[1, 0, 0], [0.5, 0.25, 0.25]], dtype)
     losses, gradient = SparseCategoricalCrossentropy().losses_and_gradient(np.array([1, 1]), y_pred)
     assert_close(losses, [np.log((1 + 1e-7) / 1e-7), np.log(4)], "float32 loss")
@@ -73,7 +73,7 @@ def test_item_7_loss_of_1000_is_1000(dtype):
 
 @floats
 def test_largest_logits_give_no_nan(dtype):
-    """3e38 is near the end of float32: even differences overflow there."""
+    """3e38 is close to the largest float32: even differences overflow."""
     logits = np.array([[3e38, -3e38], [-3e38, 3e38], [3e38, 3e38], [-3e38, -3e38]], dtype)
     losses, gradient = SparseCategoricalCrossentropy(True).losses_and_gradient(
         np.zeros(4, int), logits
@@ -89,7 +89,7 @@ def test_largest_logits_give_no_nan(dtype):
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, -1e4, 1e30])
-def test_equal_logits_are_equal_chances(size):
+def test_equal_logits_are_equal_probabilities(size):
     losses, gradient = SparseCategoricalCrossentropy(True).losses_and_gradient(
         np.array([3]), np.full((1, 10), size, np.float32)
     )
@@ -107,7 +107,7 @@ def test_gradient_is_p_minus_y_and_sums_to_zero(rng, dtype):
 
 
 @pytest.mark.parametrize("from_logits", [True, False])
-def test_nan_in_a_prediction_is_nan_in_its_own_loss(from_logits):
+def test_nan_in_a_prediction_gives_nan_in_its_loss_only(from_logits):
     y_pred = np.full((3, 2), 0.5, np.float32)
     y_pred[1, 0] = np.nan
     loss = SparseCategoricalCrossentropy(from_logits)
@@ -119,13 +119,15 @@ def test_nan_in_a_prediction_is_nan_in_its_own_loss(from_logits):
 
 
 def certain_model(ending):
-    """Its logits are its two inputs, times 1000."""
+    """A model whose logits are its two inputs times 1000."""
     layers = {
         "activation": [Dense(2, activation="softmax", use_bias=False)],
         "logits": [Dense(2, use_bias=False)],
         "layer": [Dense(2, use_bias=False), Softmax()],
     }[ending]
-    model = Sequential([Input((2,)), *layers], dtype="float64")  # to see 0.01 move 1000
+    model = Sequential(
+        [Input((2,)), *layers], dtype="float64"
+    )  # so that a step of 0.01 changes 1000
     model.set_weights([np.eye(2) * 1000])
     model.compile("sgd", SparseCategoricalCrossentropy(from_logits=ending == "logits"))
     return model
@@ -133,7 +135,7 @@ def certain_model(ending):
 
 @pytest.mark.parametrize("ending", ["activation", "layer", "logits"])
 def test_item_7_a_model_that_ends_in_softmax_is_trained_on_its_logits(ending):
-    """Certain and wrong costs 2000 and is corrected; clipped it would cost 16.1 and stay wrong."""
+    """A confident mistake has a loss of 2000 and a gradient; clipped, 16.1 and no gradient."""
     model = certain_model(ending)
     x, y = np.array([[1, -1]]), [1]
     assert model.evaluate(x, y, verbose=0) == 2000
@@ -144,7 +146,7 @@ def test_item_7_a_model_that_ends_in_softmax_is_trained_on_its_logits(ending):
     assert_close(moved, [[1, -1], [-1, 1]], "steps")
 
 
-def test_item_7_evaluate_of_confident_models_is_that_of_keras(keras, rng):
+def test_item_7_evaluate_of_a_confident_model_is_that_of_keras(keras, rng):
     model = Sequential([Input((5,)), Dense(4, activation="softmax")])
     model.set_weights([rng.standard_normal((5, 4)) * 40, rng.standard_normal(4)])
     model.compile("sgd", SPARSE, metrics=["accuracy"])
@@ -158,7 +160,7 @@ def test_item_7_evaluate_of_confident_models_is_that_of_keras(keras, rng):
 
 
 def test_item_9_accuracy_is_that_of_keras(keras, rng):
-    """Small whole numbers as scores, so that ties are the rule: the first of equals counts."""
+    """Small integers as scores, with many ties: the first of equal ones counts."""
     ours, theirs = SparseCategoricalAccuracy(), keras.metrics.SparseCategoricalAccuracy()
     for samples in (1, 7, 64, 200):
         y_pred = rng.integers(0, 3, (samples, 10)).astype("float32")
@@ -187,7 +189,7 @@ def test_item_11_means_count_samples_and_not_batches():
     assert mean.result() == 0.0
 
 
-def test_accuracy_is_a_share_of_all_samples_since_the_reset():
+def test_accuracy_counts_all_samples_since_the_reset():
     accuracy = SparseCategoricalAccuracy()
     accuracy.update_state([0, 0, 0], np.eye(2)[[0, 0, 1]])
     accuracy.update_state([1], np.eye(2)[[1]])
@@ -209,7 +211,7 @@ def test_accuracy_is_a_share_of_all_samples_since_the_reset():
     ],
     ids=["list", "column", "uint8", "whole floats", "big-endian", "tuple"],
 )
-def test_labels_may_come_in_any_whole_numbers(labels, rng):
+def test_labels_may_have_any_dtype_of_whole_numbers(labels, rng):
     y_pred = softmax(rng.standard_normal((3, 4)))
     expected = -np.log(y_pred[[0, 1, 2], [2, 0, 1]]).mean()
     assert_close(SparseCategoricalCrossentropy()(labels, y_pred), expected, "float32")
@@ -218,7 +220,7 @@ def test_labels_may_come_in_any_whole_numbers(labels, rng):
     assert accuracy.result() == 2 / 3
 
 
-def test_losses_and_metrics_leave_their_arguments_alone(rng):
+def test_losses_and_metrics_do_not_change_their_arguments(rng):
     y_pred = softmax(rng.standard_normal((3, 4)).astype(np.float32))
     labels = np.array([3, 2, 0], np.intp)
     before = y_pred.copy(), labels.copy()

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tolerances import assert_close
 
 import minicnn
 from minicnn import Input, Sequential
 from minicnn.data import Dataset
 from minicnn.initializers import Initializer
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D, ReLU
+from tests.tolerances import assert_close
 
 
 def small_model(dtype="float32"):
@@ -25,15 +25,15 @@ def small_model(dtype="float32"):
 
 
 def state_of(model):
-    """All that a refused call must leave as it was."""
+    """All that a refused call must not change."""
     weights = [(key, w.tobytes()) for layer in model.layers for key, w in layer.params.items()]
     return list(model.layers), model.input_shape, weights
 
 
-# Item 2 of the list of what must equal Keras: names, input_shape=, Input, lists as sizes.
+# Item 2: names, input_shape=, Input, lists as sizes.
 
 
-def test_item_02_a_second_layer_of_the_same_name_is_refused():
+def test_item_2_a_second_layer_of_the_same_name_is_refused():
     model = Sequential([Input((4,)), Dense(3, name="twice")])
     before = state_of(model)
     with pytest.raises(ValueError, match=r"'twice' is already there; pass another name="):
@@ -41,7 +41,7 @@ def test_item_02_a_second_layer_of_the_same_name_is_refused():
     assert state_of(model) == before
 
 
-def test_item_02_the_same_object_cannot_be_added_twice():
+def test_item_2_the_same_object_cannot_be_added_twice():
     layer = Dense(4)
     model = Sequential([Input((4,)), layer])
     with pytest.raises(ValueError, match=r"'dense' is already there"):
@@ -49,7 +49,7 @@ def test_item_02_the_same_object_cannot_be_added_twice():
 
 
 @pytest.mark.parametrize("make", [Conv2D, MaxPooling2D, Flatten, Dense])
-def test_item_02_input_shape_works_and_warns_at_the_line_of_the_user(make):
+def test_item_2_input_shape_works_and_warns_at_the_line_of_the_user(make):
     arguments = {Conv2D: (2, 3), Dense: (7,)}.get(make, ())
     with pytest.warns(UserWarning, match="Do not pass an `input_shape`") as caught:
         layer = make(*arguments, input_shape=[6, 5, 2])
@@ -58,7 +58,7 @@ def test_item_02_input_shape_works_and_warns_at_the_line_of_the_user(make):
     assert model.input_shape == layer.input_shape == (6, 5, 2)
 
 
-def test_item_02_the_input_is_listed_nowhere():
+def test_item_2_the_input_is_not_listed():
     model = small_model()
     assert [type(layer) for layer in model.layers] == [Conv2D, MaxPooling2D, Flatten, Dense]
     lines = []
@@ -66,13 +66,13 @@ def test_item_02_the_input_is_listed_nowhere():
     assert "input" not in "\n".join(lines).lower()
 
 
-def test_item_02_sizes_may_be_lists():
+def test_item_2_sizes_may_be_lists():
     assert Conv2D(1, kernel_size=[5, 3]).kernel_size == (5, 3)
     assert MaxPooling2D(pool_size=[2, 3], strides=[1, 2]).strides == (1, 2)
     assert MaxPooling2D(pool_size=[2, 3]).strides == (2, 3)
 
 
-def test_layers_keep_the_order_in_which_they_were_added():
+def test_layers_are_in_the_order_in_which_they_were_added():
     model = Sequential()
     layers = [Flatten(), Dense(3), ReLU(), Dense(2)]
     for layer in layers:
@@ -103,14 +103,14 @@ def test_shapes_and_counts_equal_those_of_keras(keras):
     assert [w.shape for w in model.get_weights()] == [w.shape for w in twin.get_weights()]
 
 
-def test_without_a_shape_the_weights_wait_for_build():
+def test_without_a_shape_weights_are_made_by_build():
     model = Sequential([Flatten(), Dense(2)])
     for use in (model.count_params, model.get_weights, model.summary):
         with pytest.raises(ValueError, match=r"does not know the shape of its inputs.*build"):
             use()
     model.build((None, 3, 2))
     assert model.count_params() == 3 * 2 * 2 + 2
-    model.build([64, 3, 2])  # again for the same samples: nothing to do
+    model.build([64, 3, 2])  # again for the same samples: no effect
     with pytest.raises(ValueError, match=r"expected samples of shape \(3, 2\).*received \(3, 3\)"):
         model.build((None, 3, 3))
 
@@ -119,7 +119,7 @@ def test_without_a_shape_the_weights_wait_for_build():
     "kind",
     ["predict", "predict_on_batch", "fit", "evaluate", "fit a dataset", "train_on_batch"],
 )
-def test_the_first_data_build_a_model_that_waits(kind):
+def test_the_first_data_build_a_model_without_a_shape(kind):
     model = Sequential([Flatten(), Dense(2, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = np.ones((4, 3, 2)), np.zeros(4, int)
@@ -142,19 +142,19 @@ def test_predict_on_batch_gives_the_bits_of_predict(rng, samples):
     model = Sequential([Input((9, 8, 8)), Conv2D(8, 3, activation="relu"), MaxPooling2D()])
     model.add(Flatten())
     model.add(Dense(3, activation="softmax"))
-    assert model.layers[0].algorithm_ == "winograd"  # its kernel is transformed, and kept
+    assert model.layers[0].algorithm_ == "winograd"  # its transformed kernel is reused
     x = rng.standard_normal((samples, 9, 8, 8))
     expected = model.predict(x, batch_size=40, verbose=0)
     found = model.predict_on_batch(x)
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected)
     for entry in ((0, 0, 0, 0), (2, 2, 7, 7)):
-        model.layers[0].params["kernel"][entry] += 1  # what was prepared is out of date
+        model.layers[0].params["kernel"][entry] += 1  # a kernel prepared before is out of date
         before, found = found, model.predict_on_batch(x)
         assert samples == 0 or (found != before).any()
 
 
-def test_data_that_do_not_fit_leave_a_waiting_model_waiting():
+def test_data_that_do_not_fit_do_not_build_a_model():
     model = Sequential([Flatten(), Conv2D(2, 3), Dense(2)])
     with pytest.raises(ValueError, match="expected images"):
         model.predict(np.ones((1, 6, 6, 1)), verbose=0)
@@ -162,10 +162,10 @@ def test_data_that_do_not_fit_leave_a_waiting_model_waiting():
     assert [layer.input_shape for layer in model.layers] == [None, None, None]
 
 
-def test_a_model_that_once_refused_data_can_still_be_built_for_others():
+def test_a_model_that_refused_data_can_be_built_for_other_data():
     model = Sequential([Conv2D(2, 3), MaxPooling2D(2), Flatten(), Dense(2)])
     with pytest.raises(ValueError, match="pool_size"):
-        model.build((None, 3, 3, 1))  # the convolution fits, the pool behind it does not
+        model.build((None, 3, 3, 1))  # the convolution fits, the pooling after it does not
     model.build((None, 6, 6, 1))
     assert model.output_shape == (2,)
 
@@ -173,7 +173,7 @@ def test_a_model_that_once_refused_data_can_still_be_built_for_others():
 @pytest.mark.parametrize(
     "make_layer",
     [
-        lambda: Conv2D(2, 3),  # images wanted, numbers in a row there
+        lambda: Conv2D(2, 3),  # needs images
         lambda: MaxPooling2D(),
         lambda: Dense(2, kernel_initializer=WrongShape()),
         lambda: built_for((5,)),
@@ -183,7 +183,7 @@ def test_a_model_that_once_refused_data_can_still_be_built_for_others():
         lambda: None,
     ],
 )
-def test_a_refused_layer_leaves_the_model_as_it_was(make_layer):
+def test_a_refused_layer_does_not_change_the_model(make_layer):
     model = Sequential([Input((4,)), Dense(3)])
     before = state_of(model)
     with pytest.raises((ValueError, TypeError)) as caught:
@@ -266,20 +266,6 @@ def test_an_output_with_more_than_one_axis_cannot_be_trained():
         model.fit(np.ones((2, 4, 4, 1)), [0, 1])
 
 
-def test_weights_are_handed_out_and_taken_in_as_copies():
-    model, other = small_model(), Sequential([Input((6, 5, 2)), Flatten(), Dense(2)])
-    handed_out = model.get_weights()
-    before = [weight.copy() for weight in handed_out]
-    for weight in handed_out:
-        weight[...] = 7
-    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
-
-    own = other.get_weights()
-    other.set_weights(own)
-    own[0][...] = 7
-    assert not (other.get_weights()[0] == 7).any()
-
-
 def test_set_weights_takes_any_real_kind_of_the_right_shape(rng):
     model = small_model()
     weights = [rng.integers(-3, 4, size=w.shape).astype(float) for w in model.get_weights()]
@@ -288,27 +274,6 @@ def test_set_weights_takes_any_real_kind_of_the_right_shape(rng):
         received = model.get_weights()
         assert {weight.dtype for weight in received} == {np.dtype("float32")}
         assert all(np.array_equal(*pair) for pair in zip(received, weights, strict=True))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda weights: weights[:-1],
-        lambda weights: [*weights, weights[0]],
-        lambda weights: weights[::-1],
-        lambda weights: [*weights[:-1], weights[-1][:-1]],
-        lambda weights: [*weights[:-1], ["a"] * weights[-1].size],
-        lambda weights: [*weights[:-1], weights[-1] * 1j],
-        lambda weights: dict(enumerate(weights)),
-        lambda weights: None,
-    ],
-)
-def test_refused_weights_change_nothing(damage):
-    model = small_model()
-    before = state_of(model)
-    with pytest.raises((ValueError, TypeError), match=r"Sequential 'sequential'.*received"):
-        model.set_weights(damage([weight + 1 for weight in model.get_weights()]))
-    assert state_of(model) == before
 
 
 def test_a_model_in_float64_computes_in_float64(rng):
@@ -321,7 +286,7 @@ def test_a_model_in_float64_computes_in_float64(rng):
     single = small_model()
     single.set_weights(model.get_weights())
     assert_close(single.predict(x, verbose=0), double, "float32")
-    with pytest.raises(AssertionError):  # so it is not the same arithmetic under another name
+    with pytest.raises(AssertionError):  # so it is not computed in float32
         assert_close(single.predict(x, verbose=0), double, "float64")
 
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -329,13 +294,7 @@ def test_a_model_in_float64_computes_in_float64(rng):
     assert {weight.dtype for weight in model.get_weights()} == {np.dtype("float64")}
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int32", "double precision", None, int])
-def test_other_dtypes_are_refused(dtype):
-    with pytest.raises(ValueError, match="dtype must be"):
-        Sequential(dtype=dtype)
-
-
-def test_models_are_counted_and_may_be_named():
+def test_names_of_models():
     assert [Sequential().name, Sequential(name="mine").name, Sequential().name] == [
         "sequential",
         "mine",

@@ -1,10 +1,10 @@
-"""Random pipelines, each built twice: as a `Dataset` and with tf.data."""
+"""Random pipelines, built as a `Dataset` and with tf.data."""
 
 import numpy as np
 import pytest
 
-from benchmarks.promises.pipelines import as_written, datasets
 from minicnn.data import Dataset
+from tests.promises.pipelines import as_written, datasets
 
 
 def test_item_18_random_pipelines_equal_tf_data(tf):

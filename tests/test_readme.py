@@ -1,4 +1,4 @@
-"""What the README says can be done, can be done."""
+"""The README: its commands, example, output and links are right."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import minicnn
-from minicnn.__main__ import main
+from minicnn.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,21 +17,21 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [text.strip() for _, text in BLOCKS if text.startswith("python3 -m venv")]
 
 
-def test_there_are_two_commands_and_ci_runs_the_second():
+def test_continuous_integration_runs_the_second_of_two_commands():
     train, test = COMMANDS
     assert train.endswith("-m minicnn train")
     assert test in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_installs_what_it_goes_on_to_use(command):
+def test_a_command_installs_into_the_environment_that_it_uses(command):
     make, install, use = (shlex.split(part) for part in command.split("&&"))
     assert make[:3] == ["python3", "-m", "venv"]
     assert install[0] == f"{make[3]}/bin/pip"
     assert use[0] == f"{make[3]}/bin/python"
 
 
-def test_the_example_runs_as_it_stands(monkeypatch, capsys):
+def test_the_example_runs(monkeypatch, capsys):
     (example,) = (text for language, text in BLOCKS if language == "python")
     (x_train, y_train), (x_test, y_test) = minicnn.datasets.mnist.load_data()
     few = (x_train[:64], y_train[:64]), (x_test[:32], y_test[:32])
@@ -47,13 +47,13 @@ def test_the_output_shown_is_what_train_prints(capsys):
     printed = capsys.readouterr().out
 
     def form(text):
-        """The last two lines with all their numbers taken out."""
+        """The last two lines with all numbers replaced."""
         return [re.sub(r"[\d.]+(e-\d+)?", "0", line) for line in text.strip().splitlines()[-2:]]
 
     assert [re.sub("0(ms|us)", "0ms", line) for line in form(printed)] == form(shown)
 
 
-def test_files_it_names_exist():
+def test_named_files_exist():
     linked = re.findall(r"\]\(([^)#]+)\)", README)
     named = [word for word in re.findall(r"`([\w/.]+)`", README) if "/" in word]
     assert named
@@ -61,7 +61,7 @@ def test_files_it_names_exist():
         assert (ROOT / path).exists(), path
 
 
-def test_code_is_as_the_linter_wants_it():
+def test_the_linter_finds_nothing():
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *command, str(ROOT)], capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""Names and seeds, the only global state; and an import that does nothing but import."""
+"""Names and seeds, the only global state; and an import without side effects."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def test_item_1_each_class_counts_by_itself():
     assert [layer.name for layer in kinds] == ["dense", "flatten", "dense_1", "flatten_1"]
 
 
-def test_item_1_a_name_of_ones_own_is_not_counted():
+def test_item_1_a_given_name_is_not_counted():
     assert layers.Dense(2, name="mine").name == "mine"
     assert layers.Dense(2).name == "dense"
 
@@ -86,15 +86,15 @@ def test_item_1_subclasses_are_named_after_themselves():
     assert automatic_name(TwoByTwoPooling) == "two_by_two_pooling_1"
 
 
-def test_item_1_clear_session_lets_names_start_over():
+def test_item_1_clear_session_restarts_names():
     old = layers.Conv2D(2, 3)
     layers.Conv2D(2, 3)
     minicnn.clear_session()
     assert layers.Conv2D(2, 3).name == "conv2d"
-    assert old.name == "conv2d"  # what exists keeps its name
+    assert old.name == "conv2d"  # existing layers keep their names
 
 
-def test_clear_session_leaves_models_and_randomness_alone():
+def test_clear_session_changes_neither_models_nor_randomness():
     minicnn.set_random_seed(4)
     model = Sequential([minicnn.Input((4,)), layers.Dense(3)])
     before = [weight.copy() for weight in model.get_weights()]
@@ -110,8 +110,8 @@ def test_clear_session_leaves_models_and_randomness_alone():
 # set_random_seed
 
 
-def a_short_life():
-    """Initial weights, two epochs in random order, and an unseeded shuffle."""
+def train_a_little():
+    """Initial weights, weights after two epochs, and an unseeded shuffle."""
     minicnn.clear_session()
     x, y = np.random.default_rng(0).random((40, 6)), np.arange(40) % 3
     model = Sequential([minicnn.Input((6,)), layers.Dense(3, activation="softmax")])
@@ -122,29 +122,29 @@ def a_short_life():
     return [weight.tobytes() for weight in (*start, *model.get_weights())], list(shuffled)
 
 
-def test_one_seed_makes_everything_repeatable():
+def test_a_seed_makes_everything_repeatable():
     minicnn.set_random_seed(8)
-    first = a_short_life()
-    second = a_short_life()
+    first = train_a_little()
+    second = train_a_little()
     minicnn.set_random_seed(8)
-    assert a_short_life() == first
-    assert a_short_life() == second
+    assert train_a_little() == first
+    assert train_a_little() == second
     assert first != second
     minicnn.set_random_seed(9)
-    assert a_short_life() != first
+    assert train_a_little() != first
 
 
-def test_seeds_leave_numpys_global_state_alone():
+def test_seeds_do_not_change_numpys_global_state():
     np.random.seed(1)  # noqa: NPY002
     expected = np.random.random()  # noqa: NPY002
     np.random.seed(1)  # noqa: NPY002
     minicnn.set_random_seed(7)
-    a_short_life()
+    train_a_little()
     assert np.random.random() == expected  # noqa: NPY002
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, 2.0, "2", True, None, [1]])
-def test_a_seed_that_cannot_be_is_refused_and_changes_nothing(wrong):
+def test_an_invalid_seed_is_refused_and_changes_nothing(wrong):
     minicnn.set_random_seed(8)
     expected = random_stream().random()
     minicnn.set_random_seed(8)
@@ -193,7 +193,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def import_report(tmp_path_factory):
-    """What a fresh process saw while it imported minicnn, and what it left behind."""
+    """What a new process observed while it imported minicnn, and the files it left."""
     home = tmp_path_factory.mktemp("home")
     outcome = subprocess.run(
         [sys.executable, "-B", "-W", "error", "-c", IMPORT],
@@ -211,8 +211,8 @@ def import_report(tmp_path_factory):
     )
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stderr == ""
-    left_behind = [str(path) for path in home.rglob("*")]
-    return json.loads(outcome.stdout) | {"left behind": left_behind}
+    files = [str(path) for path in home.rglob("*")]
+    return json.loads(outcome.stdout) | {"files": files}
 
 
 @pytest.mark.parametrize("module", ["tensorflow", "keras", "matplotlib", "torch", "jax"])
@@ -225,10 +225,10 @@ def test_import_compiles_nothing(import_report):
     assert import_report["compiled"] == 0
 
 
-def test_import_leaves_no_file_behind(import_report):
-    assert [path for path in import_report["left behind"] if Path(path).is_file()] == []
+def test_import_leaves_no_file(import_report):
+    assert [path for path in import_report["files"] if Path(path).is_file()] == []
 
 
 def test_import_writes_nothing(import_report):
     assert import_report["written"] == []
-    assert import_report["left behind"] == []
+    assert import_report["files"] == []

@@ -1,17 +1,10 @@
-"""Geometry: output sizes and padding by TensorFlow's rules, and clear refusals."""
+"""Items 3 and 4: output sizes and padding of sliding windows by TensorFlow's rules."""
 
 import numpy as np
 import pytest
-from reference import padding_rule
 
-from minicnn.shapes import (
-    Geometry,
-    padding_name,
-    positive_int,
-    positive_pair,
-    same_padding,
-    window_geometry,
-)
+from minicnn.shapes import Geometry, same_padding, window_geometry
+from tests.reference import padding_rule
 
 GRID = [(n, k, s) for n in range(1, 41) for k in range(1, 8) for s in range(1, 5)]
 
@@ -79,7 +72,7 @@ def test_item_4_output_sizes_of_tensorflow(tf, padding):
     ("n", "k", "s"), [(28, 5, 1), (28, 4, 1), (28, 3, 2), (7, 2, 3), (1, 5, 2)]
 )
 def test_item_4_padding_of_tensorflow_cell_by_cell(tf, n, k, s):
-    """A kernel of powers of two over an image of ones writes down which of its cells it saw."""
+    """Powers of two as a kernel on an image of ones: each sum tells which cells were inside."""
     kernel = 2.0 ** np.arange(k)
     seen = tf.nn.conv2d(
         tf.ones((1, n, 1, 1)), tf.reshape(tf.constant(kernel, tf.float32), (k, 1, 1, 1)), s, "SAME"
@@ -87,43 +80,3 @@ def test_item_4_padding_of_tensorflow_cell_by_cell(tf, n, k, s):
     g = window_geometry((n, 1), (k, 1), (s, 1), "same")
     expected = [sum(kernel[i] for i in range(k) if 0 <= o * s + i - g.top < n) for o in range(g.oh)]
     np.testing.assert_array_equal(np.ravel(seen), expected)
-
-
-def test_sizes_may_be_any_kind_of_integer():
-    assert positive_int(np.uint8(3), "units", "Dense") == 3
-    assert type(positive_int(np.int64(3), "units", "Dense")) is int
-    assert positive_pair([2, np.int32(3)], "strides", "Conv2D") == (2, 3)
-    assert positive_pair(2, "strides", "Conv2D") == (2, 2)
-    assert padding_name("SAME", "Conv2D") == "same"
-
-
-@pytest.mark.parametrize(
-    ("value", "error"),
-    [
-        (0, ValueError),
-        (-1, ValueError),
-        (2.0, TypeError),
-        (np.float32(2), TypeError),
-        ("2", TypeError),
-        (None, TypeError),
-        (True, TypeError),
-        (np.True_, TypeError),
-        ((2,), TypeError),
-        (np.array([2, 2]), TypeError),
-    ],
-)
-def test_no_size_but_a_positive_integer(value, error):
-    with pytest.raises(error, match=r"Dense: units must be .* 1, received"):
-        positive_int(value, "units", "Dense")
-
-
-@pytest.mark.parametrize("value", [(), (1,), (1, 2, 3), (0, 1), (1, -1), (1, 2.0), (1, None), "ab"])
-def test_no_pair_but_of_positive_integers(value):
-    with pytest.raises((TypeError, ValueError), match=r"Conv2D: strides must be .* received"):
-        positive_pair(value, "strides", "Conv2D")
-
-
-@pytest.mark.parametrize("value", ["full", "", None, 1, ("same", "same")])
-def test_no_padding_but_valid_and_same(value):
-    with pytest.raises(ValueError, match='must be "valid" or "same", received'):
-        padding_name(value, "Conv2D")

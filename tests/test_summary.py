@@ -1,4 +1,4 @@
-"""Item 19: the summary is the notebook's, to the byte."""
+"""Item 19: the summary is that of the notebook, to the byte."""
 
 import pytest
 
@@ -72,7 +72,7 @@ def test_item_19_names_start_over_with_a_new_session():
 
 
 def test_item_19_a_field_is_cut_at_its_column_and_its_last_character_blanked():
-    # 28 characters end just before the gap, 29 and more lose what reaches into it.
+    # 28 characters end just before the gap between columns; more are cut.
     for length, shown in [(20, "n" * 20 + " (Dense) "), (21, "n" * 21 + " (Dense ")]:
         model = Sequential([Input((3,)), Dense(2, name="n" * length)])
         row = summary_lines("m", model.layers)[4]

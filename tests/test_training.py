@@ -1,31 +1,23 @@
-"""fit and evaluate: which samples they take in which order, and the numbers they report.
+"""Items 10 to 13: which samples `fit` and `evaluate` take in which order, and what they report.
 
-Items 10 to 13 of the list of what must equal Keras. Epochs cut out of a stream: test_epochs.py;
-what is printed: test_progress.py; what is kept and what is left alone: test_training_state.py.
+Epochs of a stream: test_epochs.py; what is printed: callbacks/test_progress.py; what training keeps
+from call to call: test_training_state.py.
 """
 
 import numpy as np
 import pytest
-from tolerances import assert_close
-from twins import SPARSE, Recorder, assert_same_weights, double_precision, samples, twins
 
 import minicnn
-from minicnn import Input, Sequential, layers, metrics, step
+from minicnn import Input, Sequential, layers, metrics
 from minicnn.data import Dataset
 from minicnn.losses import SparseCategoricalCrossentropy
-from minicnn.objective import merge_softmax, objective
-
-
-@pytest.fixture
-def double(keras):
-    with double_precision(keras):
-        yield keras
+from tests.tolerances import assert_close
+from tests.twins import SPARSE, Recorder, assert_same_weights, samples, twins
 
 
 @pytest.fixture
 def recording():
-    """A model that writes down which samples it meets, in which order."""
-    minicnn.set_num_threads(1)
+    """A model that records the samples it computes, in their order."""
     recorder = Recorder()
     model = Sequential([Input((1,)), recorder, layers.Dense(2, "softmax")])
     model.compile("sgd", SPARSE)
@@ -70,18 +62,16 @@ def test_items_10_to_12_fit_with_adam_and_validation_equals_keras(double, rng):
         ("evaluate", 10_000, None, 313, 16),
     ],
 )
-def test_item_10_the_last_partial_batch_is_kept(monkeypatch, kind, n, batch_size, steps, last):
+def test_item_10_the_last_partial_batch_is_used(kind, n, batch_size, steps, last):
     sizes = []
 
-    def counted_step(*arguments):
-        labels = arguments[-1]
-        sizes.append(len(labels))
-        return np.zeros(len(labels)), np.zeros((len(labels), 3))
+    class Counting(layers.ReLU):
+        def forward(self, x):
+            sizes.append(len(x))
+            return super().forward(x)
 
-    monkeypatch.setattr(step, "train_step", counted_step)
-    monkeypatch.setattr(step, "evaluate_step", counted_step)
-    model = Sequential([Input((1,)), layers.Dense(3)])
-    model.compile("sgd", SPARSE)
+    model = Sequential([Input((1,)), Counting(), layers.Dense(3)])
+    model.compile("sgd", SparseCategoricalCrossentropy(from_logits=True))
     getattr(model, kind)(np.zeros((n, 1)), np.zeros(n, int), batch_size=batch_size, verbose=0)
     assert sizes == [batch_size or 32] * (steps - 1) + [last]
     if kind == "fit":
@@ -92,32 +82,32 @@ def test_item_10_every_epoch_has_a_fresh_order_of_all_samples(recording):
     model, seen = recording
     n, epochs = 100, 4
     x = np.arange(n)[:, None]
-    for _ in range(2):  # a second fit goes on drawing
+    for _ in range(2):  # a second fit draws new orders
         model.fit(x, np.zeros(n, int), epochs=epochs, verbose=0)
     orders = np.reshape(seen, (2 * epochs, n))
     assert all(sorted(order) == list(range(n)) for order in orders)
     assert len({tuple(order) for order in orders}) == 2 * epochs
-    # A permutation of everything: samples of one batch come from anywhere in the data.
+    # A permutation of all samples: those of one batch come from anywhere in the data.
     assert all(np.ptp(order[:32]) > n / 2 for order in orders)
 
 
-def test_item_10_labels_stay_with_their_samples(monkeypatch):
-    pairs = []
+def test_item_10_labels_stay_with_their_samples():
+    recorder, seen = Recorder(), []
 
-    def recorded_step(_goal, _optimizer, x, labels):
-        pairs.extend(zip(x[:, 0], labels, strict=True))
-        return np.zeros(len(x)), np.zeros((len(x), 9))
+    class Recording(SparseCategoricalCrossentropy):
+        def losses_and_gradient(self, labels, predictions):
+            seen.extend(labels)
+            return super().losses_and_gradient(labels, predictions)
 
-    monkeypatch.setattr(step, "train_step", recorded_step)
-    model = Sequential([Input((1,)), layers.Dense(9)])
-    model.compile("sgd", SPARSE)
+    model = Sequential([Input((1,)), recorder, layers.Dense(9)])
+    model.compile("sgd", Recording(from_logits=True))
     y = np.arange(100) % 9
     model.fit(y[:, None], y, epochs=2, verbose=0)
-    assert len(pairs) == 200
-    assert all(x == label for x, label in pairs)
+    assert len(seen) == 200
+    assert recorder.seen == seen
 
 
-def test_item_10_evaluate_predict_and_unshuffled_fits_keep_the_order(recording):
+def test_item_10_evaluate_predict_and_unshuffled_fits_use_the_given_order(recording):
     model, seen = recording
     n = 70
     x, y = np.arange(n)[:, None], np.zeros(n, int)
@@ -160,7 +150,7 @@ def test_item_11_the_loss_of_fit_counts_every_sample_once(rng, batch_size):
     for name, values in history.history.items():
         by_epoch = np.reshape(history.batches[name], (2, len(sizes)))
         assert_close(values, by_epoch @ sizes / 100, "float64")
-    if batch_size in (7, 64, 80):  # the wrong mean would be another number
+    if batch_size in (7, 64, 80):  # a mean over batches would be another number
         with pytest.raises(AssertionError):
             assert_close(history.history["loss"], np.mean(by_epoch, axis=1), "float32 gradient")
 
@@ -217,36 +207,3 @@ def test_item_13_the_loss_comes_first_though_accuracy_sorts_before_it(rng):
     by_name = model.evaluate(x, y, verbose=0, return_dict=True)
     assert model.evaluate(x, y, verbose=0) == [by_name["loss"], by_name["accuracy"]]
     assert by_name["loss"] > 1 >= by_name["accuracy"]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_merged_poolings_change_nothing_but_the_order_of_sums(rng, dtype):
-    """Whole numbers: ties and zeros everywhere; overlapping windows; a NaN."""
-    model = minicnn.Sequential(
-        [
-            minicnn.Input((9, 8, 2)),
-            layers.Conv2D(8, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(3, strides=2, padding="same"),
-            layers.Conv2D(4, (2, 3), activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Flatten(),
-            layers.Dense(3, activation="softmax"),
-        ],
-        dtype=dtype,
-    )
-    model.set_weights([rng.integers(-2, 3, w.shape) / 2 for w in model.get_weights()])
-    x, labels = rng.integers(-2, 3, (20, 9, 8, 2)).astype(dtype), rng.integers(0, 3, 20)
-    x[7, 3, 3, 0] = np.nan
-    loss = SparseCategoricalCrossentropy()
-    as_listed, as_run = merge_softmax(model.layers, loss), objective(model.layers, loss)
-    assert len(as_run.layers) == len(as_listed.layers) - 2
-    with np.errstate(invalid="ignore"):
-        for samples in (slice(0, 7), slice(0, 20)):
-            outcomes = [
-                step.loss_and_gradients(goal, x[samples], labels[samples], 20)
-                for goal in (as_listed, as_run)
-            ]
-            for listed, run in zip(*outcomes, strict=True):
-                for b, a in zip(listed, run, strict=True):
-                    assert_close(a, b, dtype)
-    assert np.abs(outcomes[0][2][0]).max() != 0

@@ -1,11 +1,10 @@
-"""The same network in minicnn and in Keras, and a layer that writes down what passes through it."""
+"""The same network in minicnn and in Keras, and a layer that records its inputs."""
 
 import contextlib
 
-from tolerances import assert_close
-
 import minicnn
 from minicnn import layers
+from tests.tolerances import assert_close
 
 SPARSE = "sparse_categorical_crossentropy"
 
@@ -35,7 +34,7 @@ def twins(keras, optimizer="sgd", metrics=("accuracy",)):
 
 @contextlib.contextmanager
 def double_precision(keras):
-    """Keras in double precision throughout, where nothing but a difference shows."""
+    """Keras in double precision throughout, where rounding errors do not hide a difference."""
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
@@ -73,10 +72,7 @@ def tutorial_network(library, layer_library):
 
 
 class Recorder(layers.Layer):
-    """Passes its input on and keeps the first number of each sample, in `seen`.
-
-    The parts of a batch come in order on one thread only.
-    """
+    """Passes its input on, and appends the first number of each sample to `seen`."""
 
     def __init__(self):
         super().__init__()

@@ -1,8 +1,8 @@
 """The IDX format of MNIST and its relatives: Fashion-MNIST, KMNIST, the digits of EMNIST.
 
-A file is a header and then its bytes, row by row. The header, all numbers big-endian: two zero
+A file has a header and then its data, row by row. The header, with big-endian numbers: two zero
 bytes, one byte for the type (8: unsigned bytes), one for the number of axes, then four bytes for
-the length of each. Described by LeCun, Cortes and Burges on the MNIST page.
+the length of each axis. Described by LeCun, Cortes and Burges on the MNIST page.
 """
 
 import gzip
@@ -27,25 +27,25 @@ FILES = {
 
 
 def load_idx(folder: Any) -> tuple[Images, Images]:
-    """The four files of a data set from a folder, plain or gzipped, under their usual names.
+    """Read a data set from a folder with its four files, gzipped or not, under their usual names.
 
     Parameters
     ----------
     folder : path
         Holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
-        t10k-labels-idx1-ubyte, each as it is or with `.gz` at its end.
+        t10k-labels-idx1-ubyte, each gzipped with the suffix `.gz`, or not.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        uint8: images (n, h, w) and labels (n,), as `mnist.load_data`.
+        uint8: images (n, h, w) and labels (n,), as from `mnist.load_data`.
 
     Raises
     ------
     OSError
-        If the folder or one of the files is not there, or cannot be read.
+        If the folder or one of the files is missing, or cannot be read.
     ValueError
-        If a file is damaged, or if images and labels do not go together.
+        If a file is damaged, or if the numbers of images and labels differ.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -67,7 +67,21 @@ def load_idx(folder: Any) -> tuple[Images, Images]:
 
 
 def read_idx(path: Any, axes: int) -> np.ndarray:
-    """The unsigned bytes of one IDX file with so many axes; gzipped if the name ends in `.gz`."""
+    """The array of unsigned bytes in one IDX file, gzipped if its name ends in `.gz`.
+
+    Parameters
+    ----------
+    path : str or path
+    axes : int
+        The number of axes that the array must have.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is damaged, or another kind of file.
+    """
     path = Path(path)
     gzipped = path.suffix == ".gz"
     try:
@@ -89,7 +103,7 @@ def _read(file: BinaryIO, axes: int) -> np.ndarray:
     size = math.prod(shape)  # Python's integers do not wrap around
     if size == 0:
         raise ValueError(f"expected at least one byte of data, found a shape of {shape}")
-    data = bytearray()  # grows with what there is: a claim alone must not take any memory
+    data = bytearray()  # grows with the file: a large size in the header must not take memory
     while piece := file.read(min(size + 1 - len(data), PIECE)):
         data += piece
     if len(data) != size:

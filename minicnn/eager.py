@@ -1,0 +1,88 @@
+"""A plan runs a network with its loss. This one runs the code of the layers as it is written.
+
+`minicnn.engine.Plan` has the same methods and is what `fit`, `evaluate` and `predict` use unless
+the model was compiled with `run_eagerly=True`.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from minicnn.activations import ACTIVATIONS
+from minicnn.layer import Layer
+from minicnn.layers import Dense, Softmax
+from minicnn.losses import Loss, SparseCategoricalCrossentropy
+from minicnn.optimizers import Optimizer
+from minicnn.step import forward, train_step
+
+
+def without_softmax(layers: list[Layer], loss: Loss | None) -> tuple[list[Layer], Loss | None]:
+    """`layers` and `loss`, with a softmax between the two moved into the loss.
+
+    If the layers end in softmax and the loss is the cross-entropy of probabilities, the softmax is
+    removed and the loss computed from logits, where it cannot overflow and nothing is clipped.
+    Keras does the same under TensorFlow. Layers and losses of the user's own stay as they are.
+    """
+    last = layers[-1]
+    if (
+        type(loss) is not SparseCategoricalCrossentropy
+        or loss.from_logits
+        or type(last) not in (Dense, Softmax)
+        or last.activation != ACTIVATIONS["softmax"]
+    ):
+        return layers, loss
+    logits = []
+    if type(last) is Dense:
+        logits = [copy.copy(last)]  # shares the weights
+        logits[0].activation = ACTIVATIONS["linear"]
+    return [*layers[:-1], *logits], SparseCategoricalCrossentropy(True, loss.name)
+
+
+class EagerPlan:
+    """Runs a network as its layers are written, on one thread, so that a debugger can follow.
+
+    Ctrl-C acts at once, as in any Python program, even in the middle of an update.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        Built.
+    loss : Loss or None
+        None if the plan only predicts.
+    """
+
+    def __init__(self, layers: list[Layer], loss: Loss | None = None):
+        self.layers, self.loss = without_softmax(layers, loss)
+        self._last_activation = ACTIVATIONS["linear" if self.layers is layers else "softmax"]
+
+    def __enter__(self) -> "EagerPlan":
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        pass
+
+    def train(
+        self, optimizer: Optimizer, x: np.ndarray, y_true: np.ndarray, seed: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One step of `optimizer`; returns losses (n,) and predictions (n, ...) from before it.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss of a sample is NaN or infinite; the step is not taken then.
+        """
+        losses, outputs = train_step(self.layers, self.loss, optimizer, x, y_true, seed)
+        return losses, self._last_activation.forward(outputs)
+
+    def evaluate(self, x: np.ndarray, y_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Losses (n,) and predictions (n, ...) of one batch; nothing is learned."""
+        outputs = forward(self.layers, x)[0][-1]
+        losses, _ = self.loss.losses_and_gradient(y_true, outputs)
+        return losses, self._last_activation.forward(outputs)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """The output of the last layer for a batch of at least one sample."""
+        return self._last_activation.forward(forward(self.layers, x)[0][-1])
+
+    predict_on_batch = predict

@@ -1,0 +1,310 @@
+"""Compilation with Numba: its options, the cache of machine code on disk, and who is told of it."""
+
+import contextlib
+import functools
+import hashlib
+import pickle
+import re
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import caching, event, serialize
+
+from minicnn.shapes import Geometry
+
+OPTIONS = {
+    # Threads run Python code and kernels at the same time, so a kernel must release the GIL.
+    "nogil": True,
+    # 1/0 is inf, as in NumPy. Python's rule adds a branch that keeps loops from being vectorised.
+    "error_model": "numpy",
+    # Sums may be reordered to fill vector registers. "nnan" and "ninf" are left out: they delete
+    # every test for NaN, and a network whose loss is NaN would report finite numbers.
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+}
+
+
+# What machine code depends on, apart from the text of the kernel files.
+DEPENDENCIES = (
+    numba.__version__,
+    OPTIONS | {"fastmath": sorted(OPTIONS["fastmath"])},  # a set has no fixed order
+    Geometry._fields,
+)
+
+
+def jit(function: Callable) -> Callable:
+    """Compile a function at its first call, and cache the machine code on disk if possible.
+
+    Parameters
+    ----------
+    function : callable
+        A function that Numba can compile in nopython mode.
+
+    Returns
+    -------
+    callable
+        A Numba dispatcher, which compiles one version for each combination of argument types.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once, if no cache folder is writable. Every process then compiles all kernels again.
+
+    Notes
+    -----
+    The environment variable NUMBA_CACHE_DIR selects another cache folder. Nobody else should have
+    write access to that folder, because the code in it is executed.
+    """
+    return _compiled(function, OPTIONS)
+
+
+def brief(function: Callable) -> Callable:
+    """Like `jit`, for kernels of a few microseconds: hold the GIL, and compute without fastmath.
+
+    Releasing the GIL and getting it back from another thread takes about fifty microseconds if
+    that thread has to be woken. Without fastmath, sums are computed in the order written.
+    """
+    return _compiled(function, OPTIONS | {"nogil": False, "fastmath": False})
+
+
+def _compiled(function: Callable, options: dict[str, Any]) -> Callable:
+    kernel = numba.njit(**options)(function)
+    kernel._cache = _Cache(function)
+    return kernel
+
+
+def named(name: str, variant: Any) -> Callable[[Callable], Callable]:
+    """Decorator that gives a nested function a unique name: `name`, an underscore and `variant`.
+
+    Needed for every function that is defined inside another one and compiled in several variants,
+    such as one for each number of channels.
+
+    Parameters
+    ----------
+    name : str
+        The function's name.
+    variant : object
+        Everything that distinguishes this variant from the others, such as "8_16_float32".
+
+    Notes
+    -----
+    Numba identifies machine code by the function's name, its argument types, and a counter that
+    starts again in every process. Without names of their own, two variants compiled and cached by
+    two processes could be identified alike, and a third process that loads both could run one in
+    place of the other.
+
+    Even within one process, the code of such a function may exist twice: by itself, and as part of
+    its caller. Which of the two copies runs is not determined. So the result must not depend on
+    where the function is compiled. The flags "contract" and "reassoc" allow different rounding in
+    different places; functions whose result would differ are compiled without them.
+
+    A nested kernel must not use another kernel as a variable of the enclosing function. Numba finds
+    cached code by the pickled closure, and a pickled kernel contains an identifier that is new in
+    each process.
+    """
+
+    def rename(function: Callable) -> Callable:
+        function.__name__ = function.__qualname__ = f"{name}_{variant}"
+        return function
+
+    return rename
+
+
+class _Cache:
+    """Numba's cache of one kernel; if it fails in any way, the kernel is compiled instead.
+
+    The cache is opened at its first use. Numba's `cache=True` would open it on import, which
+    creates folders, and raises an error where none can be created.
+    """
+
+    def __init__(self, function: Callable):
+        self._function = function
+        self._opened: Any = None
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """The cached version for a signature; None if there is none or it cannot be loaded."""
+        try:
+            return self._open().load_overload(signature, target)
+        except Exception:  # a damaged pickle can raise anything
+            return None
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Write a compiled version to disk, or warn once if that fails."""
+        try:
+            self._open().save_overload(signature, compiled)
+        except Exception as error:
+            _warn(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._open(), name)
+
+    def _open(self) -> Any:
+        if self._opened is None:
+            try:
+                cache = caching.FunctionCache(self._function)
+                cache._cache_file = _Files(cache._cache_file, self._function)
+                self._opened = cache
+            except Exception as error:  # "cannot cache function ...: no locator available"
+                self._opened = caching.NullCache()
+                _warn(error)
+        return self._opened
+
+
+_PACKAGE_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+\.|(?:from|import)\b[^#\n]*\bminicnn\b).*", re.MULTILINE
+)
+_KERNEL_IMPORT = re.compile(r"from minicnn\.engine\.(?:compiling|kernels\.(\w+)) import .*")
+
+
+def kernel_imports(source: str) -> set[str]:
+    """Names of the kernel modules that a kernel file imports.
+
+    A kernel file may import from this package in these two forms only, at the start of a line:
+
+        from minicnn.engine.compiling import ...
+        from minicnn.engine.kernels.MODULE import ...
+
+    Parameters
+    ----------
+    source : str
+        The text of the file.
+
+    Returns
+    -------
+    set of str
+        The names that stand for MODULE.
+
+    Raises
+    ------
+    ImportError
+        For an import from this package in any other form. Machine code of the file would depend
+        on a file that is not watched, and cached code would be out of date after a change of it.
+    """
+    modules = set()
+    for statement in _PACKAGE_IMPORT.findall(source):
+        match = _KERNEL_IMPORT.fullmatch(statement)
+        if match is None:
+            raise ImportError(
+                'a kernel file must use "from minicnn.engine.kernels.MODULE import ..." to import '
+                f"from this package, received {statement.strip()!r}"
+            )
+        if match[1]:
+            modules.add(match[1])
+    return modules
+
+
+@functools.cache
+def _sources(path: Path) -> list[tuple[str, int, int]]:
+    """Name, modification time and size of a kernel's file and of all kernel files it imports.
+
+    Numba checks only the kernel's own file, and would use old code of the others.
+    """
+    found, waiting = {path}, [path]
+    while waiting:
+        names = kernel_imports(waiting.pop().read_text(encoding="utf-8"))
+        new = {Path(__file__).parent / "kernels" / f"{name}.py" for name in names} - found
+        found |= new
+        waiting += new
+    stats = [(file.name, file.stat()) for file in sorted(found)]
+    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
+
+
+class _Files:
+    """One checksummed file for each compiled version, in place of Numba's index and data files.
+
+    Numba unpickles and executes whatever it finds, even a damaged file. And two processes that
+    compile different versions at the same time may both number theirs 1: the index of one would
+    then refer to the code of the other.
+    """
+
+    def __init__(self, numba_files: Any, function: Callable):
+        self._folder = Path(numba_files._cache_path)
+        self._base = Path(numba_files._index_name).stem
+        sources = _sources(Path(function.__code__.co_filename))
+        self._dependencies = repr((sources, DEPENDENCIES)).encode()
+
+    def load(self, key: Any) -> Any:
+        """What was saved under this key, or None."""
+        try:
+            content = self._path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+        checksum, data = content[:32], content[32:]
+        if checksum != self._checksum(data):  # damaged, or compiled from another source
+            return None
+        saved_key, compiled = pickle.loads(data)
+        return compiled if saved_key == key else None
+
+    def save(self, key: Any, compiled: Any) -> None:
+        """Write the file atomically: completely or not at all."""
+        data = serialize.dumps((key, compiled))
+        path = self._path(key)
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}")
+        try:
+            temporary.write_bytes(self._checksum(data) + data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Delete all versions of the kernel."""
+        for path in self._folder.glob(f"{self._base}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: Any) -> Path:
+        # Named after signature and processor. The function's bytecode, which is the last part of
+        # the key, is left out, so that a new version replaces the old one.
+        name = hashlib.sha256(repr(key[:-1]).encode()).hexdigest()[:16]
+        return self._folder / f"{self._base}.{name}.nbc"
+
+    def _checksum(self, data: bytes) -> bytes:
+        return hashlib.sha256(self._dependencies + data).digest()
+
+
+_warned = False
+
+
+def _warn(error: Exception) -> None:
+    """Warn once, in one line, that compiled code cannot be written to disk."""
+    global _warned
+    if not _warned:
+        _warned = True
+        # With a module's name in place of a file name, Python prints no source line below it.
+        warnings.warn_explicit(
+            "compiled kernels cannot be kept on disk, so every process compiles them anew; "
+            f"set NUMBA_CACHE_DIR to a folder that can be written to ({_in_one_line(error)})",
+            RuntimeWarning,
+            __name__,
+            1,
+        )
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class _OnFirstCompilation(event.Listener):
+    def __init__(self, tell: Callable[[], None]):
+        self.tell = tell
+        self.told = False
+
+    def on_start(self, _event: event.Event) -> None:
+        if not self.told:
+            self.told = True
+            self.tell()
+
+    def on_end(self, _event: event.Event) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def announce_compilation(tell: Callable[[], None]) -> Iterator[None]:
+    """Context manager that calls `tell()` before the first compilation inside the block.
+
+    It is called at most once, and not at all if all machine code is loaded from disk.
+    """
+    with event.install_listener("numba:compile", _OnFirstCompilation(tell)):
+        yield

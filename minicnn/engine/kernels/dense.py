@@ -1,0 +1,162 @@
+"""Dense layer: each row of inputs times a matrix, plus bias, with ReLU merged in.
+
+    y        =  max(x @ kernel + bias, floor)
+    dz       =  dy where y > floor, else 0
+    dx       =  dz @ kernel'
+    dkernel  =  x' @ dz
+    dbias    =  sum of the rows of dz
+
+Memory layout: all arrays row by row. The forward pass computes y in blocks of BLOCK_ROWS rows and
+BLOCK_COLUMNS units, and sums over TERMS inputs at a time:
+
+                             kernel (inputs, units)
+                                  +-----------+
+                                  |           |  TERMS
+                                  +-----------+
+    x (n, inputs)            y (n, units)
+          +-------+               +-----------+
+          |       |               |   block   |  BLOCK_ROWS
+          +-------+               +-----------+
+            TERMS                 BLOCK_COLUMNS
+
+Each pass is one kernel. In NumPy these would be two and four calls. Each of them releases the GIL
+and has to get it back from another thread, which may have to be woken first: with two threads this
+took a tenth of a training step. Also, BLAS copies a large matrix before it multiplies a few rows
+with it; `matmul_block` reads the matrix in place.
+"""
+
+import numpy as np
+from numba.extending import register_jitable
+
+from minicnn.engine.compiling import jit, named
+from minicnn.engine.kernels.relu import relu_backward
+from minicnn.engine.kernels.vector_registers import BLOCK_COLUMNS, BLOCK_ROWS, matmul_block
+
+# Each sum is split into parts of this many terms, which are then added up. This rounds less than
+# one long sum.
+TERMS = 256
+
+
+def _put_rows_function(rows):
+    """A function that computes `rows` rows of y: a constant for the compiler, which unrolls it."""
+
+    @register_jitable
+    @named("put_rows", rows)
+    def put_rows(x, kernel, bias, first, offsets, sums, y):
+        """Write rows `first`, ..., `first + rows - 1` of x @ kernel + bias into y.
+
+        The number of units must be a multiple of BLOCK_COLUMNS. `offsets` is arange(TERMS), and
+        `sums` is scratch for one block.
+        """
+        inputs, units = kernel.shape
+        for row in range(first, first + rows):
+            for unit in range(units):
+                y[row, unit] = bias[unit]
+        for start in range(0, inputs, TERMS):
+            count = min(TERMS, inputs - start)
+            for unit in range(0, units, BLOCK_COLUMNS):
+                x_start, kernel_start = first * inputs + start, start * units + unit
+                matmul_block(
+                    rows, BLOCK_COLUMNS, sums, 0, BLOCK_COLUMNS, x, x_start, inputs, offsets,
+                    kernel, kernel_start, units, count,
+                )  # fmt: skip
+                for row in range(rows):
+                    for u in range(BLOCK_COLUMNS):
+                        y[first + row, unit + u] += sums[row, u]
+
+    return put_rows
+
+
+_put_rows, _put_row = _put_rows_function(BLOCK_ROWS), _put_rows_function(1)
+
+
+@jit
+def forward(x, kernel, bias, floor):
+    """Forward pass of a dense layer.
+
+    Parameters
+    ----------
+    x : ndarray (n, inputs)
+    kernel : ndarray (inputs, units)
+    bias : ndarray (units,)
+    floor : float of the arrays' dtype
+        Outputs below it are raised to it: 0 is a ReLU, -inf no activation.
+
+    Returns
+    -------
+    ndarray (n, units)
+        Outputs y.
+    """
+    n, units = len(x), kernel.shape[1]
+    y = np.empty((n, units), x.dtype)
+    if units % BLOCK_COLUMNS == 0:
+        sums, offsets = np.empty((BLOCK_ROWS, BLOCK_COLUMNS), x.dtype), np.arange(TERMS)
+        rest = n - n % BLOCK_ROWS
+        for first in range(0, rest, BLOCK_ROWS):
+            _put_rows(x, kernel, bias, first, offsets, sums, y)
+        for first in range(rest, n):
+            _put_row(x, kernel, bias, first, offsets, sums, y)
+    else:
+        np.dot(x, kernel, y)
+        for row in range(n):
+            for unit in range(units):
+                y[row, unit] += bias[unit]
+    for row in range(n):
+        for unit in range(units):
+            y[row, unit] = floor if y[row, unit] < floor else y[row, unit]
+    return y
+
+
+@jit
+def gradients(x, y, dy, kernel, floor):
+    """Backward pass of a dense layer.
+
+    Parameters
+    ----------
+    x : ndarray (n, inputs)
+    y, dy : ndarray (n, units)
+        Outputs and their gradient.
+    kernel : ndarray (inputs, units)
+    floor : float of the arrays' dtype
+        As in `forward`.
+
+    Returns
+    -------
+    dx : ndarray (n, inputs)
+    dkernel : ndarray (inputs, units)
+    dbias : ndarray (units,)
+    """
+    inputs, units = kernel.shape
+    n = len(x)
+    dz = relu_backward(dy, y, floor)
+    dbias = np.zeros(units, dz.dtype)
+    for row in range(n):
+        for unit in range(units):
+            dbias[unit] += dz[row, unit]
+    # As kernel @ dz': BLAS is slow with a tall transposed matrix on the right.
+    dx_transposed = np.empty((inputs, n), dz.dtype)
+    np.dot(kernel, dz.T, dx_transposed)
+    dx = np.empty_like(x)
+    for i in range(inputs):
+        for row in range(n):
+            dx[row, i] = dx_transposed[i, row]
+    return dx, _kernel_gradient(x, dz), dbias
+
+
+@register_jitable
+def _kernel_gradient(x, dz):
+    """x' @ dz, in blocks if both sizes are multiples of a block's."""
+    (n, inputs), units = x.shape, dz.shape[1]
+    dkernel = np.empty((inputs, units), x.dtype)
+    if units % BLOCK_COLUMNS == 0 and inputs % BLOCK_ROWS == 0:
+        offsets = np.arange(n) * inputs
+        for i in range(0, inputs, BLOCK_ROWS):
+            for unit in range(0, units, BLOCK_COLUMNS):
+                start = i * units + unit
+                matmul_block(
+                    BLOCK_ROWS, BLOCK_COLUMNS, dkernel, start, units, x, i, 1, offsets,
+                    dz, unit, units, n,
+                )  # fmt: skip
+    else:
+        np.dot(x.T, dz, dkernel)
+    return dkernel

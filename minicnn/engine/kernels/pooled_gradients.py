@@ -1,0 +1,289 @@
+"""Gradients of a convolution that a max pooling follows, without the products that are zero.
+
+The pooling passes a gradient to one output of each window, the winner, and none to the others. Of
+the winners, those at which ReLU is 0 get none either: in the tutorial's network 16 % of the outputs
+have a gradient. So the zeros are left out of the sums in `direct`:
+
+    dkernel[:, :, :, f]     =  sum over the positions (i, j) where f won of
+                               dz * (window of x at (i, j))
+    dx's window at (i, j)  +=  sum over the filters f that won at (i, j) of
+                               dz * kernel[:, :, :, f]
+
+Both are sums of windows times factors, which `add_windows` computes. Finding the nonzero gradients
+takes time, but of 25 products 4 are left, and the sums are those of the formula, without the
+rounding errors of Winograd's algorithm.
+
+Memory layout (a window row is the kw*c values of a window in one line of the padded image; its
+length is rounded up to a multiple of LANES, and called row_length below):
+
+    padded (lines, width)                the image inside a border of zeros, c values per pixel
+    total (f, kh, row_length)            dkernel:  | f 0: window row 0 | row 1 | ... | f 1: ... |
+    kernel_rows (kh, f, row_length)      the kernel:  | row 0: f 0 | f 1 | ... | row 1: f 0 | ... |
+
+    starts (lists, capacity)             lists of windows: where each begins in an array,
+    factors (lists, capacity)            and its factor dz;
+    count (lists,)                       lengths of the lists
+
+For dkernel there is one list at a time, of the windows of x for one filter; for dx there is a list
+for each position (i, j), of the rows of the kernel.
+"""
+
+from functools import cache
+
+import numpy as np
+from numba.extending import register_jitable
+
+from minicnn.engine.compiling import jit, named
+from minicnn.engine.kernels.relu import relu_backward
+from minicnn.engine.kernels.vector_registers import CACHE_LINE, LANES, add_windows
+
+
+@jit
+def prepare(kernel):
+    """Copy a kernel into the layout that `gradients` reads; needed once per training step.
+
+    Parameters
+    ----------
+    kernel : ndarray (kh, kw, c, f)
+
+    Returns
+    -------
+    ndarray (kh, f, row_length)
+        For each row of the kernel and each filter, kw*c values, and zeros up to row_length.
+    """
+    kh, kw, c, f = kernel.shape
+    kernel_rows = aligned_zeros((kh, f, _row_length(kw, c)), kernel.dtype)
+    rows = kernel.reshape(kh, kw * c, f)
+    for ki in range(kh):
+        _transpose(rows[ki], kernel_rows[ki])
+    return kernel_rows
+
+
+def gradients(x, y, dy, winner, floor, kernel_rows, g, pool):
+    """Gradients of images, kernel and bias, the last two summed over the images.
+
+    Parameters
+    ----------
+    x : ndarray (n, h, w, c)
+        Images.
+    y, dy : ndarray (n, ph, pw, f)
+        Pooled outputs, raised to `floor`, and their gradient.
+    winner : integer ndarray (n, ph, pw, f)
+        The winning cell of each pooling window, as filled by `forward_pooled`.
+    floor : float of the arrays' dtype
+        0 for ReLU, -inf for no activation.
+    kernel_rows : ndarray (kh, f, row_length)
+        `prepare(kernel)`.
+    g, pool : Geometry
+        Of the convolution and of the pooling; ph and pw are pool.oh and pool.ow.
+
+    Returns
+    -------
+    dx : ndarray (n, h, w, c)
+    dkernel : ndarray (kh, kw, c, f)
+    dbias : ndarray (f,)
+    """
+    loops = _compiled_gradients(g.kh, kernel_rows.shape[2])
+    return loops(x, y, dy, winner, floor, kernel_rows, g, pool)
+
+
+def weight_gradients(x, y, dy, winner, floor, g, pool):
+    """Like `gradients`, but return dkernel and dbias only; used for the first layer."""
+    row_length = _row_length(g.kw, x.shape[3])
+    no_rows = np.empty((0, 0, row_length), x.dtype)
+    loops = _compiled_gradients(g.kh, row_length)
+    _, dkernel, dbias = loops(x, y, dy, winner, floor, no_rows, g, pool)
+    return dkernel, dbias
+
+
+@register_jitable
+def _row_length(kw, c):
+    """Length of a window row of kw*c values, rounded up to a multiple of LANES."""
+    return -(-kw * c // LANES) * LANES
+
+
+@cache
+def _compiled_gradients(kh, row_length):
+    """`gradients` for one kernel height and row length: with constants, loops can be unrolled."""
+
+    @jit
+    @named("gradients", f"{kh}_{row_length}")
+    def gradients(x, y, dy, winner, floor, kernel_rows, g, pool):
+        (n, _, _, c), f = x.shape, dy.shape[3]
+        dz = relu_backward(dy, y, floor)
+        windows = pool.oh * pool.ow
+        values, winners = dz.reshape(n, windows, f), winner.reshape(n, windows, f)
+
+        padded = _padded_image(g, c, row_length, x.dtype)
+        width = padded.shape[1]
+        corners, offsets = _pooling_windows(pool, g.sh * width, g.sw * c)
+        starts, factors, count = _empty_lists(1, windows, x.dtype)
+        total = aligned_zeros((f, kh, row_length), x.dtype)
+        for image in range(n):
+            _copy(x[image].reshape(g.h, g.w * c), _interior(padded, g, c))
+            for o in range(f):
+                count[0] = _list_windows(
+                    values[image], winners[image], o, corners, offsets, starts[0], factors[0]
+                )
+                at = o * kh * row_length
+                add_windows(kh, row_length, total, at, padded, width, starts, factors, 0, count)
+        dkernel = np.empty((kh, g.kw * c, f), x.dtype)
+        for ki in range(kh):
+            _transpose(total[:, ki, : g.kw * c], dkernel[ki])
+
+        dx = np.empty((n if len(kernel_rows) else 0, g.h, g.w, c), x.dtype)
+        corners, offsets = _pooling_windows(pool, g.ow, 1)
+        # Where pooling windows overlap, a filter can win at one position several times.
+        capacity = f * -(-pool.kh // pool.sh) * -(-pool.kw // pool.sw)
+        starts, factors, count = _empty_lists(g.oh * g.ow if len(dx) else 0, capacity, x.dtype)
+        for image in range(len(dx)):
+            _list_filters(
+                values[image], winners[image], corners, offsets, row_length, starts, factors, count
+            )
+            padded[:] = 0
+            # The outer loop is over ki: one row of all filters stays in the first-level cache.
+            for ki in range(kh):
+                for i in range(g.oh):
+                    for j in range(g.ow):
+                        at = (i * g.sh + ki) * width + j * g.sw * c
+                        position = i * g.ow + j
+                        add_windows(
+                            1, row_length, padded, at, kernel_rows[ki], 0,
+                            starts, factors, position, count,
+                        )  # fmt: skip
+            _copy(_interior(padded, g, c), dx[image].reshape(g.h, g.w * c))
+        return dx, dkernel.reshape(kh, g.kw, c, f), _sum_of_pixels(dz)
+
+    return gradients
+
+
+@register_jitable
+def _list_windows(values, winners, o, corners, offsets, starts, factors):
+    """List the windows of the padded image at which filter o won; return their number."""
+    k = np.uintp(0)
+    for window in range(len(corners)):
+        start = corners[window] + offsets[winners[window, o]]
+        k = _append(start, values[window, o], starts, factors, k)
+    return k
+
+
+@register_jitable
+def _list_filters(values, winners, corners, offsets, row_length, starts, factors, count):
+    """For each position, list the kernel rows of the filters that won there."""
+    count[:] = 0
+    for window in range(len(corners)):
+        for o in range(values.shape[1]):
+            position = np.uintp(corners[window] + offsets[winners[window, o]])
+            count[position] = _append(
+                o * row_length, values[window, o],
+                starts[position], factors[position], count[position],
+            )  # fmt: skip
+
+
+@register_jitable
+def _sum_of_pixels(dz):
+    """The sum over all images and positions for each filter, by a matrix product.
+
+    This is faster than a loop.
+    """
+    rows = dz.reshape(-1, dz.shape[3])
+    return np.dot(np.ones(len(rows), dz.dtype), rows)
+
+
+@register_jitable
+def aligned_zeros(shape, dtype):
+    """Zeros that begin at the start of a cache line.
+
+    Vectors that cross the boundary of a cache line take twice as long to load.
+    """
+    size = 1
+    for length in shape:
+        size *= length
+    room = np.zeros(size + CACHE_LINE, dtype)
+    skip = -room.ctypes.data % CACHE_LINE // room.itemsize
+    return room[skip : skip + size].reshape(shape)
+
+
+@register_jitable
+def _pooling_windows(pool, down, across):
+    """Where the cells of the pooling windows are, as indices into a flat array.
+
+    Parameters
+    ----------
+    pool : Geometry
+    down, across : int
+        Distances in the flat array between an output of the convolution and those below it and
+        to the right of it.
+
+    Returns
+    -------
+    corners : ndarray (ph*pw,)
+        Index of the upper left cell of each pooling window; it may lie in the padding, outside
+        the array.
+    offsets : ndarray (kh*kw,)
+        Distance of each cell of a window from the upper left one.
+    """
+    corners = np.empty(pool.oh * pool.ow, np.intp)
+    for i in range(pool.oh):
+        for j in range(pool.ow):
+            corner = (i * pool.sh - pool.top) * down + (j * pool.sw - pool.left) * across
+            corners[i * pool.ow + j] = corner
+    offsets = np.empty(pool.kh * pool.kw, np.intp)
+    for cell in range(pool.kh * pool.kw):
+        offsets[cell] = cell // pool.kw * down + cell % pool.kw * across
+    return corners, offsets
+
+
+@register_jitable
+def _empty_lists(lists, capacity, dtype):
+    """Arrays starts, factors and count for that many lists."""
+    return (
+        np.empty((lists, capacity), np.intp),
+        np.empty((lists, capacity), dtype),
+        np.empty(lists, np.uintp),
+    )
+
+
+@register_jitable
+def _append(start, factor, starts, factors, k):
+    """Append a window to a list of k, unless its factor is 0; return the new length.
+
+    NaN is not 0. k is unsigned, because Numba tests whether a signed index is negative and counts
+    from the end.
+    """
+    # Always written, and overwritten by the next if the factor is 0: a branch would often be
+    # mispredicted.
+    starts[k], factors[k] = start, factor
+    return k + np.uintp(factor != 0)
+
+
+@register_jitable
+def _padded_image(g, c, row_length, dtype):
+    """Zeros for an image and its border, (lines, width), as far as window rows extend."""
+    width = max((g.ow - 1) * g.sw * c + row_length, (g.left + g.w) * c)
+    return aligned_zeros((max((g.oh - 1) * g.sh + g.kh, g.top + g.h), width), dtype)
+
+
+@register_jitable
+def _interior(padded, g, c):
+    """The image without its border, (h, w*c)."""
+    return padded[g.top : g.top + g.h, g.left * c : (g.left + g.w) * c]
+
+
+@register_jitable
+def _copy(source, target):
+    for row in range(len(source)):
+        values, places = source[row], target[row]
+        for cell in range(len(values)):
+            places[cell] = values[cell]
+
+
+@register_jitable
+def _transpose(matrix, transposed):
+    """transposed[j, i] = matrix[i, j], in blocks of 16 x 16, which fit into the cache."""
+    height, width = matrix.shape
+    for top in range(0, height, 16):
+        for left in range(0, width, 16):
+            for j in range(left, min(left + 16, width)):
+                for i in range(top, min(top + 16, height)):
+                    transposed[j, i] = matrix[i, j]

@@ -1,0 +1,275 @@
+"""Winograd's minimal filtering: convolution with fewer multiplications, for stride 1, 3x3 and 5x5.
+
+The image is cut into overlapping tiles of 8x8 cells. A 5x5 kernel makes 4x4 outputs of each tile, a
+3x3 kernel 6x6. For a tile d and a kernel g, with * element by element (Lavin and Gray, "Fast
+Algorithms for Convolutional Neural Networks", 2015):
+
+    U = G g G'    V = B' d B    M = V * U    Y = A' M A
+
+These are 64 multiplications for 16 outputs, in place of 400. The sum over channels can be taken in
+M. So for each of the 64 elements, M is one matrix product, tiles x channels times channels x
+filters, and the transforms are computed only once per channel or filter.
+
+Why it works, in one dimension: computing the outputs y_i = sum_k g_k d_(i+k) is the transpose of
+multiplying two polynomials, of m and r coefficients. Their product has m + r - 1 = 8 coefficients
+and is determined by its values at 8 points: evaluate both factors, P_m and P_r, multiply the
+values, and interpolate, P_8^-1. Here P_k is the Vandermonde matrix (8, k) of the points' powers.
+The transpose is y = P_m' [(P_r g) * (P_8^-1' d)], so A = P_m, G = P_r and B = P_8^-1.
+
+The backward pass is the forward pass transposed, step by step in reverse order: Z = A dY A' once
+for each tile of dY, then V' Z for dU, the gradient of U, and Z U' for that of V:
+
+    dkernel = G' dU G    dx = B (Z U') B'
+
+Memory layout (channels and filters are padded with zeros to multiples of CHANNEL_MULTIPLE):
+
+    U, dU (64, c, f)                 | point 0: c x f values | point 1 | ... | point 63 |
+    U' (64, f, c)                    likewise
+    V, Z (tiles, 64*c), (tiles, 64*f)    | tile 0: point 0: c values | point 1 | ... | tile 1 | ...
+
+The loops over the tiles are in `winograd_tiles`.
+"""
+
+from fractions import Fraction
+from functools import cache, cached_property
+
+import numpy as np
+
+from minicnn.engine.kernels.winograd_tiles import N_POINTS, TILE, compiled_loops
+
+# In pairs +-p, and small: large powers of large points would lose digits. The last one, infinity,
+# is not in the list.
+POINTS = [Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2")]
+# Loops are compiled for each number of channels and filters; rounding up keeps these few.
+CHANNEL_MULTIPLE = 8
+
+
+def why_not(geometry):
+    """The reason why this algorithm cannot serve a geometry, or None if it can."""
+    if (geometry.sh, geometry.sw) != (1, 1):
+        return f"it needs strides of 1, not {(geometry.sh, geometry.sw)}"
+    if (geometry.kh, geometry.kw) not in ((3, 3), (5, 5)):
+        return f"it needs a kernel of 3x3 or 5x5, not {geometry.kh}x{geometry.kw}"
+    return None
+
+
+@cache
+def matrices(r):
+    """The matrices A, B and G as exact fractions.
+
+    Parameters
+    ----------
+    r : int
+        Height and width of the kernel, which gives m = 9 - r outputs per tile and dimension.
+
+    Returns
+    -------
+    a, b, g : ndarray of Fraction (8, m), (8, 8), (8, r)
+
+    Notes
+    -----
+    Row p of A and of G contains the powers of point p; infinity has only the highest power. Column
+    p of B contains the coefficients of the polynomial that is 0 at all other points. It should be 1
+    at p itself; this factor is moved to G, which leaves simple numbers in B.
+    """
+    a, b, g = [], [], []
+    for point in POINTS:
+        others = [other for other in POINTS if other != point]
+        value = Fraction(1)
+        for other in others:
+            value *= point - other
+        a.append([point**i for i in range(TILE + 1 - r)])
+        g.append([point**k / value for k in range(r)])
+        b.append([*_polynomial(others), Fraction(0)])
+    a.append([Fraction(int(i == TILE - r)) for i in range(TILE + 1 - r)])
+    g.append([Fraction(int(k == r - 1)) for k in range(r)])
+    b.append(_polynomial(POINTS))
+    return np.array(a), np.array(b).T, np.array(g)
+
+
+def _polynomial(roots):
+    """Coefficients of the product of (x - root), beginning with the constant."""
+    coefficients = [Fraction(1)]
+    for root in roots:
+        shifted = [Fraction(0), *coefficients]
+        scaled = [*(root * c for c in coefficients), Fraction(0)]
+        coefficients = [s - t for s, t in zip(shifted, scaled, strict=True)]
+    return coefficients
+
+
+class Prepared:
+    """A kernel and its transform.
+
+    Attributes
+    ----------
+    kernel : ndarray (kh, kw, c, f)
+    u : ndarray (64, c, f)
+        The transform U, with c and f rounded up to multiples of CHANNEL_MULTIPLE.
+    """
+
+    def __init__(self, kernel, u):
+        self.kernel = kernel
+        self.u = u
+
+    @cached_property
+    def u_transposed(self):
+        """U' (64, f, c), copied: BLAS would take almost twice as long with a transposed view."""
+        return np.ascontiguousarray(self.u.swapaxes(1, 2))
+
+
+def prepare(kernel):
+    """The kernel transform U = G g G', needed once per training step as it involves no image.
+
+    Parameters
+    ----------
+    kernel : ndarray (kh, kw, c, f)
+
+    Returns
+    -------
+    Prepared
+    """
+    padded = _pad_channels(_pad_channels(kernel, 2), 3)
+    r, _, c, f = padded.shape
+    g = _float_matrices(r, kernel.dtype)["G"]
+    half = (g @ padded.reshape(r, r * c * f)).reshape(TILE, r, c * f)
+    return Prepared(kernel, (g @ half).reshape(-1, c, f))
+
+
+def forward(x, prepared, bias, geometry):
+    """Forward pass of a convolution.
+
+    Parameters
+    ----------
+    x : ndarray (n, h, w, c)
+        Images.
+    prepared : Prepared
+        `prepare(kernel)`.
+    bias : ndarray (f,)
+    geometry : Geometry
+
+    Returns
+    -------
+    ndarray (n, oh, ow, f)
+        Outputs y.
+    """
+    _, c, f = prepared.u.shape
+    y = np.empty((len(x), geometry.oh, geometry.ow, f), x.dtype)
+    loops = _loops(geometry.kh, c, f, x.dtype)
+    loops.forward(_pad_channels(x, 3), prepared.u, _pad_channels(bias, 0), geometry, y)
+    return np.ascontiguousarray(y[..., : len(bias)])
+
+
+def forward_pooled(x, prepared, bias, geometry, pool, winner, floor):
+    """Forward pass of a convolution and the max pooling after it.
+
+    Parameters
+    ----------
+    x, prepared, bias, geometry
+        As in `forward`.
+    pool : Geometry
+        Of the pooling.
+    winner, floor
+        As in `pooling.forward`.
+
+    Returns
+    -------
+    ndarray (n, ph, pw, f)
+        Maxima of the outputs; ph and pw are pool.oh and pool.ow.
+    """
+    _, c, f = prepared.u.shape
+    y = np.empty((len(x), pool.oh, pool.ow, f), x.dtype)
+    padded_winner = _pad_channels(winner, 3)
+    loops = _loops(geometry.kh, c, f, x.dtype)
+    padded_x, padded_bias = _pad_channels(x, 3), _pad_channels(bias, 0)
+    loops.forward_pooled(padded_x, prepared.u, padded_bias, geometry, pool, padded_winner, floor, y)
+    if f == len(bias):
+        return y
+    winner[...] = padded_winner[..., : len(bias)]
+    return np.ascontiguousarray(y[..., : len(bias)])
+
+
+def gradients(x, dy, prepared, geometry):
+    """`grad_input` and `grad_kernel` at once: both need the same transform of dy.
+
+    Parameters
+    ----------
+    x : ndarray (n, h, w, c)
+        Images.
+    dy : ndarray (n, oh, ow, f)
+        Gradient of the outputs.
+    prepared : Prepared
+        `prepare(kernel)`.
+    geometry : Geometry
+
+    Returns
+    -------
+    dx : ndarray (n, h, w, c)
+    dkernel : ndarray (kh, kw, c, f)
+        Summed over the images.
+    """
+    dx, du = _new_dx(dy, prepared, geometry), _new_du(x, dy)
+    _add_gradients(_pad_channels(x, 3), dy, prepared.u_transposed, geometry, dx, du)
+    return np.ascontiguousarray(dx[..., : x.shape[3]]), _dkernel_from_du(du, x, dy, geometry)
+
+
+def grad_input(dy, prepared, geometry):
+    """Gradient dx (n, h, w, c) of the images: see `gradients`."""
+    dx = _new_dx(dy, prepared, geometry)
+    _add_gradients(dx, dy, prepared.u_transposed, geometry, dx, _new_du(dx, dy)[:0])
+    return np.ascontiguousarray(dx[..., : prepared.kernel.shape[2]])
+
+
+def grad_kernel(x, dy, geometry):
+    """Gradient dkernel (kh, kw, c, f), summed over the images: see `gradients`."""
+    du = _new_du(x, dy)
+    padded = _pad_channels(x, 3)
+    _add_gradients(padded, dy, du, geometry, padded[:0], du)
+    return _dkernel_from_du(du, x, dy, geometry)
+
+
+def _add_gradients(x, dy, u_transposed, geometry, dx, du):
+    """Add to dx and du; either may be empty, and what only it needs is not used then."""
+    dy = _pad_channels(dy, 3)
+    loops = _loops(geometry.kh, x.shape[3], dy.shape[3], dy.dtype)
+    loops.gradients(x, dy, u_transposed, geometry, dx, du)
+
+
+def _new_dx(dy, prepared, geometry):
+    _, c, _ = prepared.u.shape
+    return np.zeros((len(dy), geometry.h, geometry.w, c), dy.dtype)
+
+
+def _new_du(x, dy):
+    c, f = (-(-a.shape[3] // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE for a in (x, dy))
+    return np.zeros((N_POINTS, c, f), x.dtype)
+
+
+def _dkernel_from_du(du, x, dy, geometry):
+    """The transpose of the kernel transform, G' dU G, without the padding."""
+    _, c, f = du.shape
+    r = geometry.kh
+    g = _float_matrices(r, du.dtype)["G"]
+    half = (g.T @ du.reshape(TILE, TILE * c * f)).reshape(r, TILE, c * f)
+    dkernel = (g.T @ half).reshape(r, r, c, f)
+    return np.ascontiguousarray(dkernel[:, :, : x.shape[3], : dy.shape[3]])
+
+
+def _pad_channels(array, axis):
+    """Pad an axis of channels with zeros, up to the next multiple of CHANNEL_MULTIPLE."""
+    missing = -array.shape[axis] % CHANNEL_MULTIPLE
+    if missing == 0:
+        return array
+    return np.pad(array, [(0, missing * (i == axis)) for i in range(array.ndim)])
+
+
+@cache
+def _loops(r, c, f, dtype):
+    factors = _float_matrices(r, dtype)
+    return compiled_loops(factors["A"], factors["B"], c, f)
+
+
+@cache
+def _float_matrices(r, dtype):
+    a, b, g = matrices(r)
+    exact = {"A": a, "B": b, "G": g}
+    return {name: np.ascontiguousarray(matrix.astype(dtype)) for name, matrix in exact.items()}

@@ -1,0 +1,261 @@
+"""A plan runs a network with its loss: made once from both, it trains, evaluates and predicts.
+
+It computes what `minicnn.eager.EagerPlan` computes, by fast operations, and over shards of a batch
+on several threads wherever the samples are independent of each other.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.eager import without_softmax
+from minicnn.engine import interrupts, threads, updates
+from minicnn.engine.blas import one_thread
+from minicnn.engine.fusion import Segment, segments
+from minicnn.engine.kernels import softmax
+from minicnn.engine.operations import Operation, Run, activate
+from minicnn.layer import Layer
+from minicnn.losses import Loss, SparseCategoricalCrossentropy, require_finite
+from minicnn.optimizers import Optimizer
+
+Seed = tuple[int, ...]
+KNOWN_LOSSES = (SparseCategoricalCrossentropy,)
+
+
+class Gradients(NamedTuple):
+    """What one forward and backward pass over a batch gives."""
+
+    losses: np.ndarray  # (n,)
+    predictions: np.ndarray  # (n, ...)
+    by_weight: list[list[np.ndarray]]  # of the mean loss; for each weight, one array per shard
+    states: list[tuple[Layer, Any]]  # layers with `state`, and the caches of their passes
+
+
+class Plan:
+    """Runs a network on the engine. The methods are those of `EagerPlan`.
+
+    While it is used as a context, BLAS is held to one thread, and signals wait for the end of a
+    step: `with plan: ...` around the steps of an epoch.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        Built.
+    loss : Loss or None
+        None if the plan only predicts.
+    """
+
+    def __init__(self, layers: list[Layer], loss: Loss | None = None):
+        self.layers, self.loss = without_softmax(layers, loss)
+        self._last_activation = "linear" if self.layers is layers else "softmax"
+        self._segments = segments(self.layers)
+        # A known loss is computed in the shards of the last segment; a loss of the user's own gets
+        # whole batches, unless it says that its samples are independent.
+        self._loss_in_shards = type(loss) in KNOWN_LOSSES or getattr(
+            loss, "samples_are_independent", False
+        )
+        last_in_shards = self._segments[-1].in_shards if self._segments else self._loss_in_shards
+        joined = self._segments and last_in_shards == self._loss_in_shards
+        self._last = self._segments[-1] if joined else Segment([], self._loss_in_shards)
+        self._first = self._segments[:-1] if joined else self._segments
+        self._prepared = False
+        self._context = contextlib.ExitStack()
+
+    def __enter__(self) -> "Plan":
+        self._context.enter_context(interrupts.Deferred())
+        self._context.enter_context(one_thread)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._context.__exit__(*error)
+
+    def train(
+        self, optimizer: Optimizer, x: np.ndarray, y_true: np.ndarray, seed: Seed
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One step of `optimizer`; returns losses (n,) and predictions (n, ...) from before it.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss of a sample is NaN or infinite; the step is not taken then.
+        """
+        found = self.gradients(x, y_true, seed)
+        require_finite(found.losses)
+        weights = [(layer, weight) for layer in self.layers for weight in layer.params.values()]
+        trained = [
+            (parts, weight)
+            for parts, (layer, weight) in zip(found.by_weight, weights, strict=True)
+            if layer.trainable
+        ]
+        updates.apply(optimizer, [parts for parts, _ in trained], [weight for _, weight in trained])
+        for layer, cache in found.states:
+            layer.update_state(cache)
+        interrupts.act()
+        return found.losses, found.predictions
+
+    def evaluate(self, x: np.ndarray, y_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Losses (n,) and predictions (n, ...) of one batch; nothing is learned."""
+        outputs = self._outputs(x)
+        losses, _ = self._losses_and_gradient(y_true, outputs)
+        predictions = activate(self._last_activation, outputs)
+        interrupts.act()
+        return losses, predictions
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """The output of the last layer for a batch of at least one sample."""
+        outputs = activate(self._last_activation, self._outputs(x))
+        interrupts.act()
+        return outputs
+
+    def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
+        """`predict` by itself, not in a context; one shard does not need one, which takes time."""
+        if len(x) <= threads.SMALLEST_SHARD:
+            return self.predict(x)
+        with self:
+            return self.predict(x)
+
+    def gradients(self, x: np.ndarray, y_true: np.ndarray, seed: Seed = (0,)) -> Gradients:
+        """One forward and backward pass over a batch, without an update."""
+        self._prepare()
+        tapes = []
+        for segment in self._first:
+            x, tape = self._forward(segment, x, True, seed)
+            tapes.append(tape)
+
+        def last_segment(shard: slice) -> Any:
+            y, caches = _forward(self._last.operations, x[shard], Run(True, seed, shard.start))
+            losses, dy = self._losses_and_gradient(y_true[shard], y)
+            # The loss of a batch is the mean over all its samples.
+            passed = _backward(self._last.operations, caches, dy / len(x), is_first=not tapes)
+            return losses, activate(self._last_activation, y), caches, *passed
+
+        results = self._run(last_segment, self._last.in_shards, len(x))
+        losses, predictions, caches, dxs, grads = zip(*results, strict=True)
+        by_weight = _by_weight(grads)
+        states = _with_state(self._last.operations, caches)
+        if tapes:
+            _, earlier = self._backward(tapes, np.concatenate(dxs))
+            by_weight = earlier + by_weight
+            for segment, tape in zip(self._first, tapes, strict=True):
+                states += _with_state(segment.operations, tape)
+        return Gradients(np.concatenate(losses), np.concatenate(predictions), by_weight, states)
+
+    def passes(
+        self, x: np.ndarray, dy: np.ndarray, training: bool = False, seed: Seed = (0,)
+    ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """A forward pass, and a backward pass from the gradient dy (n, ...) of its output.
+
+        Returns
+        -------
+        y, dx, gradients : the output, the gradient of the input, and of each weight
+        """
+        self._prepare()
+        tapes = []
+        for segment in self._segments:
+            x, tape = self._forward(segment, x, training, seed)
+            tapes.append(tape)
+        dx, by_weight = self._backward(tapes, dy, with_dx=True)
+        return x, dx, [sum(parts) for parts in by_weight]
+
+    def _prepare(self) -> None:
+        for segment in self._segments:
+            for operation in segment.operations:
+                operation.prepare()
+
+    def _losses_and_gradient(self, y_true: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if type(self.loss) in KNOWN_LOSSES and self.loss.from_logits:
+            return softmax.cross_entropy(y_true, y)
+        return self.loss.losses_and_gradient(y_true, y)
+
+    def _outputs(self, x: np.ndarray) -> np.ndarray:
+        self._prepare()
+        for segment in self._segments:
+
+            def outputs(shard: slice, segment: Segment = segment, x: np.ndarray = x) -> np.ndarray:
+                run = Run(False, (0,), shard.start)
+                y = x[shard]
+                for operation in segment.operations:
+                    y, _ = operation.forward(y, run)
+                return y
+
+            x = np.concatenate(self._run(outputs, segment.in_shards, len(x)))
+        return x
+
+    def _forward(self, segment: Segment, x: np.ndarray, training: bool, seed: Seed) -> Any:
+        """The output of a segment, and for each shard the caches of its operations."""
+
+        def forward(shard: slice) -> Any:
+            return _forward(segment.operations, x[shard], Run(training, seed, shard.start))
+
+        outputs, tape = zip(*self._run(forward, segment.in_shards, len(x)), strict=True)
+        return np.concatenate(outputs), list(tape)
+
+    def _backward(self, tapes: list[Any], dy: np.ndarray, with_dx: bool = False) -> Any:
+        """dx, and the gradients by weight, of the first segments, of which there are `tapes`."""
+        by_weight: list[list[np.ndarray]] = []
+        places = range(len(tapes))
+        for place, segment, tape in reversed(
+            list(zip(places, self._segments, tapes, strict=False))
+        ):
+            shards = self._shards(segment.in_shards, len(dy))
+            is_first = place == 0 and not with_dx
+
+            def backward(
+                number: int,
+                segment: Segment = segment,
+                tape: Any = tape,
+                shards: list[slice] = shards,
+                dy: np.ndarray = dy,
+                is_first: bool = is_first,
+            ) -> Any:
+                return _backward(segment.operations, tape[number], dy[shards[number]], is_first)
+
+            results = threads.run(backward, list(range(len(shards))))
+            dxs, grads = zip(*results, strict=True)
+            by_weight = _by_weight(grads) + by_weight
+            dy = None if is_first else np.concatenate(dxs)
+        return dy, by_weight
+
+    def _run(self, function: Callable[[slice], Any], in_shards: bool, n: int) -> list[Any]:
+        return threads.run(function, self._shards(in_shards, n))
+
+    @staticmethod
+    def _shards(in_shards: bool, n: int) -> list[slice]:
+        return threads.cut(n) if in_shards else [slice(0, n)]
+
+
+def _forward(operations: list[Operation], x: np.ndarray, run: Run) -> tuple[np.ndarray, list[Any]]:
+    """The output of some operations, and their caches."""
+    caches = []
+    for operation in operations:
+        x, cache = operation.forward(x, run)
+        caches.append(cache)
+    return x, caches
+
+
+def _backward(
+    operations: list[Operation], caches: list[Any], dy: np.ndarray, is_first: bool
+) -> tuple[Any, list[np.ndarray]]:
+    """dx, and the gradients of all weights in order; the first operation of a network needs no dx."""
+    grads: list[np.ndarray] = []
+    for place in reversed(range(len(operations))):
+        if place == 0 and is_first:
+            return None, operations[0].weight_gradients(dy, caches[0]) + grads
+        dy, own = operations[place].backward(dy, caches[place])
+        grads[:0] = own
+    return dy, grads
+
+
+def _by_weight(grads_of_shards: Any) -> list[list[np.ndarray]]:
+    return [list(parts) for parts in zip(*grads_of_shards, strict=True)]
+
+
+def _with_state(operations: list[Operation], caches_of_shards: Any) -> list[tuple[Layer, Any]]:
+    """Layers with `state`, which always get whole batches, and the caches of their passes."""
+    return [
+        (operation.layer, cache)
+        for operation, cache in zip(operations, caches_of_shards[0], strict=True)
+        if operation.layer.state
+    ]

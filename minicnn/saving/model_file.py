@@ -1,0 +1,209 @@
+"""A whole model in one file: its layers, its weights, and the state of its training.
+
+It is an NPZ file as in `weights_file`, with two more kinds of arrays: the optimizer's state, and
+the bytes of a JSON text with everything that is not an array. Nothing is pickled: a file can
+mention classes by name, but only minicnn's and those that the caller passes are instantiated.
+"""
+
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import initializers, layers, losses, metrics, optimizers, session
+from minicnn.layer import Layer
+from minicnn.layers import KernelLayer
+from minicnn.saving import npz
+from minicnn.saving.weights_file import by_key
+from minicnn.validation import Check
+from minicnn.validation.configuration import (
+    KNOWN,
+    Known,
+    from_plain_data,
+    plain_data,
+    require_known,
+)
+
+JSON, HEADER = "model.json", 128  # name of the array; bytes before its content
+FORMAT = 1
+LONGEST_JSON = 1 << 24  # bytes
+DESCRIBED = ("optimizer", "loss", "metrics")  # as plain data, in the part on training
+
+KNOWN |= {
+    each.__name__: each
+    for each in (
+        *(getattr(layers, name) for name in layers.__all__),
+        *initializers.INITIALIZERS.values(),
+        *optimizers.OPTIMIZERS.values(),
+        *losses.LOSSES.values(),
+        metrics.SparseCategoricalAccuracy,
+    )
+}
+
+
+def save(path: Any, model: Any, notes: Any = None) -> None:
+    """Write a built model to `path`, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+    model : Sequential
+    notes : optional
+        Anything that JSON can hold; `load` returns it.
+
+    Raises
+    ------
+    ValueError
+        If `path` does not end in .npz.
+    NotImplementedError
+        If a part of the model cannot be described: see `minicnn.validation.configuration`.
+    OSError
+        If the file cannot be written; `path` is then unchanged.
+    """
+    path = npz.npz_path(path)
+    content = {
+        "format": FORMAT,
+        "model": model.get_config(),
+        "training": None if model.loss is None else _training(model),
+        "random_stream": model.random_stream().bit_generator.state,
+        "notes": notes,
+    }
+    frozen = [number for number, layer in enumerate(model.layers) if not layer.trainable]
+    if frozen:
+        content["frozen"] = frozen
+    arrays = by_key(model.layers) | _slots(model)
+    arrays[JSON] = np.frombuffer(json.dumps(content).encode(), np.uint8)
+    npz.write_arrays(path, arrays)
+
+
+def _training(model: Any) -> dict[str, Any]:
+    training = {name: plain_data(getattr(model, name)) for name in DESCRIBED}
+    training["iterations"] = model.optimizer.iterations
+    training["slots"] = list(model.optimizer.state)
+    if model.run_eagerly:
+        training["run_eagerly"] = True
+    return training
+
+
+def _slots(model: Any) -> dict[str, np.ndarray]:
+    """The arrays of the optimizer's state by name: one for each slot and each trained weight."""
+    if model.optimizer is None or not model.optimizer.state:
+        return {}
+    trained = by_key(model.layers, trained_only=True)
+    places = model.optimizer._places(list(trained.values()))
+    return {
+        f"optimizer/{slot}/{key}": arrays[place]
+        for slot, arrays in model.optimizer.state.items()
+        for key, place in zip(trained, places, strict=True)
+    }
+
+
+def load(path: Any, model_class: Any, custom_objects: Known | None = None) -> tuple[Any, Any]:
+    """Read a model from a file; the session's random stream continues as when it was written.
+
+    Parameters
+    ----------
+    path : str or path
+    model_class : type
+        `Sequential`.
+    custom_objects : dict, optional
+        The user's own classes and functions that the file mentions, by name.
+
+    Returns
+    -------
+    model : Sequential
+        A new one.
+    notes
+        As passed to `save`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it does not hold a model, or mentions classes that are not known. Nothing is changed.
+    """
+    path = npz.npz_path(path)
+    with npz.open_arrays(path, "a model") as archive:
+        content = _read_json(archive)
+        config, training = content["model"], content["training"]
+        known = KNOWN | (custom_objects or {})
+        described = [] if training is None else [training[name] for name in DESCRIBED]
+        require_known([config["layers"], *described], known)
+        shape, config["input_shape"] = tuple(config["input_shape"]), None  # not built yet
+        model = model_class.from_config(config, custom_objects)
+        _check_size(model.layers, shape, model.dtype, path)
+        # Weights are overwritten below: the session's stream must not be used up for them.
+        model.build((None, *shape), np.random.default_rng(0))
+        _freeze(model.layers, content.get("frozen", []))
+        if training is not None:
+            _compile(model, training, known)
+        _read_arrays(archive, model, training)
+        stream = _stream(content["random_stream"])
+    session.go_on_with(stream)
+    return model, content["notes"]
+
+
+def _read_json(archive: zipfile.ZipFile) -> dict[str, Any]:
+    if f"{JSON}.npy" not in archive.namelist():
+        raise ValueError(f"it has no {JSON}; weights alone are for model.load_weights")
+    size = archive.getinfo(f"{JSON}.npy").file_size - HEADER
+    if not 0 < size <= LONGEST_JSON:
+        raise ValueError(f"{JSON} has {size:,} bytes, expected at most {LONGEST_JSON:,}")
+    content = json.loads(npz.read_array(archive, JSON, (size,), "u").tobytes())
+    if content["format"] != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, found {content['format']!r}")
+    return content
+
+
+def _check_size(parts: list[Layer], shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
+    """Raise a ValueError if the layers would have more weights than fit into the file.
+
+    Layers are built, and memory is allocated, before weights are read: a small file that describes
+    a huge layer must not exhaust memory.
+    """
+    needed = 0
+    for part in parts:
+        if isinstance(part, KernelLayer):
+            needed += math.prod(part.kernel_shape(shape)) * dtype.itemsize
+        shape = part.output_shape(shape)
+    if needed > path.stat().st_size:
+        raise ValueError(f"its layers have weights of {needed:,} bytes, more than the file")
+
+
+def _freeze(parts: list[Layer], frozen: list[int]) -> None:
+    check = Check("frozen")
+    for number in frozen:
+        parts[check.integer(number, "the number of a layer", 0, len(parts) - 1)].trainable = False
+
+
+def _compile(model: Any, training: dict[str, Any], known: Known) -> None:
+    optimizer, loss, chosen = from_plain_data([training[name] for name in DESCRIBED], known)
+    eagerly = training.get("run_eagerly", False)
+    model.compile(optimizer, loss, metrics=chosen, run_eagerly=eagerly)
+    optimizer.iterations = Check("optimizer").integer(training["iterations"], "iterations", 0)
+    if training["slots"] not in ([], list(optimizer.slots)):
+        raise ValueError(f"expected the slots {optimizer.slots}, found {training['slots']}")
+
+
+def _read_arrays(archive: zipfile.ZipFile, model: Any, training: dict[str, Any] | None) -> None:
+    """Overwrite the weights and the optimizer's state with the arrays of the file."""
+    arrays = by_key(model.layers)
+    if training is not None:
+        trained = by_key(model.layers, trained_only=True).values()
+        model.optimizer.state = {
+            slot: [np.zeros_like(weight) for weight in trained] for slot in training["slots"]
+        }
+        arrays |= _slots(model)
+    npz.check_names(archive, [*arrays, JSON])
+    for key, array in arrays.items():
+        array[...] = npz.read_array(archive, key, array.shape, array.dtype.kind)
+
+
+def _stream(state: dict[str, Any]) -> np.random.Generator:
+    stream = np.random.default_rng(0)
+    stream.bit_generator.state = state
+    return stream

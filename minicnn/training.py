@@ -1,0 +1,378 @@
+"""What a model learns and how: compile, fit, evaluate, predict; epochs and batches.
+
+One step is in `minicnn.step`; where batches come from, in `minicnn.batches`.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import engine, losses, metrics, optimizers
+from minicnn.batches import Epochs, Source, Wanted, source
+from minicnn.callbacks import CallbackList, History
+from minicnn.callbacks.progress import Progress, verbosity
+from minicnn.data import INFINITE_CARDINALITY, Dataset
+from minicnn.eager import EagerPlan
+from minicnn.layer import Layer, forward_options
+from minicnn.session import random_stream
+from minicnn.shapes import Shape
+from minicnn.validation import Check, plain
+
+Logs = dict[str, float]
+
+
+class Trainer:
+    """The part of a model that learns. The model has `layers`, `dtype` and `input_shape`.
+
+    Attributes
+    ----------
+    optimizer, loss, metrics, run_eagerly : as compiled
+    history : History
+        Of the latest `fit`.
+    stop_training : bool
+        Callbacks set it to end a `fit`.
+    """
+
+    layers: list[Layer]
+    dtype: np.dtype
+    input_shape: Shape | None
+
+    def __init__(self):
+        self.optimizer: optimizers.Optimizer | None = None
+        self.loss: losses.Loss | None = None
+        self.metrics: list[metrics.Mean] = []
+        self.run_eagerly = False
+        self.history: History | None = None
+        self.stop_training = False
+        self._mean_loss = metrics.Mean("loss")
+        self._order: np.random.Generator | None = None  # draws the orders of the current `fit`
+
+    def compile(
+        self, optimizer: Any, loss: Any, *, metrics: Any = None, run_eagerly: bool = False
+    ) -> None:
+        """Choose how to learn, what to minimise, and what to report besides.
+
+        Parameters
+        ----------
+        optimizer : "adam", "sgd" or Optimizer
+        loss : "sparse_categorical_crossentropy" or Loss
+        metrics : list of "accuracy" or SparseCategoricalAccuracy, optional
+        run_eagerly : bool
+            True runs the code of `minicnn.layers` and `minicnn.step` as it is written, where a
+            debugger can stop; False computes the same numbers by `minicnn.engine`, much faster.
+        """
+        chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics)
+        self.run_eagerly = Check("compile").flag(run_eagerly, "run_eagerly")
+        self.optimizer, self.loss, self.metrics = chosen
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+    ) -> History:
+        """Learn from labelled samples, continuing from the present weights and optimizer state.
+
+        Parameters
+        ----------
+        x : (n, ...) array of any real dtype, or Dataset of (x, y) batches
+        y : (n,) integers, or None with a Dataset
+        batch_size : int, optional
+            32 for arrays. The last batch may be smaller.
+        epochs : int
+            The last one, counted from 1.
+        verbose : "auto", 0, 1 or 2
+            Silent (0), a bar if there is a terminal (1, "auto"), or one line an epoch (2).
+        callbacks : list of Callback, optional
+            See `minicnn.callbacks`.
+        validation_data : (x, y) or Dataset, optional
+            Evaluated after each epoch.
+        shuffle : bool
+            Draw a new order of all samples for each epoch. A Dataset is taken as it comes.
+        initial_epoch : int
+            Epochs that are done already, if this continues what an earlier `fit` has begun. For
+            arrays no more is needed: the next order is drawn. A Dataset starts a new pass; made
+            anew, with the same seeds, it gets to where it was by `dataset.skip(initial_epoch *
+            steps_per_epoch)`, or, if an epoch is a pass of n batches, by
+            `dataset.repeat().skip(initial_epoch * n)` and steps_per_epoch=n.
+        steps_per_epoch : int, optional
+            Batches in an epoch, instead of one pass over the data: see `batches.Epochs`.
+
+        Returns
+        -------
+        History
+            A new one; also available as `model.history`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arguments and arrays that cannot be used, before any weight changes; for a batch of
+            a Dataset, before the step that would use it.
+        FloatingPointError
+            If the loss becomes NaN or infinite: before the step that would spoil the weights.
+        KeyboardInterrupt
+            By Ctrl-C, between two steps.
+        """
+        check = Check("fit")
+        tell = CallbackList(callbacks, "fit")
+        epochs = check.integer(epochs, "epochs")
+        initial_epoch = check.integer(initial_epoch, "initial_epoch", minimum=0)
+        if initial_epoch > epochs:
+            raise ValueError(
+                f"fit: expected an initial_epoch of at most epochs={epochs}, "
+                f"received {initial_epoch}"
+            )
+        verbose = verbosity(verbose, "fit")
+        order = random_stream() if check.flag(shuffle, "shuffle") else None
+        batches = self._labelled("fit", x, y, batch_size, order)
+        train = Epochs(batches, steps_per_epoch, "steps_per_epoch", "fit")
+        validation = None
+        if validation_data is not None:
+            validation = self._validation(validation_data, batch_size)
+        plan = self._plan(self.loss)
+        history = History({"verbose": verbose, "epochs": epochs, "steps": train.steps})
+        tell("set_model", self)
+        tell("set_params", history.params)
+        self.history, self.stop_training, self._order = history, False, order
+        logs = None
+        try:
+            tell("on_train_begin")
+            for epoch in range(initial_epoch, epochs):
+                if verbose and epochs > 1:
+                    print(f"Epoch {epoch + 1}/{epochs}", flush=True)
+                tell("on_epoch_begin", epoch)
+                with Progress(verbose, train.steps) as progress, plan:
+                    self._learn(plan, train, epoch, tell, progress)
+                logs = self._logs()
+                if validation is not None:
+                    val_logs = self._evaluate(validation)
+                    logs |= {f"val_{name}": value for name, value in val_logs.items()}
+                tell("on_epoch_end", epoch, logs)
+                history.end_epoch(epoch, logs)
+                progress.end(logs)
+                if self.stop_training:
+                    break
+            tell("on_train_end", logs)
+        finally:
+            self._order = None
+            for batches in filter(None, (train, validation)):
+                batches.close()
+        return history
+
+    def _learn(
+        self, plan: Any, train: Epochs, epoch: int, tell: CallbackList, progress: Progress
+    ) -> None:
+        """The steps of one epoch."""
+        self.reset_metrics()
+        seed = self._seed()
+        for batch, (images, labels) in enumerate(train):
+            tell("on_train_batch_begin", batch)
+            try:
+                step_seed = seed, self.optimizer.iterations
+                outcome = plan.train(self.optimizer, images, labels, step_seed)
+            except FloatingPointError as error:
+                where = f"step {batch + 1} of epoch {epoch + 1}"
+                raise FloatingPointError(f"fit: in {where}, {error}") from None
+            self.history.end_batch(self._update_metrics(labels, *outcome))
+            logs = self._logs()
+            progress.step(logs)
+            tell("on_train_batch_end", batch, logs)
+            if self.stop_training:
+                break
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics over labelled samples, each sample counting once; nothing is learned.
+
+        Parameters
+        ----------
+        x, y, batch_size, verbose
+            As in `fit`.
+        steps : int, optional
+            Batches to take; an endless Dataset needs it.
+        return_dict : bool
+
+        Returns
+        -------
+        [loss, metric, ...] in the order of `compile`; the bare loss if there is no metric; or a
+        dict by name
+        """
+        verbose = verbosity(verbose, "evaluate")
+        return_dict = Check("evaluate").flag(return_dict, "return_dict")
+        epoch = Epochs(self._labelled("evaluate", x, y, batch_size), steps, "steps", "evaluate")
+        progress = Progress(verbose, epoch.steps)
+        try:
+            logs = self._evaluate(epoch, progress)
+        finally:
+            epoch.close()
+        progress.end(logs)
+        return logs if return_dict else self._results()
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
+    ) -> np.ndarray:
+        """The model's output for each sample, (n, ...).
+
+        Parameters
+        ----------
+        x : (n, ...) array of any real dtype, or Dataset of x or (x, y) batches
+            No samples give no rows: (0, ...).
+        batch_size, verbose, steps
+            As in `evaluate`.
+        """
+        verbose = verbosity(verbose, "predict")
+        self._build_from("predict", x)
+        no_rows = np.empty((0, *self.output_shape), self.dtype)
+        batches = source(x, None, batch_size, self._wanted("predict", None))
+        if not isinstance(x, Dataset) and batches.cardinality == 0:
+            return no_rows
+        epoch = Epochs(batches, steps, "steps", "predict")
+        plan = self._plan()
+        outputs = []
+        try:
+            with Progress(verbose, epoch.steps) as progress, plan:
+                for images, _ in epoch:
+                    outputs.append(plan.predict(images) if len(images) else no_rows)
+                    progress.step({})
+        finally:
+            epoch.close()
+        progress.end({})
+        return np.concatenate(outputs)
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """What `predict` returns for one batch of arrays, in less time: for single images.
+
+        Parameters
+        ----------
+        x : (n, ...) array of any real dtype
+        """
+        self._build_from("predict_on_batch", x)
+        x = Check("predict_on_batch").samples(x, "x", self.input_shape)
+        if len(x) == 0:
+            return np.empty((0, *self.output_shape), self.dtype)
+        return self._plan().predict_on_batch(plain(x, self.dtype))
+
+    def train_on_batch(self, x: Any, y: Any) -> Any:
+        """One step on one batch of arrays.
+
+        Returns
+        -------
+        [loss, metric, ...] or the bare loss, of this batch alone and from before the step
+        """
+        x = Check("train_on_batch").real_array(x, "x")
+        # A batch size that makes it one batch in any case.
+        labelled = self._labelled("train_on_batch", x, y, batch_size=max(x.size, 1))
+        ((images, labels),) = labelled.start_pass()
+        self.reset_metrics()
+        with self._plan(self.loss) as plan:
+            seed = self._seed(), self.optimizer.iterations
+            outcome = plan.train(self.optimizer, images, labels, seed)
+        self._update_metrics(labels, *outcome)
+        return self._results()
+
+    def reset_metrics(self) -> None:
+        """Start the running means of loss and metrics anew."""
+        for metric in (self._mean_loss, *self.metrics):
+            metric.reset_state()
+
+    def random_stream(self) -> np.random.Generator:
+        """What draws the order of the next epoch."""
+        return random_stream() if self._order is None else self._order
+
+    def _plan(self, loss: losses.Loss | None = None) -> Any:
+        return (EagerPlan if self.run_eagerly else engine.Plan)(self.layers, loss)
+
+    def _seed(self) -> int:
+        """For the random layers in the steps of one epoch; nothing is drawn if there are none."""
+        if not any("rng" in forward_options(layer, False, (0,), 0) for layer in self.layers):
+            return 0
+        return int(self.random_stream().integers(2**63))
+
+    def _evaluate(self, epoch: Epochs, progress: Progress | None = None) -> Logs:
+        self.reset_metrics()
+        plan = self._plan(self.loss)
+        with progress or Progress(0, None) as progress, plan:
+            for images, labels in epoch:
+                self._update_metrics(labels, *plan.evaluate(images, labels))
+                progress.step(self._logs())
+        return self._logs()
+
+    def _update_metrics(
+        self, labels: np.ndarray, losses: np.ndarray, predictions: np.ndarray
+    ) -> Logs:
+        """Add a batch to the running means; returns its own values."""
+        values = {"loss": self._mean_loss.update(losses)}
+        for metric in self.metrics:
+            values[metric.name] = metric.update(metric.per_sample(labels, predictions))
+        return values
+
+    def _logs(self) -> Logs:
+        """Running values, sorted by name as in Keras 3."""
+        values = {metric.name: metric.result() for metric in (self._mean_loss, *self.metrics)}
+        return dict(sorted(values.items()))
+
+    def _results(self) -> Any:
+        values = [metric.result() for metric in (self._mean_loss, *self.metrics)]
+        return values if self.metrics else values[0]
+
+    def _labelled(
+        self,
+        who: str,
+        x: Any,
+        y: Any,
+        batch_size: int | None,
+        order: np.random.Generator | None = None,
+    ) -> Source:
+        """Batches to learn from or to evaluate, for a model that is compiled and built."""
+        if self.loss is None:
+            raise ValueError(f"{who}: the model has to be compiled first: model.compile(...)")
+        self._build_from(who, x)
+        return source(x, y, batch_size, self._wanted(who, self.loss), order)
+
+    def _wanted(self, who: str, loss: losses.Loss | None) -> Wanted:
+        return Wanted(Check(who), self.input_shape, self.output_shape, self.dtype, loss)
+
+    def _validation(self, data: Any, batch_size: int | None) -> Epochs:
+        who = "fit, validation_data"
+        if isinstance(data, Dataset):
+            if data.cardinality() == INFINITE_CARDINALITY:
+                raise ValueError(f"{who}: this Dataset never ends; pass dataset.take(batches)")
+            x, y, batch_size = data, None, None
+        elif isinstance(data, tuple | list) and len(data) == 2:
+            x, y = data
+        else:
+            raise ValueError(f"{who}: expected (x, y) or a Dataset, received {type(data).__name__}")
+        return Epochs(self._labelled(who, x, y, batch_size), None, "steps", who)
+
+    def _build_from(self, who: str, x: Any) -> None:
+        """Make the weights of a model that has waited for its first data."""
+        if self.input_shape is not None:
+            return
+        if isinstance(x, Dataset):
+            element = next(iter(x), None)
+            if element is None:
+                raise ValueError(f"{who}: expected at least one batch, received an empty Dataset")
+            x = element[0] if isinstance(element, tuple) else element
+        self.build(Check(who).real_array(x, "x").shape)
+
+
+def _metrics(chosen: Any) -> list[metrics.Mean]:
+    if chosen is None:
+        return []
+    if not isinstance(chosen, list | tuple):
+        raise TypeError(f"compile: metrics must be a list, received {chosen!r}")
+    return [metrics.get(metric) for metric in chosen]

@@ -1,0 +1,364 @@
+"""The lessons: notebooks equal their sources, and checks tell right answers from wrong ones."""
+
+import contextlib
+import importlib
+import io
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from minicnn import plots
+from minicnn.tutorial import tutorial_network
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "lessons"))  # as in the notebooks, which import `checks`
+
+from checks.engine import NotYet, difference, exercise, exercises  # noqa: E402
+
+from lessons import build  # noqa: E402
+
+LESSONS = build.lessons()
+each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.number)
+
+
+def exercises_of(lesson):
+    return exercises(importlib.import_module(f"checks.check_{lesson.number}"))
+
+
+EXERCISES = {
+    f"{lesson.number}-{name}": each
+    for lesson in LESSONS
+    for name, each in exercises_of(lesson).items()
+}
+each_exercise = pytest.mark.parametrize("task", EXERCISES.values(), ids=EXERCISES.keys())
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def run(cells, namespace):
+    """Execute cells as a notebook would, without figures; return what they print."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for cell in cells:
+            exec(compile(cell.source, cell.id, "exec"), namespace)
+    return printed.getvalue()
+
+
+@each_lesson
+def test_committed_notebooks_equal_their_source(lesson):
+    assert build.problems_of_files(lesson) == []
+
+
+@each_lesson
+def test_solutions_run_and_pass_and_empty_exercises_do_not(lesson):
+    tasks, namespace = exercises_of(lesson), {}
+    printed = run(code_cells(lesson.solution), namespace)
+    assert re.findall(r"^✓ (\w+): right", printed, re.MULTILINE) == list(tasks)
+    assert "not yet" not in printed
+
+    empty = [c for c in code_cells(lesson.student) if "exercise" in c.metadata.get("tags", [])]
+    run(empty, namespace)
+    for name, task in tasks.items():
+        verdict = task.verdict(namespace[name])
+        assert not verdict.passed
+        assert verdict.text.startswith("not yet: ")
+        assert verdict.mistake is None
+
+
+@each_lesson
+def test_the_students_notebook_was_run_without_solutions(lesson):
+    texts = [
+        output["text"]
+        for cell in code_cells(lesson.student)
+        if cell.source.startswith("check.")
+        for output in cell.outputs
+    ]
+    assert len(texts) == len(exercises_of(lesson))
+    assert all(text.startswith("not yet: ") for text in texts)
+
+
+@each_lesson
+def test_there_are_two_to_four_exercises_each_followed_by_its_check(lesson):
+    cells = code_cells(lesson.student)
+    names = []
+    for cell, following in itertools.pairwise(cells):
+        if "exercise" in cell.metadata.get("tags", []):
+            (name,) = re.findall(r"^def (\w+)", cell.source, re.MULTILINE)
+            assert following.source == f"check.{name}({name})"
+            assert '"""' in cell.source
+            assert cell.source.rstrip().endswith(build.TO_DO)
+            names.append(name)
+    assert names == list(exercises_of(lesson))
+    assert 2 <= len(names) <= 4
+
+
+@each_exercise
+def test_each_named_mistake_is_recognised(task):
+    for sentence, wrong in task.mistakes.items():
+        verdict = task.verdict(wrong)
+        assert not verdict.passed
+        assert verdict.mistake == sentence
+        assert verdict.text.endswith(sentence)
+
+
+@each_exercise
+def test_the_right_answer_passes_and_some_mistakes_are_named(task):
+    assert task.verdict(task.reference).passed
+    assert len(task.mistakes) >= 2
+
+
+def exits(*_):
+    raise SystemExit
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        3,
+        ...,
+        lambda: None,
+        lambda *_: None,
+        lambda *_: ...,
+        lambda *_: "text",
+        lambda *_: [[1], [2, 3]],
+        lambda *_: np.array([object()]),
+        lambda *_: np.nan,
+        lambda *_: {"a": 1},
+        lambda *_: 1 / 0,
+        lambda *_: np.empty((0, 0, 0)),
+        lambda *_: iter("abc"),
+        exits,
+        dict,
+        type,
+    ],
+)
+@each_exercise
+def test_no_answer_makes_a_check_raise(task, answer):
+    verdict = task.verdict(answer)
+    assert not verdict.passed
+    assert re.match("not yet: .", verdict.text)
+    assert "\n" not in verdict.text
+
+
+def test_checks_need_no_tensorflow():
+    for path in (ROOT / "lessons" / "checks").glob("*.py"):
+        assert not re.search(r"import (tensorflow|keras|torch)", path.read_text(encoding="utf-8"))
+
+
+@exercise(lambda: [(np.array([1.0, 2, 4]), 2), (np.array([[0.5]]), 3)], tolerance=1e-9)
+def scaled(x, factor):
+    return x * factor
+
+
+@scaled.mistake("the factor is added")
+def _(x, factor):
+    return x + factor
+
+
+def test_a_wrong_number_is_reported_with_its_position():
+    def answer(x, factor):
+        return np.where(x == 4, 9, x * factor)
+
+    where = "not yet: for x=[1.0, 2.0, 4.0], factor=2 expected 8.0 at [2], got 9.0"
+    assert scaled.verdict(answer).text == f"{where} (1 of 3 cells differ)"
+
+
+def test_a_mistake_is_named_only_if_it_explains_every_case():
+    assert scaled.verdict(lambda x, factor: factor + x).mistake == "the factor is added"
+    verdict = scaled.verdict(lambda x, factor: factor + x if x.size > 1 else x)
+    assert not verdict.passed
+    assert verdict.mistake is None
+
+
+def test_an_answer_may_not_change_its_argument():
+    def answer(x, factor):
+        x *= factor
+        return x
+
+    assert (
+        scaled.verdict(answer).text
+        == "not yet: scaled changed its argument x; work on a copy of it"
+    )
+
+
+def test_an_error_is_reported_with_its_line():
+    def answer(x, factor):
+        return x[17] * factor
+
+    text = scaled.verdict(answer).text
+    assert "it raised IndexError: index 17 is out of bounds" in text
+    assert f"in line {answer.__code__.co_firstlineno + 1} of its cell" in text
+
+
+def test_a_function_of_other_arguments_is_reported():
+    text = scaled.verdict(lambda x: x).text
+    assert text == "not yet: scaled has to take 2 arguments (x, factor), yours takes (x)"
+
+
+def test_run_can_compare_what_a_generator_yields_and_refuse_it():
+    def first_three(function, start):
+        values = [value for value, _ in zip(function(start), range(3), strict=False)]
+        if len(values) < 3:
+            raise NotYet("it ends too early")
+        return values
+
+    @exercise(lambda: [(1,), (5,)], run=first_three)
+    def count(start):
+        while True:
+            yield start
+            start += 1
+
+    assert count.verdict(count.reference).passed
+    assert count.verdict(lambda start: iter([start])).text == "not yet: it ends too early"
+    wrong = count.verdict(lambda start: iter([start] * 3))
+    assert wrong.text == "not yet: for start=1 expected [1, 2, 3], got [1, 1, 1]"
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ((0, 1), [0, 1]),
+        ((0, 1), (np.int64(0), np.int32(1))),
+        ((0, 1), np.array([0, 1])),
+        (2.0, 2),
+        (np.array([np.nan, 1]), np.array([np.nan, 1 + 1e-12])),
+        (np.array([np.inf, 1]), np.array([np.inf, 1 + 1e-12])),
+        ({"a": (1, 2.0)}, {"a": [1, 2]}),
+        (True, np.bool_(True)),
+        ("same", "same"),
+    ],
+)
+def test_what_counts_as_equal(expected, got):
+    assert difference(expected, got, 1e-9) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "words"),
+    [
+        ((0, 1), (0, 2), "expected (0, 1), got (0, 2)"),
+        ((0, 1), (0.0, 1.0), "expected (0, 1), got (0.0, 1.0): integers are expected"),
+        ((0, 1), (0, 1, 0), "expected (0, 1), got (0, 1, 0)"),
+        (3, 3.5, "expected 3, got 3.5"),
+        (1.0, np.nan, "expected 1.0, got nan"),
+        (np.array([np.inf, 1]), np.array([np.inf, 2.0]), "expected 1.0 at [1], got 2.0"),
+        (np.zeros((2, 2)), np.zeros(2), "an array of shape (2, 2), got one of shape (2,)"),
+        ({"a": 1}, {"a": 2}, "expected {'a': 1}, got {'a': 2}"),
+        (True, 1, "expected True, got 1"),
+        ("same", "valid", "expected 'same', got 'valid'"),
+    ],
+)
+def test_what_counts_as_different(expected, got, words):
+    assert words in difference(expected, got, 1e-9)
+
+
+def test_removing_a_solution_keeps_the_code_around_it():
+    cell = 'def f(x):\n    """Doc."""\n    # solution\n    y = x\n\n    return y\n\n\nz = 3'
+    assert build.cut(cell) == f'def f(x):\n    """Doc."""\n    {build.TO_DO}\n\n\nz = 3'
+
+
+def test_missing_names_dead_links_and_local_paths_are_noticed():
+    link = "../minicnn/engine/kernels/direct.py"
+    text = f"- `forward` and `moved_away` in [direct.py]({link}), and [gone](gone.py)"
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell("")]
+    cells[1].metadata["tags"] = ["varies"]
+    cells[1].outputs = [nbformat.v4.new_output("stream", text="/home/ada/lessons")]
+    problems = build._bad_text(nbformat.v4.new_notebook(cells=cells), build.LESSONS)
+    assert problems == [
+        "names a place on a machine: /home/",
+        "dead link: gone.py",
+        f"there is no moved_away in {link}",
+    ]
+
+
+def test_an_expected_number_of_images_may_be_any_float():
+    task = EXERCISES["09-distinct_images"]
+    assert task.verdict(lambda *case: float(task.reference(*case))).passed
+
+
+def test_the_map_names_every_lesson_and_its_links_resolve():
+    text = (ROOT / "lessons" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|", text, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 14))
+    linked = {f"{int(number):02d}" for number, question in rows if question.startswith("[")}
+    assert linked == {lesson.number for lesson in LESSONS}
+    for link in re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", text):
+        assert (ROOT / "lessons" / "".join(link)).exists(), link
+
+
+def test_a_figure_shows_itself_in_a_notebook_always_with_the_same_pixels():
+    first, second = (plots.new_figure(2, "title") for _ in range(2))
+    png, size = first._repr_png_()
+    assert png.startswith(b"\x89PNG")
+    assert size == {"width": 900}
+    assert second._repr_png_()[0] == png
+
+
+def test_number_grid_writes_every_number_and_leaves_missing_ones_empty():
+    axes = plots.new_figure(2).subplots()
+    plots.number_grid(axes, [[1, 0.5], [np.nan, -2]], "title", {(0, 1): plots.SKY})
+    assert [text.get_text() for text in axes.texts] == ["1", "0.5", "", "-2"]
+    assert axes.get_title() == "title"
+    white = [patch.get_facecolor() == (1, 1, 1, 1) for patch in axes.patches]
+    assert white == [True, False, True, True]
+
+
+def test_shape_ribbon_names_every_shape_and_share():
+    figure = plots.shape_ribbon(tutorial_network())
+    figure.canvas.draw()
+    ribbon, bars = figure.axes
+    shapes = [text.get_text() for text in ribbon.texts[::2]]
+    assert shapes[:2] + shapes[-2:] == ["28 x 28 x 1", "28 x 28 x 32", "64", "10"]
+    shares = [text.get_text() for text in bars.texts]
+    assert shares == ["0.3", "20.2", "79.2", "0.3", "5.8", "92.4", "1.8", "0.0"]
+
+
+def test_the_report_has_a_row_for_each_notebook(tmp_path):
+    cells = [
+        "from checks import check_03 as check",
+        "def same_pads(n, k, s):\n    return k // 2, k // 2",
+        "def output_size(n, k, s, padding):\n"
+        "    return -(-n // s) if padding == 'same' else (n - k) // s + 1",
+        "1 / 0",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    (tmp_path / "ada").mkdir()
+    nbformat.write(notebook, tmp_path / "ada" / "third lesson.ipynb")
+    (tmp_path / "bob.ipynb").write_text("no notebook", encoding="utf-8")
+    (tmp_path / "eve.ipynb").write_text(json.dumps(nbformat.v4.new_notebook()), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "lessons.report",
+        str(tmp_path),
+        "--csv",
+        str(tmp_path / "all.csv"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120)
+    assert done.returncode == 0, done.stderr
+    ada, bob, eve = done.stdout.splitlines()
+    assert ada.startswith("ada/third lesson.ipynb  lesson 03: 1 of 3")
+    assert "✗ same_pads (this is PyTorch's symmetric rule)" in ada
+    assert "✓ output_size" in ada
+    assert "✗ cells_on_zeros" in ada
+    assert "cannot be read as a notebook" in bob
+    assert "imports no checks" in eve
+    written = (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()
+    assert len(written) == 1 + 3 + 2
+    assert "there is no function cells_on_zeros" in written[3]
+
+
+@pytest.mark.full
+def test_every_lesson_builds_to_what_is_committed():
+    command = [sys.executable, str(ROOT / "lessons" / "build.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
