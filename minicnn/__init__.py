@@ -8,7 +8,8 @@ Modules and names are Keras', so that code moves by changing its imports.
 from minicnn import callbacks, data, datasets, initializers, layers, losses, metrics, optimizers
 from minicnn.engine import get_num_threads, set_num_threads
 from minicnn.layers import Input
-from minicnn.model import Sequential, load_model
+from minicnn.model import Sequential
+from minicnn.saving import load_model
 from minicnn.session import clear_session, set_random_seed
 
 __version__ = "0.1.0"

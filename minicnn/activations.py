@@ -65,15 +65,3 @@ ACTIVATIONS = {
     "relu": Activation("relu", relu, relu_backward, has_kink=True),
     "softmax": Activation("softmax", softmax, softmax_backward),
 }
-
-
-def get(activation: Any, who: str) -> Activation:
-    """The activation of that name, or the given one; None is "linear"."""
-    if activation is None:
-        return ACTIVATIONS["linear"]
-    if isinstance(activation, Activation):
-        return activation
-    if isinstance(activation, str) and activation in ACTIVATIONS:
-        return ACTIVATIONS[activation]
-    known = ", ".join(f'"{key}"' for key in ACTIVATIONS)
-    raise ValueError(f"{who}: activation must be one of {known} or None, received {activation!r}")

@@ -11,112 +11,86 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.data import INFINITE_CARDINALITY, Dataset
-from minicnn.losses import Loss
-from minicnn.shapes import Shape
+from minicnn.data import Dataset
 from minicnn.validation import Check, frames_to_user, plain
 
-DEFAULT_BATCH_SIZE = 32
-
 Batch = tuple[np.ndarray, np.ndarray | None]  # x in the model's dtype; targets, unless predicting
-
-
-class Wanted(NamedTuple):
-    """What a model takes, for the checks and their messages."""
-
-    check: Check
-    input_shape: Shape
-    output_shape: Shape
-    dtype: np.dtype
-    loss: Loss | None  # None: no targets are wanted
-
-    def targets(self, y: Any, x: np.ndarray) -> np.ndarray | None:
-        """`y` as the loss takes it."""
-        if self.loss is None:
-            return None
-        if y is None:
-            raise ValueError(f"{self.check.who}: expected labels y beside x, received None")
-        if len(x) == 0:
-            raise ValueError(f"{self.check.who}: expected at least one sample, received none")
-        return self.loss.targets(self.check, y, "y", len(x), self.output_shape)
 
 
 class Source(NamedTuple):
     """Where batches come from, pass by pass."""
 
+    check: Check  # names the caller in errors
     start_pass: Callable[[], Iterator[Batch]]
     cardinality: int  # batches in a pass, or as `Dataset.cardinality`
 
 
 def source(
-    x: Any,
-    y: Any,
-    batch_size: int | None,
-    wanted: Wanted,
-    shuffle_rng: np.random.Generator | None = None,
+    model: Any, who: str, x: Any, y: Any, batch_size: Any, order: Any = None, labelled: bool = True
 ) -> Source:
-    """Batches from arrays, or from a Dataset of batches; what can be checked now, is.
+    """Batches for a model, from arrays or from a Dataset of batches; what can be checked now, is.
 
     Parameters
     ----------
+    model : Sequential
+        Built now if it has waited for its first data; compiled, if samples are `labelled`.
     x, y : arrays; or a Dataset and None
     batch_size : int or None
         For arrays, 32 if None. A Dataset has its own batches.
-    wanted : Wanted
-    shuffle_rng : Generator or None
+    order : Generator or None
         Draws a new order of all samples for each pass over arrays. None leaves them as they are.
-
-    Raises
-    ------
-    TypeError, ValueError
-        With what was expected and what was received.
     """
+    check = Check(who)
+    loss = check.compiled(model.loss) if labelled else None
+    build_from(x, model, check)
+    input_shape, output_shape, dtype = model.input_shape, model.output_shape, model.dtype
+
+    def checked(x: Any, y: Any, name: str) -> Batch:
+        x = check.samples(x, name, input_shape)
+        if loss is None:
+            return x, None
+        check.labelled(x, y)
+        return x, loss.targets(check, y, "y", len(x), output_shape)
+
+    def pass_over_dataset() -> Iterator[Batch]:
+        for element in x:
+            images, targets = checked(*check.dataset_batch(element), "a Dataset's x")
+            yield plain(images, dtype), targets
+
     if isinstance(x, Dataset):
-        return _from_dataset(x, y, batch_size, wanted)
-    check = wanted.check
-    size = check.integer(DEFAULT_BATCH_SIZE if batch_size is None else batch_size, "batch_size")
-    x = check.samples(x, "x", wanted.input_shape)
-    targets = wanted.targets(y, x)
+        check.dataset_alone(y, batch_size)
+        return Source(check, pass_over_dataset, x.cardinality())
+    size = check.integer(32 if batch_size is None else batch_size, "batch_size")
+    images, targets = checked(x, y, "x")
 
-    def one_pass() -> Iterator[Batch]:
-        order = None if shuffle_rng is None else shuffle_rng.permutation(len(x))
-        for start in range(0, len(x), size):
-            members = slice(start, start + size) if order is None else order[start : start + size]
-            yield plain(x[members], wanted.dtype), None if targets is None else targets[members]
+    def pass_over_arrays() -> Iterator[Batch]:
+        numbers = None if order is None else order.permutation(len(images))
+        for start in range(0, len(images), size):
+            part = slice(start, start + size)
+            part = part if numbers is None else numbers[part]
+            yield plain(images[part], dtype), None if targets is None else targets[part]
 
-    return Source(one_pass, -(-len(x) // size))
+    return Source(check, pass_over_arrays, -(-len(images) // size))
 
 
-def _from_dataset(dataset: Dataset, y: Any, batch_size: int | None, wanted: Wanted) -> Source:
-    who = wanted.check.who
-    if y is not None:
-        raise ValueError(f"{who}: a Dataset brings its own labels, but y was passed too")
-    if batch_size is not None:
-        raise ValueError(
-            f"{who}: a Dataset brings its own batches, but batch_size={batch_size!r} was passed; "
-            "use dataset.batch(batch_size)"
-        )
-
-    def one_pass() -> Iterator[Batch]:
-        for element in dataset:
-            x, y = element if isinstance(element, tuple) and len(element) == 2 else (element, None)
-            if isinstance(x, tuple):
-                raise ValueError(
-                    f"{who}: expected a Dataset of (x, y) batches, "
-                    f"received a tuple of {len(element)}"
-                )
-            x = wanted.check.samples(x, "a Dataset's x", wanted.input_shape)
-            yield plain(x, wanted.dtype), wanted.targets(y, x)
-
-    return Source(one_pass, dataset.cardinality())
+def build_from(x: Any, model: Any, check: Check) -> None:
+    """Make the weights of a model that has waited for its first data, x."""
+    if model.input_shape is not None:
+        return
+    if isinstance(x, Dataset):
+        element = next(iter(x), None)
+        check.not_empty(element is not None)
+        x, _ = check.dataset_batch(element)
+    model.build(check.real_array(x, "x").shape)
 
 
 class Epochs:
     """Cuts the passes of a source into epochs; each `for` loop over it is one epoch.
 
-    Without `steps_per_epoch` an epoch is a pass. With it, one pass lives across the epochs: the
-    second continues where the first ended. Data that end in the middle of an epoch cut it short,
-    with a warning, and the next epoch starts a new pass, as in Keras 3.
+    Without `steps` an epoch is a pass. With it, one pass lives across the epochs: the second
+    continues where the first ended. Data that end in the middle of an epoch cut it short, with a
+    warning, and the next epoch starts a new pass, as in Keras 3. Errors call `steps` by `name`,
+    the argument of the caller; None if it has no such argument.
 
     Attributes
     ----------
@@ -124,19 +98,16 @@ class Epochs:
         Batches in an epoch; None until the first has ended, if it cannot be known before.
     """
 
-    def __init__(self, source: Source, steps_per_epoch: Any, name: str, who: str):
-        if steps_per_epoch is not None:
-            steps_per_epoch = Check(who).integer(steps_per_epoch, name)
-        elif source.cardinality == INFINITE_CARDINALITY:
-            raise ValueError(f"{who}: this Dataset never ends; say how far to go with {name}=")
-        elif source.cardinality == 0:
-            raise ValueError(f"{who}: expected at least one batch, received an empty Dataset")
-        self._who = who
+    def __init__(self, source: Source, steps: Any, name: str | None = "steps"):
+        if steps is None:
+            source.check.ends(source.cardinality, name)
+        else:
+            steps = source.check.integer(steps, name)
         self._source = source
-        self._limit = steps_per_epoch
+        self._limit = steps
         self._pass: Iterator[Batch] | None = None
         self._taken = 0
-        self.steps = steps_per_epoch or (source.cardinality if source.cardinality > 0 else None)
+        self.steps = steps or (source.cardinality if source.cardinality > 0 else None)
 
     def __iter__(self) -> Iterator[Batch]:
         if self._pass is None or self._taken == self._source.cardinality:
@@ -146,8 +117,7 @@ class Epochs:
             steps += 1
             self._taken += 1
             yield batch
-        if self._taken == 0:
-            raise ValueError(f"{self._who}: expected at least one batch, received an empty Dataset")
+        self._source.check.not_empty(self._taken > 0)
         if self._limit is None:
             self._pass, self.steps = None, steps
         elif steps < self._limit:

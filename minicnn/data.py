@@ -8,7 +8,6 @@ Every method returns a new recipe and does no work. Each `for` loop over a recip
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ class Dataset:
     make_iterator : callable
         Starts one pass over the elements.
     cardinality : int
-        How many there are in a pass: INFINITE_CARDINALITY and UNKNOWN_CARDINALITY are allowed.
+        Elements in a pass, or INFINITE_CARDINALITY, or UNKNOWN_CARDINALITY.
 
     Raises
     ------
@@ -39,10 +38,9 @@ class Dataset:
     """
 
     def __init__(self, make_iterator: Callable[[], Iterator], cardinality: int):
-        self._make_iterator = Check("Dataset").function(make_iterator, "make_iterator")
-        self._cardinality = Check("Dataset").integer(
-            cardinality, "cardinality", minimum=UNKNOWN_CARDINALITY, maximum=None
-        )
+        check = Check("Dataset")
+        self._make_iterator = check.function(make_iterator, "make_iterator")
+        self._cardinality = check.integer(cardinality, "cardinality", UNKNOWN_CARDINALITY, None)
 
     def __iter__(self) -> Iterator:
         return self._make_iterator()
@@ -63,32 +61,10 @@ class Dataset:
     def from_tensor_slices(tensors: Any) -> "Dataset":
         """One element for each index of the first axis, of one array or of all in a tuple.
 
-        Raises
-        ------
-        TypeError, ValueError
-            If the arrays are of different lengths, or have no axis to cut along; for objects and
-            for arrays that hide some of their values behind a mask.
+        All need the same length; arrays of objects and arrays with masked values are refused.
         """
-        arrays = _map(_array, tensors)
-        leaves = list(_leaves(arrays))
-        if not leaves or any(array.ndim == 0 for array in leaves):
-            raise ValueError(
-                "from_tensor_slices: expected arrays with at least one axis, "
-                f"received shapes {[array.shape for array in leaves]}"
-            )
-        lengths = {len(array) for array in leaves}
-        if len(lengths) > 1:
-            raise ValueError(
-                "from_tensor_slices: expected arrays of one length, "
-                f"received lengths {[len(array) for array in leaves]}"
-            )
-        size = lengths.pop()
-
-        def elements() -> Iterator:
-            for i in range(size):
-                yield _map(itemgetter(i), arrays)
-
-        return Dataset(elements, size)
+        arrays, size = Check("from_tensor_slices").tensors(tensors)
+        return Dataset(lambda: (_slice(arrays, i) for i in range(size)), size)
 
     @staticmethod
     def from_generator(generator: Callable[[], Iterator]) -> "Dataset":
@@ -101,10 +77,10 @@ class Dataset:
     ) -> "Dataset":
         """Mix the elements of a pass with a buffer of `buffer_size` elements.
 
-        The buffer is filled before the first element comes out. Each element that comes out is
-        drawn from it at random and makes room to read the next one of the input; at the end of
-        the input the buffer drains. Element i cannot come out before position
-        i - buffer_size + 1: only a buffer as large as the data makes all orders possible.
+        The buffer is filled first. Then each element that comes out is drawn from it at random
+        and makes room for the next one of the input; at the end of the input the buffer drains.
+        Element i cannot come out before position i - buffer_size + 1: only a buffer as large as
+        the data makes all orders possible.
 
         Parameters
         ----------
@@ -114,11 +90,12 @@ class Dataset:
         reshuffle_each_iteration : bool
             Whether each pass gets an order of its own.
         """
-        size = Check("shuffle").integer(buffer_size, "buffer_size")
+        check = Check("shuffle")
+        size = check.integer(buffer_size, "buffer_size")
         if seed is None:
             seed = int(random_stream().integers(2**63))
-        seed = Check("shuffle").integer(seed, "seed", minimum=0, maximum=None)
-        Check("shuffle").flag(reshuffle_each_iteration, "reshuffle_each_iteration")
+        seed = check.integer(seed, "seed", minimum=0, maximum=None)
+        check.flag(reshuffle_each_iteration, "reshuffle_each_iteration")
         passes = itertools.count()
 
         def elements() -> Iterator:
@@ -139,12 +116,10 @@ class Dataset:
 
         A repeated empty dataset is empty.
         """
-        if count is not None:
-            count = Check("repeat").integer(count, "count", minimum=-1)
-        endless = count is None or count == -1
+        count = Check("repeat").integer(-1 if count is None else count, "count", minimum=-1)
 
         def elements() -> Iterator:
-            for _ in itertools.count() if endless else range(count):
+            for _ in itertools.count() if count == -1 else range(count):
                 empty = True
                 for element in self:
                     empty = False
@@ -155,7 +130,7 @@ class Dataset:
         cardinality = self._cardinality
         if count == 0 or cardinality == 0:
             cardinality = 0
-        elif endless:
+        elif count == -1:
             cardinality = INFINITE_CARDINALITY
         elif cardinality > 0:
             cardinality *= count
@@ -228,56 +203,22 @@ class Dataset:
 
 def _draw(buffer: list, rng: np.random.Generator) -> Any:
     """Take an element out of the buffer at random."""
-    place = int(rng.random() * len(buffer))  # a third of the time of rng.integers
+    place = int(rng.random() * len(buffer))
     buffer[place], buffer[-1] = buffer[-1], buffer[place]
     return buffer.pop()
 
 
-def _map(function: Callable, element: Any) -> Any:
-    if isinstance(element, tuple):
-        return tuple(_map(function, member) for member in element)
-    return function(element)
+def _slice(arrays: Any, i: int) -> Any:
+    """Member i of an array, or of all arrays in a tuple."""
+    if isinstance(arrays, tuple):
+        return tuple(_slice(array, i) for array in arrays)
+    return arrays[i]
 
 
-def _array(value: Any) -> np.ndarray:
-    who = "from_tensor_slices"
-    if np.ma.is_masked(value):
-        raise TypeError(f"{who}: expected arrays, received one with masked values; fill them first")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # lists of unequal lengths
-        raise TypeError(
-            f"{who}: expected arrays, received {type(value).__name__}: {error}"
-        ) from None
-    if array.dtype.hasobject:
-        raise TypeError(
-            f"{who}: expected arrays of numbers or texts, received dtype {array.dtype} "
-            f"({type(value).__name__})"
-        )
-    return array
-
-
-def _leaves(element: Any) -> Iterator:
-    if isinstance(element, tuple):
-        for member in element:
-            yield from _leaves(member)
-    else:
-        yield element
-
-
-def _stack(elements: list) -> Any:
-    sizes = {len(element) if isinstance(element, tuple) else None for element in elements}
-    if len(sizes) > 1:
-        raise ValueError(
-            "batch: elements of one batch need one structure, received "
-            + " and ".join(sorted("no tuple" if n is None else f"a tuple of {n}" for n in sizes))
-        )
+def _stack(elements: list[Any]) -> Any:
+    """One element with a new first axis, made of elements of one structure and shape."""
+    check = Check("batch")
+    check.same_structure(elements)
     if isinstance(elements[0], tuple):
         return tuple(_stack(list(members)) for members in zip(*elements, strict=True))
-    try:
-        return np.stack(elements)
-    except ValueError:
-        shapes = sorted({np.shape(element) for element in elements})
-        raise ValueError(
-            f"batch: elements of one batch need one shape, received {shapes}"
-        ) from None
+    return check.stacked(elements)

@@ -16,13 +16,14 @@ from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.optimizers import Optimizer
 from minicnn.step import forward, train_step
 
+Results = tuple[np.ndarray, np.ndarray]
+
 
 def without_softmax(layers: list[Layer], loss: Loss | None) -> tuple[list[Layer], Loss | None]:
     """`layers` and `loss`, with a softmax between the two moved into the loss.
 
-    If the layers end in softmax and the loss is the cross-entropy of probabilities, the softmax is
-    removed and the loss computed from logits, where it cannot overflow and nothing is clipped.
-    Keras does the same under TensorFlow. Layers and losses of the user's own stay as they are.
+    The cross-entropy is then computed from logits, where it cannot overflow and nothing is clipped,
+    as Keras does under TensorFlow. Layers and losses of the user's own stay as they are.
     """
     last = layers[-1]
     if (
@@ -40,16 +41,10 @@ def without_softmax(layers: list[Layer], loss: Loss | None) -> tuple[list[Layer]
 
 
 class EagerPlan:
-    """Runs a network as its layers are written, on one thread, so that a debugger can follow.
+    """Runs layers (built) and a loss (None for predicting only) as they are written.
 
-    Ctrl-C acts at once, as in any Python program, even in the middle of an update.
-
-    Parameters
-    ----------
-    layers : list of Layer
-        Built.
-    loss : Loss or None
-        None if the plan only predicts.
+    All in one thread, so that a debugger can follow. Ctrl-C acts at once, as in any Python
+    program, even in the middle of an update.
     """
 
     def __init__(self, layers: list[Layer], loss: Loss | None = None):
@@ -62,20 +57,12 @@ class EagerPlan:
     def __exit__(self, *_error: Any) -> None:
         pass
 
-    def train(
-        self, optimizer: Optimizer, x: np.ndarray, y_true: np.ndarray, seed: tuple[int, ...]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One step of `optimizer`; returns losses (n,) and predictions (n, ...) from before it.
-
-        Raises
-        ------
-        FloatingPointError
-            If the loss of a sample is NaN or infinite; the step is not taken then.
-        """
+    def train(self, optimizer: Optimizer, x: np.ndarray, y_true: np.ndarray, seed: Any) -> Results:
+        """One step of `optimizer`; returns losses (n,) and predictions (n, ...) from before it."""
         losses, outputs = train_step(self.layers, self.loss, optimizer, x, y_true, seed)
         return losses, self._last_activation.forward(outputs)
 
-    def evaluate(self, x: np.ndarray, y_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, x: np.ndarray, y_true: np.ndarray) -> Results:
         """Losses (n,) and predictions (n, ...) of one batch; nothing is learned."""
         outputs = forward(self.layers, x)[0][-1]
         losses, _ = self.loss.losses_and_gradient(y_true, outputs)

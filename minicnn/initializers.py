@@ -46,36 +46,17 @@ class GlorotUniform(Initializer):
     """
 
     def __init__(self, seed: int | None = None):
-        if seed is not None:
-            seed = Check("GlorotUniform").integer(seed, "seed", minimum=0, maximum=None)
-        self.seed = seed
+        check = Check("GlorotUniform")
+        self.seed = None if seed is None else check.integer(seed, "seed", 0, maximum=None)
 
     def __call__(self, shape, rng=None, dtype="float32"):
         check = Check("GlorotUniform")
-        shape, dtype = check.shape(shape, "shape"), check.float_dtype(dtype)
-        if len(shape) < 2:
-            raise ValueError(
-                "GlorotUniform: expected the shape of a kernel, (inputs, units) or "
-                f"(kh, kw, c, f), received {shape}"
-            )
+        *window, inputs, outputs = check.kernel_shape(shape)
         if self.seed is not None:
             rng = np.random.default_rng(self.seed)
-        elif rng is None:
-            rng = random_stream()
-        elif not isinstance(rng, np.random.Generator):
-            raise TypeError(
-                f"GlorotUniform: rng must be a numpy.random.Generator, received {rng!r}"
-            )
-        *window, inputs, outputs = shape
+        rng = random_stream() if rng is None else check.generator(rng, "rng")
         limit = np.sqrt(6 / (np.prod(window, dtype=int) * (inputs + outputs)))
-        return rng.uniform(-limit, limit, shape).astype(dtype)
+        return rng.uniform(-limit, limit, shape).astype(check.float_dtype(dtype))
 
 
 INITIALIZERS = {"glorot_uniform": GlorotUniform, "zeros": Zeros}
-
-
-def get(initializer: Any, who: str) -> Initializer:
-    """The initializer of that name, or the given one if it can be called."""
-    return Check(who).choice(
-        initializer, "initializer", INITIALIZERS, callable, "an instance of an initializer"
-    )

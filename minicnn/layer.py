@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn.session import automatic_name
 from minicnn.shapes import Shape
-from minicnn.validation import Check, frames_to_user, is_plain, plain
+from minicnn.validation import Check, frames_to_user, plain
 from minicnn.validation.configuration import Configurable
 
 
@@ -44,10 +44,9 @@ class Layer(Configurable):
     input_shape : tuple or None
         What the layer was built for.
     samples_are_independent : bool
-        False: the layer always receives whole batches. A layer of your own sets it to True if
-        each sample's output and dx depend on that sample alone, and its passes change nothing;
-        parts of a batch may then be computed on several threads. Layers with `state`, or with a
-        `forward` that takes `rng`, receive whole batches all the same.
+        False: the layer receives whole batches. Set it to True if each sample's output and dx
+        depend on that sample alone, and passes change nothing: then parts of a batch may be
+        computed on several threads, unless the layer has `state` or its `forward` takes `rng`.
     """
 
     samples_are_independent = False
@@ -113,9 +112,8 @@ class Layer(Configurable):
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         """Output y, and what `backward` needs to know about this pass.
 
-        A forward that has a parameter `training` is told whether this is a step of training. One
-        that has a parameter `rng` receives a `numpy.random.Generator`, a fresh one for each step
-        and layer, during training; outside of it, None.
+        A forward with a parameter `training` is told whether this is a step of training. One with
+        a parameter `rng` receives a `numpy.random.Generator` in training, and otherwise None.
         """
         raise NotImplementedError
 
@@ -133,10 +131,8 @@ class Layer(Configurable):
             self.state[key][...] = value
 
     def branches(self, cache: Any) -> list[np.ndarray]:
-        """On which side of each kink the pass was: signs of ReLU, winners of pooling.
-
-        For `minicnn.gradcheck`: where these differ between two inputs there is no derivative
-        between them.
+        """On which side of each kink the pass was (signs of ReLU, winners of pooling), for
+        `minicnn.gradcheck`: where these differ between two inputs, differences are no derivative.
         """
         return []
 
@@ -171,15 +167,10 @@ class Layer(Configurable):
         """`x` as an array of the layer's dtype and of the shape that the layer was built for."""
         if self.input_shape is None:
             raise ValueError(f"{self.who} has to be built before it can compute")
-        dtype = self._dtype(x)
-        if is_plain(x, dtype) and x.shape[1:] == self.input_shape:
-            return x  # the usual case
-        return plain(self.check.samples(x, "x", self.input_shape), dtype)
+        return plain(self.check.samples(x, "x", self.input_shape), self._dtype(x))
 
     def checked_gradient(self, dy: Any, y_shape: Shape) -> np.ndarray:
         """`dy` as an array of the layer's dtype and of the output's shape."""
-        if is_plain(dy, self._dtype(dy)) and dy.shape == y_shape:
-            return dy
         dy = self.check.real_array(dy, "dy")
         if dy.shape != y_shape:
             raise ValueError(
@@ -206,14 +197,10 @@ def forward_options(layer: Any, training: bool, seed: Any, index: int) -> dict[s
 
 
 def step_generator(layer: Any, seed: Any, index: int) -> np.random.Generator:
-    """The generator of one layer in one step.
+    """The generator of one layer in one step, for the layer at place `index` of its model.
 
-    Parameters
-    ----------
-    seed : sequence of int
-        Of the training, then the number of the step; a layer's own `seed` replaces the former.
-    index : int
-        The layer's place in the model.
+    `seed` is a pair: a number for the training, and that of the step; a layer's own `seed`
+    replaces the former.
     """
     own = getattr(layer, "seed", None)
     return np.random.default_rng([*(seed if own is None else (own, *seed[1:])), index])

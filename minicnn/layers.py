@@ -7,35 +7,26 @@ Every layer keeps the contract of `minicnn.layer.Layer`:
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minicnn import activations, engine, initializers
+from minicnn import engine
+from minicnn.activations import ACTIVATIONS, Activation
+from minicnn.initializers import INITIALIZERS
 from minicnn.layer import Layer
 from minicnn.shapes import Geometry, Shape, window_geometry
 from minicnn.validation import Check
 from minicnn.validation.configuration import Configurable
 from minicnn.windows import sum_windows, windows
 
-__all__ = [
-    "Conv2D",
-    "Dense",
-    "Dropout",
-    "Flatten",
-    "Input",
-    "Layer",
-    "MaxPooling2D",
-    "ReLU",
-    "Softmax",
-]
+__all__ = ["Conv2D", "Dense", "Dropout", "Flatten", "Input", "Layer", "MaxPooling2D"]
+__all__ += ["ReLU", "Softmax"]
 
 
 class Input(Configurable):
-    """The shape of one sample, as a model's first entry: `Sequential([Input((28, 28, 1)), ...])`.
-
-    Not a layer: it is listed neither in `model.layers` nor in the summary.
-    """
+    """The shape of one sample, as a model's first entry; it is not listed in `model.layers`."""
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape = Check("Input").shape(shape, "shape")
@@ -49,6 +40,8 @@ class KernelLayer(Layer):
     activation : "relu", "softmax", "linear", None or Activation
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
+    name, input_shape
+        As for every `Layer`.
     """
 
     def __init__(
@@ -56,9 +49,14 @@ class KernelLayer(Layer):
     ):
         super().__init__(name, input_shape)
         self.use_bias = self.check.flag(use_bias, "use_bias")
-        self.activation = activations.get(activation, self.who)
-        self.kernel_initializer = initializers.get(kernel_initializer, self.who)
-        self.bias_initializer = initializers.get(bias_initializer, self.who)
+        self.activation = self.check.choice(
+            "linear" if activation is None else activation, "activation", ACTIVATIONS, Activation
+        )
+        initializers = [
+            self.check.choice(value, "initializer", INITIALIZERS, Callable)
+            for value in (kernel_initializer, bias_initializer)
+        ]
+        self.kernel_initializer, self.bias_initializer = initializers
 
     def kernel_shape(self, input_shape: Shape) -> Shape:
         """Shape of the kernel for such inputs; its last axis is that of the bias."""
@@ -102,9 +100,9 @@ class Conv2D(KernelLayer):
         y[n, i, j, f] = activation(bias[f] + sum over ki, kj, c of
                                    x[n, i*sh + ki - top, j*sw + kj - left, c] kernel[ki, kj, c, f])
 
-    Cells outside the image count as zero; the output's size is in `shapes.window_geometry`. (This
-    is cross-correlation; deep learning calls it convolution.) In the backward pass, every product
-    that is part of an output sends the output's gradient, times one factor, to the other factor.
+    Cells outside the image count as zero; output sizes are those of `shapes.window_geometry`.
+    (This is cross-correlation; deep learning calls it convolution.) In the backward pass, every
+    product in a sum sends the gradient of the sum, times one factor, to the other factor.
 
     Weights: kernel (kh, kw, c, filters), bias (filters,).
 
@@ -114,15 +112,11 @@ class Conv2D(KernelLayer):
     kernel_size, strides : int or pair of int
         Height and width.
     padding : "valid" or "same"
-    activation : "relu", "softmax", "linear", None or Activation
-    use_bias : bool
-    kernel_initializer, bias_initializer : str or Initializer
     algorithm : "auto", "winograd", "few_channels", "im2col" or "direct"
         How the engine computes the convolution; all agree up to rounding. After `build`,
         `algorithm_` is the engine's choice.
-    name : str, optional
-    input_shape : (h, w, c), optional
-        Deprecated in favour of `Input`.
+    activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+        As for every `KernelLayer`.
 
     Raises
     ------
@@ -176,17 +170,18 @@ class Conv2D(KernelLayer):
 
     def forward(self, x):
         x = self.checked_input(x)
-        cells = windows(x, self.geometry(self.input_shape))  # (n, oh, ow, c, kh, kw)
-        z = np.einsum("nijcuv,uvcf->nijf", cells, self.params["kernel"], optimize=True)
+        cells = windows(x, self.geometry(self.input_shape))  # (n, oh, ow, kh, kw, c)
+        z = np.tensordot(cells, self.params["kernel"], axes=3)  # sum over kh, kw, c
         y = self.outputs(z)  # (n, oh, ow, f)
         return y, (x, y)
 
     def backward(self, dy, cache):
         x, y = cache
-        geometry = self.geometry(self.input_shape)
+        kernel, geometry = self.params["kernel"], self.geometry(self.input_shape)
         dz = self.activation.backward(self.checked_gradient(dy, y.shape), y)
-        dkernel = np.einsum("nijcuv,nijf->uvcf", windows(x, geometry), dz, optimize=True)
-        dcells = np.einsum("nijf,uvcf->nijcuv", dz, self.params["kernel"], optimize=True)
+        cells = windows(x, geometry).reshape(-1, kernel[..., 0].size)  # (n*oh*ow, kh*kw*c)
+        dkernel = (cells.T @ dz.reshape(-1, self.filters)).reshape(kernel.shape)
+        dcells = np.tensordot(dz, kernel, axes=(3, 3))  # sum over filters: (n, oh, ow, kh, kw, c)
         return sum_windows(dcells, geometry), self.gradients(dkernel, dz)
 
 
@@ -204,15 +199,11 @@ class MaxPooling2D(Layer):
         `pool_size` by default.
     padding : "valid" or "same"
         "valid" drops the rows and columns left over, an odd last one for instance.
-    name : str, optional
-    input_shape : (h, w, c), optional
-        Deprecated in favour of `Input`.
 
     Raises
     ------
     TypeError, ValueError
-        For sizes that are no positive integers and for unknown names; in `build`, for images that
-        no window fits.
+        As for `Conv2D`.
     """
 
     def __init__(
@@ -238,22 +229,21 @@ class MaxPooling2D(Layer):
 
     def forward(self, x):
         x = self.checked_input(x)
-        g = self.geometry(self.input_shape)
-        shape = (len(x), g.oh, g.ow, x.shape[-1], g.kh * g.kw)
-        cells = windows(x, g, padding=-np.inf).reshape(shape)
+        geometry = self.geometry(self.input_shape)
+        y = windows(x, geometry, padding=-np.inf).max(axis=(3, 4))
         # Padding is -inf; so that it never wins, not even against -inf, the image is raised a bit.
-        raised = windows(np.maximum(x, np.finfo(x.dtype).min), g, padding=-np.inf).reshape(shape)
-        winner = raised.argmax(axis=-1)  # the first maximum, or the first NaN
-        y = np.take_along_axis(cells, winner[..., None], axis=-1)[..., 0]
+        raised = windows(np.maximum(x, np.finfo(x.dtype).min), geometry, padding=-np.inf)
+        n, oh, ow, kh, kw, c = raised.shape
+        winner = raised.reshape(n, oh, ow, kh * kw, c).argmax(axis=3)  # the first, or the first NaN
         return y, winner  # both (n, oh, ow, c)
 
     def backward(self, dy, cache):
         winner = cache  # (n, oh, ow, c)
         dy = self.checked_gradient(dy, winner.shape)
         g = self.geometry(self.input_shape)
-        chosen = winner[..., None] == np.arange(g.kh * g.kw)  # (n, oh, ow, c, kh*kw)
-        dcells = (dy[..., None] * chosen).reshape(*dy.shape, g.kh, g.kw)
-        return sum_windows(dcells, g), {}
+        cells = np.arange(g.kh * g.kw).reshape(g.kh, g.kw, 1)
+        chosen = winner[:, :, :, None, None] == cells  # (n, oh, ow, kh, kw, c)
+        return sum_windows(dy[:, :, :, None, None] * chosen, g), {}
 
     def branches(self, cache):
         return [cache]
@@ -283,17 +273,8 @@ class Dense(KernelLayer):
     Parameters
     ----------
     units : int
-    activation : "relu", "softmax", "linear", None or Activation
-    use_bias : bool
-    kernel_initializer, bias_initializer : str or Initializer
-    name : str, optional
-    input_shape : tuple, optional
-        Deprecated in favour of `Input`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For `units` that is no positive integer and for unknown names.
+    activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+        As for every `KernelLayer`.
     """
 
     def __init__(
@@ -335,25 +316,20 @@ class Dropout(Layer):
 
     The others are divided by 1 - rate, which keeps the expected sum; outside of training the layer
     does nothing. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
-    Overfitting" (2014), in the inverted form that Keras uses. The random numbers depend on step,
-    layer and sample, so that results do not depend on the number of threads.
+    Overfitting" (2014), in the inverted form that Keras uses.
 
     Parameters
     ----------
     rate : float
         In [0, 1).
     seed : int, optional
-        Repeats the masks of every training that starts from this seed. By default they depend on
-        `minicnn.set_random_seed`.
-    name : str, optional
+        Fixes the masks by the number of the step. By default `set_random_seed` does.
     """
 
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None):
         super().__init__(name)
         self.rate = self.check.number(rate, "rate", 0, 1)
-        if seed is not None:
-            seed = self.check.integer(seed, "seed", minimum=0, maximum=None)
-        self.seed = seed
+        self.seed = None if seed is None else self.check.integer(seed, "seed", 0, maximum=None)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -372,7 +348,7 @@ class Dropout(Layer):
 
 
 class _ActivationLayer(Layer):
-    activation: activations.Activation
+    activation: Activation
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -392,13 +368,13 @@ class _ActivationLayer(Layer):
 class ReLU(_ActivationLayer):
     """max(x, 0), element by element; the gradient at 0 is 0."""
 
-    activation = activations.ACTIVATIONS["relu"]
+    activation = ACTIVATIONS["relu"]
 
 
 class Softmax(_ActivationLayer):
     """Scores to probabilities over the last axis: exp(x) / sum(exp(x))."""
 
-    activation = activations.ACTIVATIONS["softmax"]
+    activation = ACTIVATIONS["softmax"]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return _vector(input_shape, self.who)

@@ -12,12 +12,8 @@ from minicnn.validation.configuration import Configurable
 class Loss(Configurable):
     """Base class. A loss of your own defines `losses_and_gradient`, and `targets` if it needs to.
 
-    Attributes
-    ----------
-    name : str
-    samples_are_independent : bool
-        False: the loss always receives whole batches. Set it to True if the loss of a sample
-        depends on that sample alone; parts of a batch may then be computed on several threads.
+    It receives whole batches, unless it sets `samples_are_independent` to True: the loss of a
+    sample then depends on that sample alone, and parts of a batch may run on several threads.
 
     Examples
     --------
@@ -40,12 +36,9 @@ class Loss(Configurable):
         raise NotImplementedError
 
     def targets(self, check: Check, y: Any, name: str, n: int, output_shape: Shape) -> np.ndarray:
-        """`y` as `losses_and_gradient` takes it, or an error; here, any n real numbers or arrays.
+        """`y` as `losses_and_gradient` takes it, or an error; here, any n numbers or arrays.
 
-        Parameters
-        ----------
-        output_shape : tuple
-            Of the model, for one sample.
+        `output_shape` is that of one sample's predictions.
         """
         array = check.real_array(y, name)
         check.same_length(array, name, n)
@@ -96,7 +89,7 @@ class SparseCategoricalCrossentropy(Loss):
     Notes
     -----
     A model that ends in softmax is trained on its logits even with `from_logits=False`, as Keras
-    does under TensorFlow: see `minicnn.eager.without_softmax`. Only bare probabilities, in a call
+    does under TensorFlow: see `eager.without_softmax`. Only bare probabilities, in a call
     of your own, are clipped to [1e-7, 1 - 1e-7] and renormalised.
 
     Examples
@@ -116,15 +109,11 @@ class SparseCategoricalCrossentropy(Loss):
     def __call__(self, y_true: Any, y_pred: Any) -> float:
         """Mean loss over the samples.
 
-        Parameters
-        ----------
-        y_true : (n,) or (n, 1) integers
-        y_pred : (n, classes)
-
         Raises
         ------
         ValueError, TypeError
-            For labels that are no integers in [0, classes), for no samples, for other shapes.
+            For labels (n,) that are no integers in [0, classes), for predictions of a shape other
+            than (n, classes), and for no samples.
         """
         check = Check(type(self).__name__)
         y_pred = check.scores(y_pred, "y_pred")
@@ -150,15 +139,8 @@ class SparseCategoricalCrossentropy(Loss):
 LOSSES = {"sparse_categorical_crossentropy": SparseCategoricalCrossentropy}
 
 
-def get(loss: Any) -> Loss:
-    """The loss of that name, or the given one."""
-    return Check("compile").choice(
-        loss, "loss", LOSSES, lambda it: isinstance(it, Loss), "an instance of a Loss"
-    )
-
-
 def require_finite(losses: np.ndarray) -> None:
-    """Raise FloatingPointError if a loss is NaN or infinite: its gradient would spoil all weights."""
+    """Raise FloatingPointError if a loss is not finite: its gradient would spoil all weights."""
     wrong = losses[~np.isfinite(losses)]
     if len(wrong):
         raise FloatingPointError(

@@ -42,10 +42,16 @@ class Mean(Configurable):
         return self.total / self.count if self.count else 0.0
 
 
-class SparseCategoricalAccuracy(Mean):
-    """Share of samples whose largest prediction is at the label; the first of equal ones counts.
+class Metric(Mean):
+    """Base class. A metric of your own defines `per_sample`; its mean is reported."""
 
-    A metric of your own is a `Mean` with its own `per_sample`.
+    def per_sample(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """The value of each sample (n,), from checked labels and predictions (n, ...)."""
+        raise NotImplementedError
+
+
+class SparseCategoricalAccuracy(Metric):
+    """Share of samples whose largest prediction is at the label; the first of equal ones counts.
 
     Examples
     --------
@@ -62,27 +68,13 @@ class SparseCategoricalAccuracy(Mean):
         """Compare labels (n,) with predictions (n, classes), checked as by the loss."""
         check = Check(type(self).__name__)
         y_pred = check.scores(y_pred, "y_pred")
-        labels = check.class_labels(y_true, "y_true", *y_pred.shape)
-        self.update(self.per_sample(labels, y_pred))
+        self.update(self.per_sample(check.class_labels(y_true, "y_true", *y_pred.shape), y_pred))
 
-    @staticmethod
-    def per_sample(labels: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """(n,) booleans: which samples are classified correctly."""
-        return y_pred.argmax(axis=1) == labels
+    def per_sample(self, y_true, y_pred):
+        return y_pred.argmax(axis=1) == y_true
 
 
 METRICS = {
     "accuracy": lambda: SparseCategoricalAccuracy("accuracy"),
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
 }
-
-
-def get(metric: Any) -> Mean:
-    """The metric of that name, or the given one."""
-    return Check("compile").choice(
-        metric,
-        "a metric",
-        METRICS,
-        lambda it: isinstance(it, Mean) and hasattr(it, "per_sample"),
-        "a SparseCategoricalAccuracy",
-    )

@@ -41,14 +41,13 @@ class Sequential(Trainer):
 
     def __init__(self, layers: list[Any] | None = None, name: str | None = None, dtype="float32"):
         super().__init__()
-        if layers is not None and not isinstance(layers, list | tuple):
-            raise TypeError(f"Sequential: layers must be a list, received {layers!r}")
         check = Check("Sequential")
+        layers = check.optional_list(layers, "layers")
         self.dtype = check.float_dtype(dtype)
         self.name = automatic_name(type(self)) if name is None else check.name(name)
         self.layers: list[Layer] = []
         self.input_shape: Shape | None = None
-        for layer in layers or []:
+        for layer in layers:
             self.add(layer)
 
     def add(self, layer: Layer | Input) -> None:
@@ -57,18 +56,19 @@ class Sequential(Trainer):
         Raises
         ------
         TypeError, ValueError
-            For anything but a layer, for a name that is taken, for a layer that does not follow the last one. The model is then as it was.
+            For anything but a layer, for a name that is taken, for a layer that cannot follow the
+            last one. The model is then as it was.
         """
         if isinstance(layer, Input):
             if self.layers or self.input_shape:
-                raise ValueError(f"{self._who}: Input has to come first, and only once")
+                raise ValueError(f"{self._check.who}: Input has to come first, and only once")
             self.input_shape = layer.shape
             return
         if not isinstance(layer, Layer):
-            raise TypeError(f"{self._who}: expected a layer, received {layer!r}")
+            raise TypeError(f"{self._check.who}: expected a layer, received {layer!r}")
         if layer.name in [other.name for other in self.layers]:
             raise ValueError(
-                f"{self._who}: layers of one model need different names, but '{layer.name}' is "
+                f"{self._check.who}: layers of one model need different names, but '{layer.name}' is "
                 "already there; pass another name="
             )
         input_shape = self.input_shape
@@ -84,21 +84,14 @@ class Sequential(Trainer):
 
         They are drawn from `rng`, or from the session's stream if it is None.
         """
-        if not isinstance(input_shape, tuple | list) or len(input_shape) < 2:
-            raise ValueError(
-                f"{self._who}: expected the shape of a batch, (None, 28, 28, 1) for instance, "
-                f"received {input_shape!r}"
-            )
-        if input_shape[0] is not None:
-            self._check.integer(input_shape[0], "input_shape[0], a number of samples,", minimum=0)
-        shape = self._check.shape(input_shape[1:], "input_shape")
+        shape = self._check.batch_shape(input_shape)
         self._require_layers()
         if self.input_shape is None:
             self._build_layers(shape, rng)
             self.input_shape = shape
         elif shape != self.input_shape:
             raise ValueError(
-                f"{self._who}: expected samples of shape {self.input_shape}, for which the model "
+                f"{self._check.who}: expected samples of shape {self.input_shape}, for which the model "
                 f"is built, received {shape}"
             )
 
@@ -213,51 +206,17 @@ class Sequential(Trainer):
         return model
 
     @property
-    def _who(self) -> str:
-        return f"Sequential '{self.name}'"
-
-    @property
     def _check(self) -> Check:
-        return Check(self._who)
+        return Check(f"Sequential '{self.name}'")
 
     def _require_layers(self) -> None:
         if not self.layers:
-            raise ValueError(f"{self._who}: the model has no layers yet; add some first")
+            raise ValueError(f"{self._check.who}: the model has no layers yet; add some first")
 
     def _require_built(self) -> None:
         self._require_layers()
         if self.input_shape is None:
             raise ValueError(
-                f"{self._who}: the model does not know the shape of its inputs yet; start it with "
+                f"{self._check.who}: the model does not know the shape of its inputs yet; start it with "
                 "Input(shape), or call build((None, *shape)) or fit first"
             )
-
-
-def load_model(path: Any, custom_objects: Known | None = None) -> Sequential:
-    """Read what `model.save` wrote: a new model that goes on learning as the saved one would have.
-
-    From a file of the end of an epoch, also in a new process, `fit` gives the same weights as if it
-    had not been stopped, bit for bit:
-
-        model = load_model("after_3.npz")
-        model.fit(x, y, epochs=10, initial_epoch=3)
-
-    For that the session's random stream (see `set_random_seed`) goes on as when the file was
-    written; `set_random_seed` afterwards starts another. A Dataset is no part of the model and
-    starts anew: see `initial_epoch` of `fit`. Callbacks start anew, too: `EarlyStopping` counts
-    from there.
-
-    Parameters
-    ----------
-    path : str or path
-    custom_objects : dict, optional
-        Layers and other classes of your own that the model uses, by name.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    ValueError
-        If it does not hold a model, or one with parts that are not known. Nothing has changed then.
-    """
-    return model_file.load(path, Sequential, custom_objects)[0]

@@ -1,10 +1,9 @@
 """Optimizers: the only code that changes a trained weight."""
 
 import math
-from typing import Any
-
 import numpy as np
 
+from minicnn.shapes import Shape
 from minicnn.validation import Check
 from minicnn.validation.configuration import Configurable
 
@@ -47,63 +46,43 @@ class Optimizer(Configurable):
             If the shapes differ from each other; if the weights are not those of the first step,
             or cannot be changed in place. Nothing has changed then.
         """
-        who = type(self).__name__
+        check = Check(type(self).__name__)
         if not isinstance(gradients, list | tuple):
-            raise TypeError(f"{who}: expected a list of gradients, received {gradients!r}")
-        check = Check(who)
+            raise TypeError(f"{check.who}: expected a list of gradients, received {gradients!r}")
         gradients = [check.real_array(g, f"gradient {i}") for i, g in enumerate(gradients)]
         arrays = self.start_step([gradient.shape for gradient in gradients], weights)
         for gradient, own in zip(gradients, arrays, strict=True):
             self.update(gradient, *own)
 
-    def start_step(self, gradient_shapes: list[Any], weights: list[np.ndarray]) -> list[Arrays]:
+    def start_step(self, gradient_shapes: list[Shape], weights: list[np.ndarray]) -> list[Arrays]:
         """Check the arguments of `apply`, count the step, and pair each weight with its slots."""
-        who = type(self).__name__
-        if not isinstance(weights, list | tuple):
-            raise TypeError(f"{who}: expected a list of weights, received {weights!r}")
-        for weight in weights:
-            if (
-                not isinstance(weight, np.ndarray)
-                or not weight.flags.carray
-                or weight.dtype not in (np.float32, np.float64)
-            ):
-                raise TypeError(
-                    f"{who}: expected weights in contiguous, writable arrays of float32 or "
-                    f"float64, received {_description(weight)}"
-                )
+        weights = Check(type(self).__name__).updatable(weights)
         shapes = [weight.shape for weight in weights]
-        if list(gradient_shapes) != shapes:
+        if gradient_shapes != shapes:
             raise ValueError(
-                f"{who}: expected gradients of the weights' shapes {shapes}, "
-                f"received {list(gradient_shapes)}"
+                f"{type(self).__name__}: expected gradients of the weights' shapes {shapes}, "
+                f"received {gradient_shapes}"
             )
-        places = self._places(weights)
+        places = self._places(weights, shapes)
         self.iterations += 1
         return [
             (weight, *(self.state[slot][place] for slot in self.slots))
             for weight, place in zip(weights, places, strict=True)
         ]
 
-    def _places(self, weights: list[np.ndarray]) -> list[int]:
-        """Where in the state each weight has its slots; some may be left out, as frozen ones."""
-        if self._weights is None:
-            if not self.state:
-                self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
-            shapes = [weight.shape for weight in weights]
-            for slot, arrays in self.state.items():
-                if [array.shape for array in arrays] != shapes:
-                    raise ValueError(
-                        f"{type(self).__name__}: {slot} was made for weights of shapes "
-                        f"{[array.shape for array in arrays]}, received {shapes}"
-                    )
+    def _places(self, weights: list[np.ndarray], shapes: list[Shape]) -> list[int]:
+        """Where in the state each weight has its slots; frozen weights may be left out."""
+        if not self.state:
+            self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
+        made_for = [w.shape for w in next(iter(self.state.values()), self._weights or weights)]
+        if self._weights is None and made_for == shapes:
             self._weights = list(weights)
-        places = {id(weight): place for place, weight in enumerate(self._weights)}
+        places = {id(weight): place for place, weight in enumerate(self._weights or [])}
         if any(id(weight) not in places for weight in weights):
             raise ValueError(
-                f"{type(self).__name__}: expected weights that it has updated before, of shapes "
-                f"{[weight.shape for weight in self._weights]}, received others, of shapes "
-                f"{[weight.shape for weight in weights]}; call compile again, and give each model "
-                "an optimizer of its own"
+                f"{type(self).__name__}: its state was made for other weights, of shapes "
+                f"{made_for}, received {shapes}; give each model an optimizer of its own, and "
+                "call compile again if a model has new layers"
             )
         return [places[id(weight)] for weight in weights]
 
@@ -180,21 +159,4 @@ class Adam(Optimizer):
         weight -= m * self.alpha / (np.sqrt(v) + self.epsilon)
 
 
-def _description(weight: Any) -> str:
-    if not isinstance(weight, np.ndarray):
-        return type(weight).__name__
-    return f"{weight.dtype} of shape {weight.shape} and strides {weight.strides}"
-
-
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}
-
-
-def get(optimizer: Any) -> Optimizer:
-    """A new optimizer of that name, or the given one."""
-    return Check("compile").choice(
-        optimizer,
-        "optimizer",
-        OPTIMIZERS,
-        lambda it: isinstance(it, Optimizer),
-        "an instance of an optimizer",
-    )

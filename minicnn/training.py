@@ -3,17 +3,21 @@
 One step is in `minicnn.step`; where batches come from, in `minicnn.batches`.
 """
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
-from minicnn import engine, losses, metrics, optimizers
-from minicnn.batches import Epochs, Source, Wanted, source
+from minicnn import engine
+from minicnn.batches import Epochs, build_from, source
 from minicnn.callbacks import CallbackList, History
 from minicnn.callbacks.progress import Progress, verbosity
-from minicnn.data import INFINITE_CARDINALITY, Dataset
+from minicnn.data import Dataset
 from minicnn.eager import EagerPlan
 from minicnn.layer import Layer, forward_options
+from minicnn.losses import LOSSES, Loss
+from minicnn.metrics import METRICS, Mean, Metric
+from minicnn.optimizers import OPTIMIZERS, Optimizer
 from minicnn.session import random_stream
 from minicnn.shapes import Shape
 from minicnn.validation import Check, plain
@@ -38,13 +42,13 @@ class Trainer:
     input_shape: Shape | None
 
     def __init__(self):
-        self.optimizer: optimizers.Optimizer | None = None
-        self.loss: losses.Loss | None = None
-        self.metrics: list[metrics.Mean] = []
+        self.optimizer: Optimizer | None = None
+        self.loss: Loss | None = None
+        self.metrics: list[Metric] = []
         self.run_eagerly = False
         self.history: History | None = None
         self.stop_training = False
-        self._mean_loss = metrics.Mean("loss")
+        self._mean_loss = Mean("loss")
         self._order: np.random.Generator | None = None  # draws the orders of the current `fit`
 
     def compile(
@@ -61,9 +65,13 @@ class Trainer:
             True runs the code of `minicnn.layers` and `minicnn.step` as it is written, where a
             debugger can stop; False computes the same numbers by `minicnn.engine`, much faster.
         """
-        chosen = optimizers.get(optimizer), losses.get(loss), _metrics(metrics)
-        self.run_eagerly = Check("compile").flag(run_eagerly, "run_eagerly")
-        self.optimizer, self.loss, self.metrics = chosen
+        check = Check("compile")
+        optimizer = check.choice(optimizer, "optimizer", OPTIMIZERS, Optimizer)
+        loss = check.choice(loss, "loss", LOSSES, Loss)
+        metrics = check.optional_list(metrics, "metrics")
+        metrics = [check.choice(each, "a metric", METRICS, Metric) for each in metrics]
+        self.run_eagerly = check.flag(run_eagerly, "run_eagerly")
+        self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
 
     def fit(
         self,
@@ -91,16 +99,14 @@ class Trainer:
         verbose : "auto", 0, 1 or 2
             Silent (0), a bar if there is a terminal (1, "auto"), or one line an epoch (2).
         callbacks : list of Callback, optional
-            See `minicnn.callbacks`.
         validation_data : (x, y) or Dataset, optional
             Evaluated after each epoch.
         shuffle : bool
             Draw a new order of all samples for each epoch. A Dataset is taken as it comes.
         initial_epoch : int
-            Epochs that are done already, if this continues what an earlier `fit` has begun. For
-            arrays no more is needed: the next order is drawn. A Dataset starts a new pass; made
-            anew, with the same seeds, it gets to where it was by `dataset.skip(initial_epoch *
-            steps_per_epoch)`, or, if an epoch is a pass of n batches, by
+            Epochs that an earlier `fit` has done, if this one continues it. A Dataset starts a new
+            pass: made anew, with the same seeds, it continues where it was by
+            `dataset.skip(initial_epoch * steps_per_epoch)`; if an epoch is a pass of n batches, by
             `dataset.repeat().skip(initial_epoch * n)` and steps_per_epoch=n.
         steps_per_epoch : int, optional
             Batches in an epoch, instead of one pass over the data: see `batches.Epochs`.
@@ -113,8 +119,7 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            For arguments and arrays that cannot be used, before any weight changes; for a batch of
-            a Dataset, before the step that would use it.
+            For data that cannot be used: before any weight changes, or before the step of a batch.
         FloatingPointError
             If the loss becomes NaN or infinite: before the step that would spoil the weights.
         KeyboardInterrupt
@@ -122,20 +127,12 @@ class Trainer:
         """
         check = Check("fit")
         tell = CallbackList(callbacks, "fit")
-        epochs = check.integer(epochs, "epochs")
-        initial_epoch = check.integer(initial_epoch, "initial_epoch", minimum=0)
-        if initial_epoch > epochs:
-            raise ValueError(
-                f"fit: expected an initial_epoch of at most epochs={epochs}, "
-                f"received {initial_epoch}"
-            )
+        epochs, initial_epoch = check.epochs(epochs, initial_epoch)
         verbose = verbosity(verbose, "fit")
         order = random_stream() if check.flag(shuffle, "shuffle") else None
-        batches = self._labelled("fit", x, y, batch_size, order)
-        train = Epochs(batches, steps_per_epoch, "steps_per_epoch", "fit")
-        validation = None
-        if validation_data is not None:
-            validation = self._validation(validation_data, batch_size)
+        batches = source(self, "fit", x, y, batch_size, order)
+        train = Epochs(batches, steps_per_epoch, "steps_per_epoch")
+        validation = self._validation(validation_data, batch_size)
         plan = self._plan(self.loss)
         history = History({"verbose": verbose, "epochs": epochs, "steps": train.steps})
         tell("set_model", self)
@@ -152,7 +149,7 @@ class Trainer:
                     self._learn(plan, train, epoch, tell, progress)
                 logs = self._logs()
                 if validation is not None:
-                    val_logs = self._evaluate(validation)
+                    val_logs = self._evaluate(validation, verbose=0)
                     logs |= {f"val_{name}": value for name, value in val_logs.items()}
                 tell("on_epoch_end", epoch, logs)
                 history.end_epoch(epoch, logs)
@@ -162,8 +159,7 @@ class Trainer:
             tell("on_train_end", logs)
         finally:
             self._order = None
-            for batches in filter(None, (train, validation)):
-                batches.close()
+            train.close()
         return history
 
     def _learn(
@@ -205,78 +201,60 @@ class Trainer:
         steps : int, optional
             Batches to take; an endless Dataset needs it.
         return_dict : bool
+            Return a dict by name.
 
         Returns
         -------
-        [loss, metric, ...] in the order of `compile`; the bare loss if there is no metric; or a
-        dict by name
+        [loss, metric, ...] in the order of `compile`, or the bare loss if there is no metric
         """
         verbose = verbosity(verbose, "evaluate")
         return_dict = Check("evaluate").flag(return_dict, "return_dict")
-        epoch = Epochs(self._labelled("evaluate", x, y, batch_size), steps, "steps", "evaluate")
-        progress = Progress(verbose, epoch.steps)
-        try:
-            logs = self._evaluate(epoch, progress)
-        finally:
-            epoch.close()
-        progress.end(logs)
+        logs = self._evaluate(Epochs(source(self, "evaluate", x, y, batch_size), steps), verbose)
         return logs if return_dict else self._results()
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None
     ) -> np.ndarray:
-        """The model's output for each sample, (n, ...).
+        """The model's output for each sample, (n, ...); for no samples, (0, ...).
 
         Parameters
         ----------
         x : (n, ...) array of any real dtype, or Dataset of x or (x, y) batches
-            No samples give no rows: (0, ...).
         batch_size, verbose, steps
             As in `evaluate`.
         """
         verbose = verbosity(verbose, "predict")
-        self._build_from("predict", x)
+        batches = source(self, "predict", x, None, batch_size, labelled=False)
         no_rows = np.empty((0, *self.output_shape), self.dtype)
-        batches = source(x, None, batch_size, self._wanted("predict", None))
         if not isinstance(x, Dataset) and batches.cardinality == 0:
             return no_rows
-        epoch = Epochs(batches, steps, "steps", "predict")
+        epoch = Epochs(batches, steps)
         plan = self._plan()
         outputs = []
-        try:
-            with Progress(verbose, epoch.steps) as progress, plan:
-                for images, _ in epoch:
-                    outputs.append(plan.predict(images) if len(images) else no_rows)
-                    progress.step({})
-        finally:
-            epoch.close()
+        with closing(epoch), Progress(verbose, epoch.steps) as progress, plan:
+            for images, _ in epoch:
+                outputs.append(plan.predict(images) if len(images) else no_rows)
+                progress.step({})
         progress.end({})
         return np.concatenate(outputs)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
-        """What `predict` returns for one batch of arrays, in less time: for single images.
-
-        Parameters
-        ----------
-        x : (n, ...) array of any real dtype
-        """
-        self._build_from("predict_on_batch", x)
-        x = Check("predict_on_batch").samples(x, "x", self.input_shape)
+        """What `predict` returns for one array x (n, ...), in less time: for single images."""
+        check = Check("predict_on_batch")
+        build_from(x, self, check)
+        x = check.samples(x, "x", self.input_shape)
         if len(x) == 0:
             return np.empty((0, *self.output_shape), self.dtype)
         return self._plan().predict_on_batch(plain(x, self.dtype))
 
     def train_on_batch(self, x: Any, y: Any) -> Any:
-        """One step on one batch of arrays.
+        """One step on one batch of arrays, as in `fit`.
 
-        Returns
-        -------
-        [loss, metric, ...] or the bare loss, of this batch alone and from before the step
+        Returns what `evaluate` does, of this batch alone and from before the step.
         """
         x = Check("train_on_batch").real_array(x, "x")
-        # A batch size that makes it one batch in any case.
-        labelled = self._labelled("train_on_batch", x, y, batch_size=max(x.size, 1))
-        ((images, labels),) = labelled.start_pass()
+        one_batch = source(self, "train_on_batch", x, y, max(x.size, 1))  # of at least len(x)
+        ((images, labels),) = one_batch.start_pass()
         self.reset_metrics()
         with self._plan(self.loss) as plan:
             seed = self._seed(), self.optimizer.iterations
@@ -293,7 +271,7 @@ class Trainer:
         """What draws the order of the next epoch."""
         return random_stream() if self._order is None else self._order
 
-    def _plan(self, loss: losses.Loss | None = None) -> Any:
+    def _plan(self, loss: Loss | None = None) -> Any:
         return (EagerPlan if self.run_eagerly else engine.Plan)(self.layers, loss)
 
     def _seed(self) -> int:
@@ -302,22 +280,22 @@ class Trainer:
             return 0
         return int(self.random_stream().integers(2**63))
 
-    def _evaluate(self, epoch: Epochs, progress: Progress | None = None) -> Logs:
+    def _evaluate(self, data: Epochs, verbose: int) -> Logs:
         self.reset_metrics()
         plan = self._plan(self.loss)
-        with progress or Progress(0, None) as progress, plan:
-            for images, labels in epoch:
+        with closing(data), Progress(verbose, data.steps) as progress, plan:
+            for images, labels in data:
                 self._update_metrics(labels, *plan.evaluate(images, labels))
                 progress.step(self._logs())
-        return self._logs()
+        logs = self._logs()
+        progress.end(logs)
+        return logs
 
-    def _update_metrics(
-        self, labels: np.ndarray, losses: np.ndarray, predictions: np.ndarray
-    ) -> Logs:
+    def _update_metrics(self, y: np.ndarray, losses: np.ndarray, y_pred: np.ndarray) -> Logs:
         """Add a batch to the running means; returns its own values."""
         values = {"loss": self._mean_loss.update(losses)}
         for metric in self.metrics:
-            values[metric.name] = metric.update(metric.per_sample(labels, predictions))
+            values[metric.name] = metric.update(metric.per_sample(y, y_pred))
         return values
 
     def _logs(self) -> Logs:
@@ -329,50 +307,11 @@ class Trainer:
         values = [metric.result() for metric in (self._mean_loss, *self.metrics)]
         return values if self.metrics else values[0]
 
-    def _labelled(
-        self,
-        who: str,
-        x: Any,
-        y: Any,
-        batch_size: int | None,
-        order: np.random.Generator | None = None,
-    ) -> Source:
-        """Batches to learn from or to evaluate, for a model that is compiled and built."""
-        if self.loss is None:
-            raise ValueError(f"{who}: the model has to be compiled first: model.compile(...)")
-        self._build_from(who, x)
-        return source(x, y, batch_size, self._wanted(who, self.loss), order)
-
-    def _wanted(self, who: str, loss: losses.Loss | None) -> Wanted:
-        return Wanted(Check(who), self.input_shape, self.output_shape, self.dtype, loss)
-
-    def _validation(self, data: Any, batch_size: int | None) -> Epochs:
+    def _validation(self, data: Any, batch_size: Any) -> Epochs | None:
+        if data is None:
+            return None
         who = "fit, validation_data"
         if isinstance(data, Dataset):
-            if data.cardinality() == INFINITE_CARDINALITY:
-                raise ValueError(f"{who}: this Dataset never ends; pass dataset.take(batches)")
-            x, y, batch_size = data, None, None
-        elif isinstance(data, tuple | list) and len(data) == 2:
-            x, y = data
-        else:
-            raise ValueError(f"{who}: expected (x, y) or a Dataset, received {type(data).__name__}")
-        return Epochs(self._labelled(who, x, y, batch_size), None, "steps", who)
-
-    def _build_from(self, who: str, x: Any) -> None:
-        """Make the weights of a model that has waited for its first data."""
-        if self.input_shape is not None:
-            return
-        if isinstance(x, Dataset):
-            element = next(iter(x), None)
-            if element is None:
-                raise ValueError(f"{who}: expected at least one batch, received an empty Dataset")
-            x = element[0] if isinstance(element, tuple) else element
-        self.build(Check(who).real_array(x, "x").shape)
-
-
-def _metrics(chosen: Any) -> list[metrics.Mean]:
-    if chosen is None:
-        return []
-    if not isinstance(chosen, list | tuple):
-        raise TypeError(f"compile: metrics must be a list, received {chosen!r}")
-    return [metrics.get(metric) for metric in chosen]
+            return Epochs(source(self, who, data, None, None), None, None)
+        x, y = Check(who).x_and_y(data)
+        return Epochs(source(self, who, x, y, batch_size), None, None)

@@ -12,7 +12,7 @@ from minicnn.shapes import Geometry
 
 
 def windows(x: np.ndarray, g: Geometry, padding: float = 0.0) -> np.ndarray:
-    """The windows of images x (n, h, w, c), as a view: (n, oh, ow, c, kh, kw).
+    """The windows of images x (n, h, w, c), as a view: (n, oh, ow, kh, kw, c).
 
     Cells outside the image have the value `padding`.
     """
@@ -20,13 +20,13 @@ def windows(x: np.ndarray, g: Geometry, padding: float = 0.0) -> np.ndarray:
     right = max(0, (g.ow - 1) * g.sw + g.kw - g.left - g.w)
     border = (0, 0), (g.top, below), (g.left, right), (0, 0)
     padded = np.pad(x, border, constant_values=padding)
-    cells = sliding_window_view(padded, (g.kh, g.kw), axis=(1, 2))
-    return cells[:, :: g.sh, :: g.sw][:, : g.oh, : g.ow]
+    cells = sliding_window_view(padded, (g.kh, g.kw), axis=(1, 2))  # at every position
+    return np.moveaxis(cells, 3, 5)[:, :: g.sh, :: g.sw][:, : g.oh, : g.ow]
 
 
 def sum_windows(dwindows: np.ndarray, g: Geometry) -> np.ndarray:
-    """Gradient dx (n, h, w, c) of the images from that of their windows (n, oh, ow, c, kh, kw)."""
-    n, _, _, c = dwindows.shape[:4]
+    """Gradient dx (n, h, w, c) of the images from that of their windows (n, oh, ow, kh, kw, c)."""
+    n, c = len(dwindows), dwindows.shape[-1]
     height = max(g.top + g.h, (g.oh - 1) * g.sh + g.kh)
     width = max(g.left + g.w, (g.ow - 1) * g.sw + g.kw)
     dpadded = np.zeros((n, height, width, c), dwindows.dtype)
@@ -34,5 +34,5 @@ def sum_windows(dwindows: np.ndarray, g: Geometry) -> np.ndarray:
         for kj in range(g.kw):
             rows = slice(ki, ki + g.oh * g.sh, g.sh)
             columns = slice(kj, kj + g.ow * g.sw, g.sw)
-            dpadded[:, rows, columns] += dwindows[..., ki, kj]
+            dpadded[:, rows, columns] += dwindows[:, :, :, ki, kj]
     return dpadded[:, g.top : g.top + g.h, g.left : g.left + g.w]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minicnn.layer import KernelLayer
+from minicnn.layers import KernelLayer
 from tests.promises import contract
 
 CELLS = [pytest.param(check, keras, id=name) for name, check, keras in contract.cells()]

@@ -74,14 +74,9 @@ def test_item_8_first_step_of_adam(gradient):
 
 
 def test_item_8_defaults():
-    assert vars(Adam()) == {
-        "learning_rate": 0.001,
-        "beta_1": 0.9,
-        "beta_2": 0.999,
-        "epsilon": 1e-7,
-        "iterations": 0,
-        "state": {},
-    }
+    adam = Adam()
+    assert (adam.learning_rate, adam.beta_1, adam.beta_2, adam.epsilon) == (0.001, 0.9, 0.999, 1e-7)
+    assert (adam.iterations, adam.state) == (0, {})
     assert (SGD().learning_rate, SGD().momentum, SGD().nesterov) == (0.01, 0.0, False)
 
 

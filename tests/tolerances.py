@@ -46,5 +46,5 @@ def assert_close(actual, expected, tolerance):
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape
     relative, absolute = TOLERANCES[tolerance]
-    scale = np.abs(expected).max(initial=0) or 1
+    scale = np.abs(expected[np.isfinite(expected)]).max(initial=0) or 1
     np.testing.assert_allclose(actual, expected, rtol=relative, atol=absolute * scale)

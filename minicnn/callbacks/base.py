@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from minicnn.validation import Check
-
 Logs = dict[str, float] | None
 
 
@@ -60,8 +58,8 @@ class CallbackList:
     Parameters
     ----------
     callbacks : Callback, list of Callback, or None
-    check : Check
-        Its name begins the error messages.
+    who : str
+        The caller, for error messages.
 
     Raises
     ------
@@ -69,19 +67,17 @@ class CallbackList:
         For anything else.
     """
 
-    def __init__(self, callbacks: Any, check: Check):
+    def __init__(self, callbacks: Any, who: str):
         if callbacks is None:
             callbacks = []
         elif isinstance(callbacks, Callback):
             callbacks = [callbacks]
         if not isinstance(callbacks, list | tuple):
-            raise TypeError(
-                f"{check.who}: callbacks must be a list of Callback, received {callbacks!r}"
-            )
+            raise TypeError(f"{who}: callbacks must be a list of Callback, received {callbacks!r}")
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 hint = "; call the class to get one" if isinstance(callback, type) else ""
-                raise TypeError(f"{check.who}: expected a Callback, received {callback!r}{hint}")
+                raise TypeError(f"{who}: expected a Callback, received {callback!r}{hint}")
         self._callbacks = list(callbacks)
 
     def __call__(self, event: str, *arguments: Any) -> None:

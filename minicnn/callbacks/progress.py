@@ -7,18 +7,17 @@ from numbers import Integral
 from typing import Any
 
 from minicnn.engine import announce_compilation
-from minicnn.validation import Check
 
 COMPILING = "Compiling the kernels for this processor, once (10 to 20 seconds) ..."
 
 
-def verbosity(verbose: Any, check: Check) -> int:
+def verbosity(verbose: Any, who: str) -> int:
     """0 (silent), 1 (a progress bar) or 2 (one line an epoch); "auto" is 1, as in Keras."""
     if isinstance(verbose, str) and verbose == "auto":
         return 1
     if isinstance(verbose, Integral) and verbose in (0, 1, 2):
         return int(verbose)
-    raise ValueError(f'{check.who}: verbose must be "auto", 0, 1 or 2, received {verbose!r}')
+    raise ValueError(f'{who}: verbose must be "auto", 0, 1 or 2, received {verbose!r}')
 
 
 def format_logs(logs: dict[str, float]) -> str:

@@ -1,8 +1,8 @@
-"""Kinds of cases, and how either library answers them.
+"""Types of cases, and how minicnn's engine, its core, and Keras answer them.
 
-A case has `ours()` and `theirs()`, which give the same quantities by name: "output", "dx",
-"dkernel", "dbias"; "output: ..." where there are several outputs. Its inputs are drawn from raw
-random bits, whose sequence NumPy guarantees for all time, so that answers can be kept in a file.
+A case has `ours()`, `core()` and `theirs()`, which return the same quantities by name: "output",
+"dx", "dkernel", "dbias"; "output: ..." where there are several outputs. Its inputs are drawn from
+raw random bits, whose sequence NumPy guarantees for all time, so that answers can be stored.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import keras_reference, layers, losses, optimizers
+from minicnn.engine import Plan, update_weights
 from minicnn.layer import Layer
 from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from minicnn.model import Sequential
@@ -46,7 +47,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class LayerCase:
-    """There and back through one layer."""
+    """A forward and a backward pass through one layer."""
 
     kind: str  # class
     arguments: dict[str, Any]
@@ -108,6 +109,12 @@ class LayerCase:
 
     def ours(self) -> Answer:
         layer, x, dy = self.inputs()
+        y, dx, grads = Plan([layer]).passes(x, dy)
+        names = (f"d{name}" for name in layer.params)
+        return {"output": y, "dx": dx} | dict(zip(names, grads, strict=True))
+
+    def core(self) -> Answer:
+        layer, x, dy = self.inputs()
         y, cache = layer.forward(x)
         dx, grads = layer.backward(dy, cache)
         return {"output": y, "dx": dx} | {f"d{name}": grad for name, grad in grads.items()}
@@ -144,7 +151,17 @@ class LossCase:
         return self.dtype
 
     def ours(self) -> Answer:
-        loss = losses.SparseCategoricalCrossentropy(from_logits=self.from_logits)
+        layer = Flatten(name="flatten")  # a network of nothing but this
+        layer.build((10,), np.random.default_rng(0), self.dtype)
+        return self._answer(Plan([layer], self._loss()))
+
+    def core(self) -> Answer:
+        return self._answer(self._loss())
+
+    def _loss(self) -> losses.Loss:
+        return losses.SparseCategoricalCrossentropy(from_logits=self.from_logits)
+
+    def _answer(self, loss: Any) -> Answer:
         predictions, labels = self.predictions().astype(self.dtype), np.array(self.labels)
         each, gradient = loss.losses_and_gradient(labels, predictions)
         return {"output": np.array(each.mean()), "dx": gradient / len(labels)}
@@ -197,11 +214,17 @@ class OptimizerCase:
             yield gradient.astype(self.dtype)
 
     def ours(self) -> Answer:
+        return self._path(lambda optimizer, g, w: update_weights(optimizer, [[g]], [w]))
+
+    def core(self) -> Answer:
+        return self._path(lambda optimizer, g, w: optimizer.apply([g], [w]))
+
+    def _path(self, step: Callable[..., None]) -> Answer:
         optimizer = getattr(optimizers, self.kind)(**self.arguments)
         weights = np.zeros((len(self.sizes), 3), self.dtype)
         path = []
         for gradient in self.gradients():
-            optimizer.apply([gradient], [weights])
+            step(optimizer, gradient, weights)
             path.append(weights.copy())
         return self._by_size(path)
 
@@ -249,7 +272,7 @@ class TrainingCase:
     def key(self) -> str:
         return f"{self.layer} {self.configuration} {self.dtype}"
 
-    def model(self) -> Sequential:
+    def model(self, run_eagerly: bool = False) -> Sequential:
         """Compiled, with weights that are always the same."""
         model = Sequential(
             [
@@ -275,7 +298,8 @@ class TrainingCase:
                     for name, weight in layer.params.items()
                 ]
             )
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        loss = "sparse_categorical_crossentropy"
+        model.compile("adam", loss, metrics=["accuracy"], run_eagerly=run_eagerly)
         return model
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
@@ -286,6 +310,9 @@ class TrainingCase:
 
     def ours(self) -> Answer:
         return getattr(self, f"_{self.layer}")(self.model())
+
+    def core(self) -> Answer:
+        return getattr(self, f"_{self.layer}")(self.model(run_eagerly=True))
 
     def theirs(self) -> Answer:
         twin = keras_reference.to_keras(self.model())

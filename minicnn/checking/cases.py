@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.layers import CONVOLUTIONS, Conv2D
-from minicnn.parity.kinds import LayerCase, LossCase, Numbers, OptimizerCase, TrainingCase
+from minicnn.checking.case_types import LayerCase, LossCase, Numbers, OptimizerCase, TrainingCase
+from minicnn.engine import ALGORITHMS, why_not
+from minicnn.layers import Conv2D
 
 FLOATS = ("float64", "float32")
 
@@ -82,7 +83,7 @@ def _loss_cases(dtype: str) -> Iterator[LossCase]:
 
 
 def quick_cases() -> list[Any]:
-    """The ledger's rows where nobody asks for more; their answers are kept in `golden.npz`."""
+    """The ledger's rows where nobody asks for more; their answers are stored in `golden.npz`."""
     cases: list[Any] = []
     for dtype in FLOATS:
         for arguments, shape, whole in CONVOLUTION_CASES:
@@ -116,14 +117,14 @@ def with_algorithms(case: LayerCase) -> list[LayerCase]:
     """The case, once for each algorithm that can serve it.
 
     Winograd's sums of whole numbers are not always whole: where a sum is exactly zero, it may say
-    1e-16, and ReLU behind it passes a gradient on that it should not. Neither is wrong.
+    1e-16, and the ReLU after it passes a gradient that it should not. Neither is wrong.
     """
     on_kinks = case.whole and case.arguments.get("activation") == "relu"
     geometry = Conv2D(**case.arguments, name="conv2d").geometry(case.x_shape[1:])
     return [
         replace(case, algorithm=name)
-        for name, algorithm in CONVOLUTIONS.items()
-        if algorithm.why_not(geometry) is None and not (name == "winograd" and on_kinks)
+        for name in ALGORITHMS
+        if why_not(name, geometry) is None and not (name == "winograd" and on_kinks)
     ]
 
 

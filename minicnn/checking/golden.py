@@ -1,6 +1,6 @@
-"""Keras' answers to the ledger's cases, kept in a file for where there is no TensorFlow.
+"""Keras' answers to the ledger's cases, stored in a file for where there is no TensorFlow.
 
-    python -m minicnn.parity.golden        computes them anew, with TensorFlow
+    python -m minicnn.checking.golden        computes them anew, with TensorFlow
 
 Whole numbers are stored as bytes or short integers, which loses nothing.
 """
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.environment import versions
-from minicnn.parity import cases
-from minicnn.parity.kinds import Answer
+from minicnn.checking import cases
+from minicnn.checking.case_types import Answer
+from minicnn.checking.environment import versions
 
 FILE = resources.files(__package__).joinpath("golden.npz")  # perhaps in a zip
 
@@ -43,7 +43,8 @@ class Golden:
         }
         if not found:
             raise KeyError(
-                f"no golden answer for {case.key}; make them with: python -m minicnn.parity.golden"
+                f"no golden answer for {case.key}; make them with: "
+                "python -m minicnn.checking.golden"
             )
         return found
 

@@ -1,4 +1,7 @@
-"""The parity ledger: how far minicnn is from Keras, case by case, and how far it may be."""
+"""The ledger: how far minicnn is from Keras, case by case, and how far it may be.
+
+Compared are the engine, quantity by quantity, and the core, in one column.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -6,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.checking import cases
+from minicnn.checking.case_types import Answer
 from minicnn.keras_reference import difference
-from minicnn.parity import cases
-from minicnn.parity.kinds import Answer
 from minicnn.session import snake_case
 
 # How far the output, and a gradient, may be from Keras', as a share of the largest value in Keras'
@@ -20,16 +23,18 @@ TOLERANCES = {
     "float32 winograd": (5e-5, 1e-4, "its transforms multiply and divide by up to some dozen"),
     "optimizer": (1e-4, 1e-4, "Keras rounds the betas to the precision of the weights"),
 }
+WINOGRAD = " winograd"
 MOST_ERROR = 2.0  # times TensorFlow's own error; Winograd, which trades digits for speed, is exempt
-COLUMNS = ("output", "dx", "dkernel", "dbias")
+COLUMNS = ("output", "dx", "dkernel", "dbias", "core")
 FULL = {"Conv2D": 1000, "MaxPooling2D": 500, "Dense": 200}
 
 
 class Row(NamedTuple):
     """One line of the ledger.
 
-    `differences` has the largest relative one for each column, over `cases` cases; `error_ratio`
-    compares errors against double precision with TensorFlow's own, where that was asked.
+    `differences` has the largest relative one for each column, over `cases` cases: of the engine by
+    quantity, and of the core over all quantities. `error_ratio` compares the engine's errors
+    against double precision with TensorFlow's own, where that was asked.
     """
 
     layer: str
@@ -70,34 +75,50 @@ class Row(NamedTuple):
 
 HEADER = (
     f"{'layer':13} {'configuration':54} {'dtype':7} "
-    f"{'output':>8} {'dX':>8} {'dW':>8} {'db':>8}  {'tolerance':12} verdict"
+    f"{'output':>8} {'dX':>8} {'dW':>8} {'db':>8} {'core':>8}  {'tolerance':12} verdict"
 )
 
 
-def compare(case: Any, theirs: Answer, ours: Answer | None = None) -> Row:
-    """minicnn's answer to a case beside Keras'."""
+def compare(
+    case: Any, theirs: Answer, ours: Answer | None = None, core: Answer | None = None
+) -> Row:
+    """The engine's and the core's answers to a case beside Keras'."""
     ours = case.ours() if ours is None else ours
-    output, gradient, _ = TOLERANCES[case.tolerance]
+    core = case.core() if core is None else core
+    found, same = _differences(ours, theirs, case.tolerance)
     differences: dict[str, float] = {}
-    same = list(ours) == list(theirs)
-    for name in theirs:
+    for name, relative in found.items():
         column = name.split(":")[0]
-        _, relative = difference(ours[name], theirs[name]) if name in ours else (0, np.inf)
-        same &= relative <= (output if column == "output" else gradient)
         differences[column] = max(relative, differences.get(column, 0.0))
-    return Row(
-        case.layer, case.configuration, case.dtype, differences, case.tolerance, 1, int(not same)
+    # The core has no Winograd, whose row allows more.
+    core_differences, core_same = _differences(core, theirs, case.tolerance.removesuffix(WINOGRAD))
+    differences["core"] = max(core_differences.values())
+    mismatch = int(not (same and core_same))
+    return Row(case.layer, case.configuration, case.dtype, differences, case.tolerance, 1, mismatch)
+
+
+def _differences(ours: Answer, theirs: Answer, tolerance: str) -> tuple[dict[str, float], bool]:
+    """The relative difference of each quantity, and whether all are within the tolerance."""
+    output, gradient, _ = TOLERANCES[tolerance]
+    differences = {
+        name: difference(ours[name], theirs[name])[1] if name in ours else np.inf for name in theirs
+    }
+    same = all(
+        relative <= (output if name.startswith("output") else gradient)
+        for name, relative in differences.items()
     )
+    return differences, same and list(ours) == list(theirs)
 
 
 def quick(answer: Callable[[Any], Answer], layer: str | None = None) -> Iterator[Row]:
     """Rows of all quick cases, or those of one layer; `answer(case)` is Keras'."""
-    answers: dict[str, Answer] = {}  # algorithms share one
+    answers: dict[str, tuple[Answer, Answer]] = {}  # Keras' and the core's: algorithms share them
     for case in cases.quick_cases():
         if layer in (None, case.layer):
             if case.key not in answers:
-                answers[case.key] = answer(case)
-            yield compare(case, answers[case.key])
+                answers[case.key] = answer(case), case.core()
+            theirs, core = answers[case.key]
+            yield compare(case, theirs, core=core)
 
 
 def full(layer: str | None = None, counts: dict[str, int] = FULL) -> Iterator[Row]:
@@ -144,11 +165,12 @@ def _full_rows(kind: str, count: int) -> Iterator[Row]:
         single = replace(double, dtype="float32")
         right, theirs = double.theirs(), single.theirs()
         for case, answer in ((double, right), (single, theirs)):
+            core = case.core()
             for variant in cases.with_algorithms(case) if kind == "Conv2D" else [case]:
                 ours = variant.ours()
                 key = (variant.dtype, variant.algorithm or "", variant.tolerance)
                 tally = tallies.setdefault(key, _Tally())
-                tally.add(compare(variant, answer, ours))
+                tally.add(compare(variant, answer, ours, core))
                 if case is single and variant.tolerance != "exact":
                     tally.errors += _errors(ours, theirs, right)
     for (_, algorithm, tolerance), tally in sorted(tallies.items()):

@@ -26,9 +26,11 @@ _MODULES = {
     "get_num_threads": "threads",
     "prefetched": "prefetching",
     "set_num_threads": "threads",
+    "update_weights": "updates",
+    "why_not": "algorithms",
 }
 
-__all__ = list(_MODULES)  # noqa: PLE0605
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

@@ -89,7 +89,7 @@ class Plan:
             for parts, (layer, weight) in zip(found.by_weight, weights, strict=True)
             if layer.trainable
         ]
-        updates.apply(optimizer, [parts for parts, _ in trained], [weight for _, weight in trained])
+        updates.update_weights(optimizer, [parts for parts, _ in trained], [weight for _, weight in trained])
         for layer, cache in found.states:
             layer.update_state(cache)
         interrupts.act()
@@ -98,7 +98,7 @@ class Plan:
     def evaluate(self, x: np.ndarray, y_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Losses (n,) and predictions (n, ...) of one batch; nothing is learned."""
         outputs = self._outputs(x)
-        losses, _ = self._losses_and_gradient(y_true, outputs)
+        losses, _ = self.losses_and_gradient(y_true, outputs)
         predictions = activate(self._last_activation, outputs)
         interrupts.act()
         return losses, predictions
@@ -116,17 +116,19 @@ class Plan:
         with self:
             return self.predict(x)
 
-    def gradients(self, x: np.ndarray, y_true: np.ndarray, seed: Seed = (0,)) -> Gradients:
+    def gradients(
+        self, x: np.ndarray, y_true: np.ndarray, seed: Seed = (0,), training: bool = True
+    ) -> Gradients:
         """One forward and backward pass over a batch, without an update."""
         self._prepare()
         tapes = []
         for segment in self._first:
-            x, tape = self._forward(segment, x, True, seed)
+            x, tape = self._forward(segment, x, training, seed)
             tapes.append(tape)
 
         def last_segment(shard: slice) -> Any:
-            y, caches = _forward(self._last.operations, x[shard], Run(True, seed, shard.start))
-            losses, dy = self._losses_and_gradient(y_true[shard], y)
+            y, caches = _forward(self._last.operations, x[shard], Run(training, seed, shard.start))
+            losses, dy = self.losses_and_gradient(y_true[shard], y)
             # The loss of a batch is the mean over all its samples.
             passed = _backward(self._last.operations, caches, dy / len(x), is_first=not tapes)
             return losses, activate(self._last_activation, y), caches, *passed
@@ -164,7 +166,8 @@ class Plan:
             for operation in segment.operations:
                 operation.prepare()
 
-    def _losses_and_gradient(self, y_true: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def losses_and_gradient(self, y_true: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The loss of each sample (n,), and its gradient with respect to the last output y."""
         if type(self.loss) in KNOWN_LOSSES and self.loss.from_logits:
             return softmax.cross_entropy(y_true, y)
         return self.loss.losses_and_gradient(y_true, y)
@@ -238,7 +241,7 @@ def _forward(operations: list[Operation], x: np.ndarray, run: Run) -> tuple[np.n
 def _backward(
     operations: list[Operation], caches: list[Any], dy: np.ndarray, is_first: bool
 ) -> tuple[Any, list[np.ndarray]]:
-    """dx, and the gradients of all weights in order; the first operation of a network needs no dx."""
+    """dx, which the first operation of a network need not compute, and the weights' gradients."""
     grads: list[np.ndarray] = []
     for place in reversed(range(len(operations))):
         if place == 0 and is_first:

@@ -19,7 +19,7 @@ SMALLEST = {np.dtype(kind): np.finfo(kind).tiny for kind in (np.float32, np.floa
 Slices = list[tuple[int, slice]]
 
 
-def apply(
+def update_weights(
     optimizer: Optimizer, gradients: list[list[np.ndarray]], weights: list[np.ndarray]
 ) -> None:
     """One step with the sums of several gradients for each weight.

@@ -93,7 +93,8 @@ def _slots(model: Any) -> dict[str, np.ndarray]:
     if model.optimizer is None or not model.optimizer.state:
         return {}
     trained = by_key(model.layers, trained_only=True)
-    places = model.optimizer._places(list(trained.values()))
+    weights = list(trained.values())
+    places = model.optimizer._places(weights, [weight.shape for weight in weights])
     return {
         f"optimizer/{slot}/{key}": arrays[place]
         for slot, arrays in model.optimizer.state.items()

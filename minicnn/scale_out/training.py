@@ -66,9 +66,8 @@ def fit(
         refuses. The weights are then unchanged.
     """
     keras_reference.require_keras()
-    check = Check("fit")
-    epochs = check.integer(epochs, "epochs")
-    verbose = verbosity(verbose, check) if worker == 0 else 0
+    epochs = Check("fit").integer(epochs, "epochs")
+    verbose = verbosity(verbose, "fit") if worker == 0 else 0
     source = model._labelled("fit", x, y, batch_size, random_stream())
     train = Epochs(source, steps_per_epoch, "steps_per_epoch", "fit")
     history = History({"verbose": verbose, "epochs": epochs, "steps": train.steps})

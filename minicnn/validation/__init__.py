@@ -11,11 +11,12 @@ import sys
 
 from minicnn.validation.arguments import ArgumentChecks
 from minicnn.validation.arrays import ArrayChecks, is_plain, plain
+from minicnn.validation.data import DataChecks
 
 __all__ = ["Check", "frames_to_user", "is_plain", "plain"]
 
 
-class Check(ArgumentChecks, ArrayChecks):
+class Check(ArgumentChecks, ArrayChecks, DataChecks):
     """Checks on behalf of one caller, whose name begins every message.
 
     Parameters

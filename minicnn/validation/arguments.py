@@ -38,6 +38,17 @@ class ArgumentChecks:
             )
         return number
 
+    def epochs(self, epochs: Any, initial_epoch: Any) -> tuple[int, int]:
+        """The number of the last epoch, and of those that are done already."""
+        epochs = self.integer(epochs, "epochs")
+        initial_epoch = self.integer(initial_epoch, "initial_epoch", minimum=0)
+        if initial_epoch > epochs:
+            raise ValueError(
+                f"{self.who}: expected an initial_epoch of at most epochs={epochs}, "
+                f"received {initial_epoch}"
+            )
+        return epochs, initial_epoch
+
     def shape(self, value: Any, name: str) -> tuple[int, ...]:
         """`value` as a tuple of positive integers, the shape of a sample or of a weight."""
         if not isinstance(value, tuple | list):
@@ -60,6 +71,14 @@ class ArgumentChecks:
         if isinstance(value, str) and value.lower() in PADDINGS:
             return value.lower()
         raise ValueError(f'{self.who}: padding must be "valid" or "same", received {value!r}')
+
+    def optional_list(self, value: Any, name: str) -> list[Any]:
+        """`value` as a list; None is an empty one."""
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"{self.who}: {name} must be a list, received {value!r}")
+        return list(value)
 
     def flag(self, value: Any, name: str) -> bool:
         """`value` if it is True or False."""
@@ -101,27 +120,53 @@ class ArgumentChecks:
             raise TypeError(f"{self.who}: {name} must be a function, received {value!r}")
         return value
 
-    def choice(
-        self,
-        value: Any,
-        name: str,
-        known: Mapping[str, Callable[[], Any]],
-        fits: Callable[[Any], bool],
-        instance: str,
-    ) -> Any:
-        """`known[value]()` for a name; `value` itself if it `fits`; else an error.
+    def batch_shape(self, value: Any) -> tuple[int, ...]:
+        """The shape of a sample, from the shape of a batch of samples: (None, 28, 28, 1)."""
+        if not isinstance(value, tuple | list) or len(value) < 2:
+            raise ValueError(
+                f"{self.who}: expected the shape of a batch, (None, 28, 28, 1) for instance, "
+                f"received {value!r}"
+            )
+        if value[0] is not None:
+            self.integer(value[0], "input_shape[0], a number of samples,", minimum=0)
+        return self.shape(value[1:], "input_shape")
+
+    def kernel_shape(self, value: Any) -> tuple[int, ...]:
+        """`value` as the shape of a kernel, which has inputs and outputs."""
+        shape = self.shape(value, "shape")
+        if len(shape) < 2:
+            raise ValueError(
+                f"{self.who}: expected the shape of a kernel, (inputs, units) or (kh, kw, c, f), "
+                f"received {shape}"
+            )
+        return shape
+
+    def generator(self, value: Any, name: str) -> np.random.Generator:
+        """`value` if it is a generator of random numbers."""
+        if not isinstance(value, np.random.Generator):
+            raise TypeError(
+                f"{self.who}: {name} must be a numpy.random.Generator, received {value!r}"
+            )
+        return value
+
+    def choice(self, value: Any, name: str, known: Mapping[str, Any], kind: Any) -> Any:
+        """What `known` has under the name `value`, made if it is a class; or an instance of `kind`.
 
         Parameters
         ----------
-        name, instance : str
-            For the message: "{name} must be one of {known} or {instance}".
+        known : dict
+            Classes, functions or finished objects by name.
+        kind : type
+            What else is accepted.
         """
         if isinstance(value, str) and value.lower() in known:
-            return known[value.lower()]()
-        if not isinstance(value, str | type) and fits(value):
+            found = known[value.lower()]
+            return found() if callable(found) else found
+        if isinstance(value, kind) and not isinstance(value, str | type):
             return value
         names = ", ".join(f'"{key}"' for key in known)
         hint = "; call the class to get an instance" if isinstance(value, type) else ""
         raise ValueError(
-            f"{self.who}: {name} must be one of {names} or {instance}, received {value!r}{hint}"
+            f"{self.who}: {name} must be one of {names} or an instance of {kind.__name__}, "
+            f"received {value!r}{hint}"
         )

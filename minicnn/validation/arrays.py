@@ -37,9 +37,7 @@ class ArrayChecks:
         except ValueError as error:  # lists of unequal lengths
             raise TypeError(f"{expected}, received {type(value).__name__}: {error}") from None
         if array.dtype.kind not in "buif":
-            raise TypeError(
-                f"{expected}, received dtype {array.dtype} ({type(value).__name__})"
-            )
+            raise TypeError(f"{expected}, received dtype {array.dtype} ({type(value).__name__})")
         return array
 
     def samples(self, value: Any, name: str, input_shape: tuple[int, ...]) -> np.ndarray:
@@ -56,6 +54,24 @@ class ArrayChecks:
                 f"{self.who}: expected {name} of shape {expected}, received {array.shape}{hint}"
             )
         return array
+
+    def updatable(self, weights: Any) -> list[np.ndarray]:
+        """`weights` if they are a list of arrays that an optimizer can change in place."""
+        if not isinstance(weights, list | tuple):
+            raise TypeError(f"{self.who}: expected a list of weights, received {weights!r}")
+        for weight in weights:
+            is_array = isinstance(weight, np.ndarray)
+            if not is_array or not weight.flags.carray or weight.dtype not in FLOATS:
+                received = type(weight).__name__
+                if is_array:
+                    received = (
+                        f"{weight.dtype} of shape {weight.shape} and strides {weight.strides}"
+                    )
+                raise TypeError(
+                    f"{self.who}: expected weights in contiguous, writable arrays of float32 or "
+                    f"float64, received {received}"
+                )
+        return list(weights)
 
     def weights(self, values: Any, expected: list[np.ndarray]) -> list[np.ndarray]:
         """`values` as real arrays of the shapes of `expected`, one for one."""

@@ -99,6 +99,7 @@ def refused_steps(row: Chosen) -> str:
     weights, gradients = _weights_and_gradients()
     optimizer.apply(gradients, weights)
     before = _everything(optimizer, weights)
+    others = [w.copy() for w in weights]
     read_only = weights[0].copy()
     read_only.flags.writeable = False
     wrong: dict[str, Callable[[], Any]] = {
@@ -106,7 +107,8 @@ def refused_steps(row: Chosen) -> str:
         "would broadcast": lambda: optimizer.apply([gradients[1], gradients[1]], weights),
         "number": lambda: optimizer.apply(gradients[:1], weights),
         "none": lambda: optimizer.apply([], weights),
-        "one more": lambda: optimizer.apply([*gradients, gradients[0]], [*weights, weights[0]]),
+        "one more": lambda: optimizer.apply([*gradients, *gradients], [*weights, *others]),
+        "one twice": lambda: optimizer.apply([*gradients, *gradients], [*weights, *weights]),
         "text": lambda: optimizer.apply([g.astype(str) for g in gradients], weights),
         "complex": lambda: optimizer.apply([g * 1j for g in gradients], weights),
         "lists": lambda: optimizer.apply(gradients, [w.tolist() for w in weights]),
@@ -114,7 +116,7 @@ def refused_steps(row: Chosen) -> str:
         "read-only": lambda: optimizer.apply(gradients, [read_only, weights[1]]),
         "strided": lambda: optimizer.apply(gradients, [np.ones((3, 4)).T, weights[1]]),
         "float16": lambda: optimizer.apply(gradients, [w.astype("float16") for w in weights]),
-        "other model": lambda: optimizer.apply(gradients[::-1], weights[::-1]),
+        "other model": lambda: optimizer.apply(gradients, others),
     }
     for name, call in wrong.items():
         if complaint := not_refused(call, row[0].__name__):
