@@ -1,4 +1,4 @@
-"""The networks to compare: descriptions, data, and weights in the layouts of other libraries."""
+"""The networks that are compared: their layers, their data, and their weights in other layouts."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,14 +7,16 @@ import numpy as np
 
 MNIST = Path(__file__).parents[1] / "minicnn" / "datasets" / "mnist.npz"
 
+Samples = tuple[np.ndarray, np.ndarray]  # images, labels
+
 
 class Network(NamedTuple):
-    """Convolutions with "same" padding and ReLU, 2x2 pooling behind each; then dense layers."""
+    """Convolutions with "same" padding and ReLU, 2x2 pooling after each; then dense layers."""
 
     input_shape: tuple[int, int, int]
     filters: tuple[int, ...]
     kernel_size: int
-    units: tuple[int, ...]  # ReLU between them, softmax behind the last
+    units: tuple[int, ...]  # with ReLU between them and softmax after the last
 
 
 NETWORKS = {
@@ -23,85 +25,65 @@ NETWORKS = {
 }
 
 
-def data(name: str, images: int, test_images: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Images (n, h, w, c), 0 to 1, and labels to train and to test with: MNIST if it fits."""
+def sequential(library: Any, network: Network) -> Any:
+    """The network in `library`, which is minicnn or keras: the same code builds both."""
+    layers = library.layers
+    stack = [library.Input(network.input_shape)]
+    for filters in network.filters:
+        stack.append(layers.Conv2D(filters, network.kernel_size, padding="same", activation="relu"))
+        stack.append(layers.MaxPooling2D(2))
+    *hidden, last = network.units
+    stack.append(layers.Flatten())
+    stack += [layers.Dense(units, activation="relu") for units in hidden]
+    return library.Sequential([*stack, layers.Dense(last, activation="softmax")])
+
+
+def data(name: str, images: int, test_images: int) -> tuple[Samples, ...]:
+    """Training and test data of a network: MNIST for the tutorial's, otherwise random numbers.
+
+    Images (n, h, w, c) are float32 from 0 to 1. MNIST is read without minicnn, which would add to
+    the memory of processes that measure other libraries.
+    """
+    counts = {"train": images, "test": test_images}
     if name == "tutorial":
         with np.load(MNIST) as file:
-            x, y, x_test, y_test = (file[k] for k in ("x_train", "y_train", "x_test", "y_test"))
-        x, x_test = (
-            np.divide(part[..., None], 255, dtype=np.float32)
-            for part in (x[:images], x_test[:test_images])
-        )
-        y, y_test = (labels.astype(np.int64) for labels in (y[:images], y_test[:test_images]))
-        return (x, y), (x_test, y_test)
+            return tuple(
+                (
+                    np.divide(file[f"x_{part}"][:count, ..., None], 255, dtype=np.float32),
+                    file[f"y_{part}"][:count].astype(np.int64),
+                )
+                for part, count in counts.items()
+            )
+    network = NETWORKS[name]
+    generators = map(np.random.default_rng, range(len(counts)))
     return tuple(
         (
-            rng.random((count, *NETWORKS[name].input_shape), np.float32),
-            rng.integers(0, NETWORKS[name].units[-1], count),
+            rng.random((count, *network.input_shape), np.float32),
+            rng.integers(0, network.units[-1], count),
         )
-        for rng, count in zip(
-            map(np.random.default_rng, (0, 1)), (images, test_images), strict=True
-        )
+        for rng, count in zip(generators, counts.values(), strict=True)
     )
 
 
 def features(network: Network) -> int:
-    """How many numbers the last pooling hands to the first dense layer."""
+    """Length of the flattened output of the last pooling layer."""
     h, w, _ = network.input_shape
     halvings = 2 ** len(network.filters)
     return (h // halvings) * (w // halvings) * network.filters[-1]
 
 
 def channels_first(network: Network, weights: list[np.ndarray]) -> list[np.ndarray]:
-    """The weights as PyTorch and ONNX want them: kernels f c kh kw, dense ones outputs inputs."""
+    """The weights for PyTorch and ONNX: kernels (f, c, kh, kw), dense kernels (units, inputs)."""
     kernels, biases = weights[::2], weights[1::2]
     turned = []
     for layer, kernel in enumerate(kernels):
         if kernel.ndim == 4:
             kernel = kernel.transpose(3, 2, 0, 1)
         else:
-            if layer == len(network.filters):  # what is flattened is c h w there, h w c here
+            if layer == len(network.filters):  # Flatten yields (c, h, w) there, (h, w, c) here
                 f = network.filters[-1]
                 kernel = kernel.reshape(-1, f, kernel.shape[1]).swapaxes(0, 1)
                 kernel = kernel.reshape(-1, kernel.shape[2])
             kernel = kernel.T
         turned.append(np.ascontiguousarray(kernel))
     return [array.copy() for pair in zip(turned, biases, strict=True) for array in pair]
-
-
-def onnx_model(network: Network, weights: list[np.ndarray]) -> bytes:
-    """The network as an ONNX file's bytes, for batches of any size."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    arrays = channels_first(network, weights)
-    names = [f"weight_{number}" for number in range(len(arrays))]
-    pairs = list(zip(names[::2], names[1::2], strict=True))
-    nodes: list[Any] = []
-
-    def add(kind: str, *inputs: str, **attributes: Any) -> None:
-        source = nodes[-1].output[0] if nodes else "x"
-        output = f"{kind}_{len(nodes)}"
-        nodes.append(helper.make_node(kind, [source, *inputs], [output], **attributes))
-
-    for pair in pairs[: len(network.filters)]:
-        add("Conv", *pair, pads=[network.kernel_size // 2] * 4)
-        add("Relu")
-        add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
-    add("Flatten")
-    *hidden, last = pairs[len(network.filters) :]
-    for pair in hidden:
-        add("Gemm", *pair, transB=1)
-        add("Relu")
-    add("Gemm", *last, transB=1)
-    add("Softmax", axis=1)
-
-    h, w, c = network.input_shape
-    images = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", c, h, w])
-    result = helper.make_tensor_value_info(
-        nodes[-1].output[0], TensorProto.FLOAT, ["n", network.units[-1]]
-    )
-    constants = [numpy_helper.from_array(a, name) for a, name in zip(arrays, names, strict=True)]
-    graph = helper.make_graph(nodes, "network", [images], [result], constants)
-    # Versions of 2021, which every reader of today knows.
-    opsets = [helper.make_opsetid("", 13)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()

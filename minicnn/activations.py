@@ -1,7 +1,7 @@
 """Activation functions. The backward pass of each needs only its output, so layers keep no more."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 

@@ -9,15 +9,16 @@ dy is the gradient of the loss with respect to y, and so on. Only the optimizer 
 """
 
 import inspect
-import warnings
 from typing import Any
 
 import numpy as np
 
 from minicnn.session import automatic_name
 from minicnn.shapes import Shape
-from minicnn.validation import Check, frames_to_user, plain
+from minicnn.validation import Check, plain
 from minicnn.validation.configuration import Configurable
+
+Weights = dict[str, np.ndarray]
 
 
 class Layer(Configurable):
@@ -55,17 +56,12 @@ class Layer(Configurable):
         check = Check(type(self).__name__)
         self.name = automatic_name(type(self)) if name is None else check.name(name)
         self.trainable = True
-        self.params: dict[str, np.ndarray] = {}
-        self.state: dict[str, np.ndarray] = {}
+        self.params: Weights = {}
+        self.state: Weights = {}
         self.input_shape: Shape | None = None
         self.requested_input_shape: Shape | None = None
         if input_shape is not None:
-            self.requested_input_shape = self.check.shape(input_shape, "input_shape")
-            warnings.warn(
-                "Do not pass an `input_shape` argument to a layer. Start the model with "
-                "`Input(shape)` instead.",
-                stacklevel=frames_to_user(),
-            )
+            self.requested_input_shape = self.check.deprecated_input_shape(input_shape)
 
     @property
     def who(self) -> str:
@@ -95,13 +91,11 @@ class Layer(Configurable):
         self.state = self.new_state(input_shape, dtype)
         self.input_shape = input_shape
 
-    def new_params(
-        self, input_shape: Shape, rng: np.random.Generator, dtype: Any
-    ) -> dict[str, np.ndarray]:
+    def new_params(self, input_shape: Shape, rng: np.random.Generator, dtype: Any) -> Weights:
         """Fresh trained weights; none by default."""
         return {}
 
-    def new_state(self, input_shape: Shape, dtype: Any) -> dict[str, np.ndarray]:
+    def new_state(self, input_shape: Shape, dtype: Any) -> Weights:
         """Fresh weights that are not trained; none by default."""
         return {}
 
@@ -117,11 +111,11 @@ class Layer(Configurable):
         """
         raise NotImplementedError
 
-    def backward(self, dy: np.ndarray, cache: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def backward(self, dy: np.ndarray, cache: Any) -> tuple[np.ndarray, Weights]:
         """Gradients of the input and of each weight in `params`, the latter summed over samples."""
         raise NotImplementedError
 
-    def next_state(self, cache: Any) -> dict[str, np.ndarray]:
+    def next_state(self, cache: Any) -> Weights:
         """New values of `state` after a training step, from the cache of its forward pass."""
         return {}
 
@@ -137,7 +131,7 @@ class Layer(Configurable):
         return []
 
     @property
-    def weights(self) -> dict[str, np.ndarray]:
+    def weights(self) -> Weights:
         """All weights by name, trained ones first."""
         return self.params | self.state
 

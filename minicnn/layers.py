@@ -1,9 +1,6 @@
 """The layers: what each computes, and how the gradient of the loss flows back through it.
 
-Every layer keeps the contract of `minicnn.layer.Layer`:
-
-    y, cache = layer.forward(x)
-    dx, grads = layer.backward(dy, cache)
+Every layer keeps the contract of `minicnn.layer.Layer`.
 """
 
 import math
@@ -21,8 +18,8 @@ from minicnn.validation import Check
 from minicnn.validation.configuration import Configurable
 from minicnn.windows import sum_windows, windows
 
-__all__ = ["Conv2D", "Dense", "Dropout", "Flatten", "Input", "Layer", "MaxPooling2D"]
-__all__ += ["ReLU", "Softmax"]
+BUILT_IN = "Conv2D Dense Dropout Flatten MaxPooling2D ReLU Softmax"
+__all__ = [*BUILT_IN.split(), "Input", "Layer"]
 
 
 class Input(Configurable):
@@ -40,8 +37,6 @@ class KernelLayer(Layer):
     activation : "relu", "softmax", "linear", None or Activation
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
-    name, input_shape
-        As for every `Layer`.
     """
 
     def __init__(
@@ -52,30 +47,28 @@ class KernelLayer(Layer):
         self.activation = self.check.choice(
             "linear" if activation is None else activation, "activation", ACTIVATIONS, Activation
         )
-        initializers = [
+        self.kernel_initializer, self.bias_initializer = (
             self.check.choice(value, "initializer", INITIALIZERS, Callable)
             for value in (kernel_initializer, bias_initializer)
-        ]
-        self.kernel_initializer, self.bias_initializer = initializers
+        )
 
     def kernel_shape(self, input_shape: Shape) -> Shape:
         """Shape of the kernel for such inputs; its last axis is that of the bias."""
         raise NotImplementedError
 
     def new_params(self, input_shape, rng, dtype):
-        kernel_shape = self.kernel_shape(input_shape)
-        wanted = {"kernel": (self.kernel_initializer, kernel_shape)}
+        shapes = {"kernel": self.kernel_shape(input_shape)}
         if self.use_bias:
-            wanted["bias"] = (self.bias_initializer, kernel_shape[-1:])
+            shapes["bias"] = shapes["kernel"][-1:]
         params = {}
-        for key, (initializer, shape) in wanted.items():
-            weight = np.array(initializer(shape, rng, dtype), dtype, order="C")
-            if weight.shape != shape:
+        for key, shape in shapes.items():
+            initializer = getattr(self, f"{key}_initializer")
+            params[key] = np.array(initializer(shape, rng, dtype), dtype, order="C")
+            if params[key].shape != shape:
                 raise ValueError(
-                    f"{self.who}: {key}_initializer gave an array of shape {weight.shape}, "
+                    f"{self.who}: {key}_initializer gave an array of shape {params[key].shape}, "
                     f"expected {shape}"
                 )
-            params[key] = weight
         return params
 
     def outputs(self, z: np.ndarray) -> np.ndarray:
@@ -115,14 +108,14 @@ class Conv2D(KernelLayer):
     algorithm : "auto", "winograd", "few_channels", "im2col" or "direct"
         How the engine computes the convolution; all agree up to rounding. After `build`,
         `algorithm_` is the engine's choice.
-    activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
-        As for every `KernelLayer`.
+    others
+        As for every `KernelLayer` and `Layer`.
 
     Raises
     ------
     TypeError, ValueError
         For sizes that are no positive integers and for unknown names; in `build`, for images that
-        no window fits, and for an algorithm that cannot serve the geometry.
+        no window fits, and for an algorithm that cannot serve.
     """
 
     def __init__(
@@ -153,18 +146,17 @@ class Conv2D(KernelLayer):
         """The positions of the kernel on images of that shape."""
         return _geometry(self, "kernel_size", input_shape)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape):
         geometry = self.geometry(input_shape)
         return geometry.oh, geometry.ow, self.filters
 
     def kernel_shape(self, input_shape: Shape) -> Shape:
         return *self.kernel_size, input_shape[-1], self.filters
 
-    def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = "float32") -> None:
+    def build(self, input_shape, rng, dtype="float32"):
         shape = self.check.shape(input_shape, "input_shape")
-        algorithm = engine.choose_algorithm(
-            self.algorithm, self.geometry(shape), shape[-1], self.filters, self.who
-        )
+        c, geometry = shape[-1], self.geometry(shape)
+        algorithm = engine.choose_algorithm(self.algorithm, geometry, c, self.filters, self.who)
         super().build(shape, rng, dtype)
         self.algorithm_ = algorithm
 
@@ -199,11 +191,6 @@ class MaxPooling2D(Layer):
         `pool_size` by default.
     padding : "valid" or "same"
         "valid" drops the rows and columns left over, an odd last one for instance.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As for `Conv2D`.
     """
 
     def __init__(
@@ -223,7 +210,7 @@ class MaxPooling2D(Layer):
         """The positions of the window on images of that shape."""
         return _geometry(self, "pool_size", input_shape)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape):
         geometry = self.geometry(input_shape)
         return geometry.oh, geometry.ow, input_shape[-1]
 
@@ -273,8 +260,8 @@ class Dense(KernelLayer):
     Parameters
     ----------
     units : int
-    activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
-        As for every `KernelLayer`.
+    others
+        As for every `KernelLayer` and `Layer`.
     """
 
     def __init__(
@@ -293,7 +280,7 @@ class Dense(KernelLayer):
         self.units = self.check.integer(units, "units")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return *_vector(input_shape, self.who)[:-1], self.units
+        return *self.check.vector_shape(input_shape)[:-1], self.units
 
     def kernel_shape(self, input_shape: Shape) -> Shape:
         return input_shape[-1], self.units
@@ -377,24 +364,13 @@ class Softmax(_ActivationLayer):
     activation = ACTIVATIONS["softmax"]
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return _vector(input_shape, self.who)
-
-
-def _vector(input_shape: Shape, who: str) -> Shape:
-    if not input_shape:
-        raise ValueError(f"{who}: expected inputs of shape (..., size), received single numbers")
-    return input_shape
+        return self.check.vector_shape(input_shape)
 
 
 def _geometry(layer: Conv2D | MaxPooling2D, name: str, input_shape: Shape) -> Geometry:
-    if len(input_shape) != 3:
-        raise ValueError(
-            f"{layer.who}: expected images of shape (height, width, channels), "
-            f"received {input_shape}"
-        )
+    h, w, _ = layer.check.image_shape(input_shape)
+    window = getattr(layer, name)
     try:
-        return window_geometry(
-            input_shape[:2], getattr(layer, name), layer.strides, layer.padding, name
-        )
+        return window_geometry((h, w), window, layer.strides, layer.padding, name)
     except ValueError as error:
         raise ValueError(f"{layer.who}: {error}") from None

@@ -56,17 +56,8 @@ def cross_entropy_of_logits(
     Computed separately, softmax rounds to 0 and its logarithm to -inf as soon as scores differ by
     104 (in float32). Here every exponent is at most 0 and the sum at least 1.
 
-    Parameters
-    ----------
-    labels : (n,) integers below the number of classes
-    logits : (n, classes)
-
-    Returns
-    -------
-    losses : (n,) float64
-        In double precision, so that sums over a data set do not depend on its batches.
-    gradient : (n, classes), dtype of `logits`
-        Of each sample's own loss; divide by n for that of the mean.
+    Takes labels (n,) and logits (n, classes); returns the losses (n,), in double precision, so that
+    sums over a data set do not depend on its batches, and the gradient of each, (n, classes).
     """
     rows = np.arange(len(labels))
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)

@@ -25,13 +25,7 @@ class Mean(Configurable):
 
     def update(self, values: np.ndarray) -> float:
         """Add the values of some samples (n,), at least one; returns their own mean."""
-        who = type(self).__name__
-        values = Check(who).real_array(values, "values")
-        if values.ndim != 1 or len(values) == 0:
-            raise ValueError(
-                f"{who}: expected values of shape (samples,) with at least one sample, "
-                f"received {values.shape}"
-            )
+        values = Check(type(self).__name__).sample_values(values)
         total = float(values.sum(dtype=np.float64))
         self.total += total
         self.count += len(values)

@@ -64,18 +64,12 @@ class Sequential(Trainer):
                 raise ValueError(f"{self._check.who}: Input has to come first, and only once")
             self.input_shape = layer.shape
             return
-        if not isinstance(layer, Layer):
-            raise TypeError(f"{self._check.who}: expected a layer, received {layer!r}")
-        if layer.name in [other.name for other in self.layers]:
-            raise ValueError(
-                f"{self._check.who}: layers of one model need different names, but '{layer.name}' is "
-                "already there; pass another name="
-            )
+        self._check.layer(layer, Layer, [other.name for other in self.layers])
         input_shape = self.input_shape
         if not self.layers and input_shape is None:
             input_shape = layer.requested_input_shape
         if input_shape is not None:
-            self._build_layer(layer, self.output_shape if self.layers else input_shape)
+            self._build_layers([*self.layers, layer], input_shape)
         self.input_shape = input_shape
         self.layers.append(layer)
 
@@ -85,38 +79,26 @@ class Sequential(Trainer):
         They are drawn from `rng`, or from the session's stream if it is None.
         """
         shape = self._check.batch_shape(input_shape)
-        self._require_layers()
+        self._check.has_layers(self.layers)
         if self.input_shape is None:
-            self._build_layers(shape, rng)
+            self._build_layers(self.layers, shape, rng)
             self.input_shape = shape
-        elif shape != self.input_shape:
-            raise ValueError(
-                f"{self._check.who}: expected samples of shape {self.input_shape}, for which the model "
-                f"is built, received {shape}"
-            )
+        self._check.samples_of(self.input_shape, shape)
 
-    def _build_layers(self, shape: Shape, rng: np.random.Generator | None) -> None:
-        """Build all layers or, if one of them cannot take its inputs, none."""
-        waiting = [layer for layer in self.layers if layer.input_shape is None]
+    def _build_layers(self, layers: list[Layer], shape: Shape, rng: Any = None) -> None:
+        """Build those that are not built yet; none if one of them cannot take its inputs."""
+        waiting = [layer for layer in layers if layer.input_shape is None]
         try:
-            for layer in self.layers:
-                self._build_layer(layer, shape, rng)
+            for layer in layers:
+                if layer.input_shape is None:
+                    layer.build(shape, random_stream() if rng is None else rng, self.dtype)
+                else:
+                    layer.check.built_for(layer.input_shape, shape)
                 shape = layer.output_shape(shape)
         except BaseException:
             for layer in waiting:
                 layer.params, layer.state, layer.input_shape = {}, {}, None
             raise
-
-    def _build_layer(
-        self, layer: Layer, input_shape: Shape, rng: np.random.Generator | None = None
-    ) -> None:
-        if layer.input_shape is None:
-            layer.build(input_shape, random_stream() if rng is None else rng, self.dtype)
-        elif layer.input_shape != input_shape:
-            raise ValueError(
-                f"{layer.who}: already built for inputs of shape {layer.input_shape}, "
-                f"received {input_shape}"
-            )
 
     @property
     def output_shape(self) -> Shape:
@@ -174,13 +156,13 @@ class Sequential(Trainer):
     def save(self, path: Any) -> None:
         """Write the model to an NPZ file, which replaces an older one only when complete.
 
-        It keeps layers, weights, optimizer with state and steps, loss, metrics, and the state of
-        the random stream that draws the orders of `fit`: see `minicnn.load_model`.
+        The file holds layers, weights, optimizer with state and steps, loss, metrics, and the state
+        of the random stream that draws the orders of `fit`: see `minicnn.load_model`.
 
         Raises
         ------
         NotImplementedError
-            If a layer, or another part, cannot be described: see `minicnn.configuration`.
+            If a part of the model cannot be described: see `minicnn.validation.configuration`.
         """
         self._require_built()
         model_file.save(path, self)
@@ -195,9 +177,7 @@ class Sequential(Trainer):
         }
 
     @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: Known | None = None
-    ) -> "Sequential":
+    def from_config(cls, config: dict, custom_objects: Known | None = None) -> "Sequential":
         """A new model of such layers, with fresh weights."""
         parts = from_plain_data(config["layers"], model_file.KNOWN | (custom_objects or {}))
         model = cls(parts, name=config["name"], dtype=config["dtype"])
@@ -209,14 +189,6 @@ class Sequential(Trainer):
     def _check(self) -> Check:
         return Check(f"Sequential '{self.name}'")
 
-    def _require_layers(self) -> None:
-        if not self.layers:
-            raise ValueError(f"{self._check.who}: the model has no layers yet; add some first")
-
     def _require_built(self) -> None:
-        self._require_layers()
-        if self.input_shape is None:
-            raise ValueError(
-                f"{self._check.who}: the model does not know the shape of its inputs yet; start it with "
-                "Input(shape), or call build((None, *shape)) or fit first"
-            )
+        self._check.has_layers(self.layers)
+        self._check.knows_inputs(self.input_shape)

@@ -1,6 +1,7 @@
 """Optimizers: the only code that changes a trained weight."""
 
 import math
+
 import numpy as np
 
 from minicnn.shapes import Shape
@@ -11,9 +12,7 @@ Arrays = tuple[np.ndarray, ...]
 
 
 class Optimizer(Configurable):
-    """Base class: counts steps and keeps one array per weight for each name in `slots`.
-
-    An optimizer of your own defines `slots` and `update`.
+    """Base class. An optimizer of your own defines `slots` and `update`.
 
     Attributes
     ----------
@@ -21,11 +20,10 @@ class Optimizer(Configurable):
     iterations : int
         Steps taken so far.
     state : dict of lists of arrays
-        For each slot, one array per weight, in the order of the weights; empty before the first
-        step.
+        For each name in `slots`, one array per weight; empty before the first step.
     elementwise : bool
-        False: `update` always receives whole weights. Set it to True if every number is updated
-        by its own gradient alone; `update` may then receive flat parts of weights, on threads.
+        False: `update` receives whole weights. Set it to True if every number is updated by its
+        own gradient alone; `update` may then receive flat parts of weights, on several threads.
     """
 
     slots: tuple[str, ...] = ()
@@ -43,8 +41,7 @@ class Optimizer(Configurable):
         Raises
         ------
         TypeError, ValueError
-            If the shapes differ from each other; if the weights are not those of the first step,
-            or cannot be changed in place. Nothing has changed then.
+            If shapes differ, or if the weights are not those of the first step or are read-only.
         """
         check = Check(type(self).__name__)
         if not isinstance(gradients, list | tuple):

@@ -12,25 +12,17 @@ _random_stream = np.random.default_rng()
 
 
 def clear_session() -> None:
-    """Let automatic names start over: the next convolution is `conv2d` again.
-
-    Models and layers that exist keep their names, weights and memory.
-    """
+    """Let automatic names start over with `conv2d`; models and layers that exist do not change."""
     _times_taken.clear()
 
 
 def set_random_seed(seed: int) -> None:
     """Make all that follows repeatable: initial weights, the order of `fit`, unseeded shuffles.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If `seed` is not an integer of at least 0.
+    Raises a TypeError or ValueError if `seed` is not an integer of at least 0.
     """
-    global _random_stream
-    _random_stream = np.random.default_rng(
-        Check("set_random_seed").integer(seed, "seed", minimum=0, maximum=None)
-    )
+    seed = Check("set_random_seed").integer(seed, "seed", minimum=0, maximum=None)
+    go_on_with(np.random.default_rng(seed))
 
 
 def go_on_with(stream: np.random.Generator) -> None:

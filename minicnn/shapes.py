@@ -11,7 +11,6 @@ Pure integer arithmetic, no arrays. The letters used here are used in the whole 
 Arrays are laid out n, h, w, c; convolution kernels kh, kw, c, f; dense kernels inputs, units.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 Shape = tuple[int, ...]
@@ -37,17 +36,14 @@ class Geometry(NamedTuple):
 
 
 def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
-    """Cells to add before and after one dimension so that ceil(size / stride) windows fit.
+    """Cells (before, after) to add to one dimension so that ceil(size / stride) windows fit.
+
+    An odd cell goes after (bottom, right), as in TensorFlow; PyTorch pads both sides alike.
 
     Parameters
     ----------
     size, window, stride : int
-        Cells of the image, of the window, and between windows, in one dimension.
-
-    Returns
-    -------
-    (before, after) : tuple of int
-        An odd cell goes after (bottom, right), as in TensorFlow; PyTorch pads both sides alike.
+        Cells of the image, of the window, and between windows, in that dimension.
 
     Examples
     --------
@@ -59,15 +55,10 @@ def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-@lru_cache(maxsize=1024)
 def window_geometry(
-    image: tuple[int, int],
-    window: tuple[int, int],
-    strides: tuple[int, int],
-    padding: str,
-    name: str = "window",
+    image: Shape, window: Shape, strides: Shape, padding: str, name: str = "window"
 ) -> Geometry:
-    """The geometry of `window` sliding over `image` (both height, width).
+    """The geometry of `window` sliding over `image`; these and `strides` are (height, width).
 
     With `padding="valid"` windows lie inside the image and what is left over at the bottom and
     right is dropped: (size - window) // stride + 1 of them. With `"same"` there are

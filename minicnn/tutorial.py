@@ -9,19 +9,14 @@ from minicnn.model import Sequential
 def tutorial_network(
     input_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10, dtype: str = "float32"
 ) -> Sequential:
-    """Two convolutions, each followed by pooling, then two dense layers; not compiled yet.
+    """Two convolutions, each followed by pooling, then two dense layers; built, not compiled.
 
     Parameters
     ----------
     input_shape : (h, w, c)
-        Of one image; pooling twice needs at least 4 x 4 pixels.
+        Of one image; pooling twice needs at least 4 x 4 pixels. For MNIST: 253,514 weights.
     classes : int
     dtype : "float32" or "float64"
-
-    Returns
-    -------
-    Sequential
-        Built: for MNIST it has 253,514 weights.
     """
     return Sequential(
         [

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minicnn.kernels import direct
 from minicnn.shapes import window_geometry
+from minicnn.windows import windows
 
 from .engine import exercise
 
@@ -31,7 +31,7 @@ def conv_cases():
 @exercise(conv_cases, tolerance=1e-9)
 def conv_valid(x, kernel, bias):
     geometry = window_geometry(x.shape[:2], kernel.shape[:2], (1, 1), "valid")
-    return direct.forward(x[None], kernel, bias, geometry)[0]
+    return np.tensordot(windows(x[None], geometry), kernel, axes=3)[0] + bias
 
 
 right = conv_valid.reference

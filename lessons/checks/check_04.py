@@ -1,4 +1,4 @@
-"""Lesson 4: max pooling with its winners, the way back, and the rule that shares among ties."""
+"""Lesson 4: max pooling and its winners, its backward pass, the rule that shares among ties."""
 
 import itertools
 
@@ -118,7 +118,7 @@ def _(x, pool_size, strides):
     return right(np.pad(x, [*after, (0, 0)], constant_values=-np.inf), pool_size, strides)
 
 
-def ways_back():
+def backward_cases():
     for seed, (x, pool_size, strides) in enumerate(images()):
         winner = right(x, pool_size, strides)[1]
         # All different and none zero, so that no two of them can be taken for each other.
@@ -136,7 +136,7 @@ def scatter(dy, winner, x_shape, strides, cell, add=True):
     return dx
 
 
-@exercise(ways_back)
+@exercise(backward_cases)
 def max_pool_backward(dy, winner, x_shape, pool_size, strides):
     return scatter(dy, winner, x_shape, strides, lambda cell: divmod(cell, pool_size[1]))
 
@@ -176,7 +176,7 @@ def _(dy, winner, x_shape, pool_size, strides):
     return max_pool_backward.reference(np.ones_like(dy), winner, x_shape, pool_size, strides)
 
 
-@max_pool_backward.mistake("every cell gets a share: this is the way back of the mean")
+@max_pool_backward.mistake("every cell gets a share: this is the backward pass of the mean")
 def _(dy, winner, x_shape, pool_size, strides):
     every = itertools.product(*map(range, pool_size))
     ways = [scatter(dy, winner, x_shape, strides, lambda _, to=to: to) for to in every]

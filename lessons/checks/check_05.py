@@ -1,4 +1,4 @@
-"""Lesson 5: softmax, the loss of scores of any size with its gradient, and softmax's way back."""
+"""Lesson 5: softmax, the loss of scores of any size with its gradient, and softmax backward."""
 
 import numpy as np
 
@@ -184,14 +184,14 @@ def _(z, labels):
     return loss, dz / len(z)
 
 
-def ways_back():
+def backward_cases():
     yield np.array([[1.0, 0, 0]]), np.array([[0.5, 0.25, 0.25]])
     for seed, shape in enumerate([(3, 3), (2, 5), (4, 10)]):
         rng = np.random.default_rng(seed)
         yield rng.normal(0, 1, shape), right_softmax(rng.normal(0, 2, shape))
 
 
-@exercise(ways_back, tolerance=1e-9)
+@exercise(backward_cases, tolerance=1e-9)
 def softmax_backward(dp, p):
     return right_softmax_backward(dp, p)
 

@@ -1,12 +1,13 @@
-"""Lesson 6: the way back of a convolution, who is heard in it, and what a lazy check lets pass."""
+"""Lesson 6: the backward pass of a convolution, who is heard in it, what a lazy check lets pass."""
 
 import itertools
 import math
 
 import numpy as np
 
-from minicnn.kernels import direct
 from minicnn.shapes import same_padding, window_geometry
+from minicnn.windows import sum_windows
+from minicnn.windows import windows as all_windows
 
 from .check_02 import whole
 from .engine import NotYet, exercise
@@ -42,8 +43,9 @@ def three_by_name(function, *case):
 @exercise(conv_cases, tolerance=1e-9, run=three_by_name)
 def conv_backward(x, kernel, dy, s):
     geometry = window_geometry(x.shape[:2], kernel.shape[:2], (s, s), "valid")
-    dx = direct.grad_input(dy[None], kernel, geometry)[0]
-    return dx, direct.grad_kernel(x[None], dy[None], geometry), dy.sum((0, 1))
+    dx = sum_windows(np.tensordot(dy[None], kernel, axes=(3, 3)), geometry)[0]
+    dkernel = np.tensordot(all_windows(x[None], geometry)[0], dy, axes=((0, 1), (0, 1)))
+    return dx, dkernel, dy.sum((0, 1))
 
 
 right = conv_backward.reference

@@ -220,7 +220,7 @@ assert {layer.name: layer.count_params() for layer in model.layers} == KERAS
 plots.shape_ribbon(model)
 
 # %% [markdown]
-# An image comes in as 784 numbers, is 25,088 behind the first convolution, and leaves as 10.
+# An image comes in as 784 numbers, is 25,088 after the first convolution, and leaves as 10.
 #
 # Now the surprise. Look at the pairs of bars: **parameters and work are in different places.** A
 # kernel is used at every position of its image, so the second convolution makes 196 times as many
@@ -267,3 +267,7 @@ assert round(100 * work["dense"] / 10_863_744, 1) == 1.8
 # - `output_shape` of each class in [minicnn/layers.py](../minicnn/layers.py) is what you predicted.
 # - `tutorial_network` in [minicnn/tutorial.py](../minicnn/tutorial.py) is this network, for all
 #   lessons to come.
+#
+# The files that lie directly in `minicnn/` are the *core*: the formulas of this course in plain
+# NumPy, complete, and meant to be read. The same numbers are computed faster by `minicnn/engine/`,
+# which is what `fit` runs unless it is told otherwise (lesson 10).

@@ -128,7 +128,8 @@ assert np.allclose(mirrored, -slide(digit, kernels["right minus left"])[:, ::-1]
 # ## Channels and filters
 #
 # A real layer has `c` channels coming in and `f` going out. One output is a sum over the window
-# *and over all channels*; and for each of the `f` outputs there is another kernel and another bias:
+# *and over all channels*; and for each of the `f` outputs (called *feature maps*, or just maps)
+# there is another kernel and another bias:
 #
 # $$y[i, j, o] = bias[o] + \sum_{ki=0}^{kh-1}\ \sum_{kj=0}^{kw-1}\ \sum_{ch=0}^{c-1}
 # x[i + ki,\ j + kj,\ ch] \cdot kernel[ki, kj, ch, o]$$
@@ -223,21 +224,22 @@ def merged(first, second):
 check.merged(merged)
 
 # %% [markdown]
-# That is why there is a ReLU behind each convolution of lesson 1's network: without something in
+# That is why there is a ReLU after each convolution of lesson 1's network: without something in
 # between that is no weighted sum, two layers can do no more than one with a larger kernel.
 #
 # ## The fast version, and what it costs
 #
 # Python takes its time for each of the products. Two ways out, both in minicnn. The first:
-# **compile the loops.** `minicnn.kernels.direct` is the formula above, written as loops, that Numba
-# translates to machine code. The cost: some seconds of compiling, once.
+# **compile the loops.** The algorithm `"direct"` of minicnn's engine is the formula above, written
+# as loops, that Numba translates to machine code. The cost: some seconds of compiling, once.
 
 # %%
 import timeit
 
-from minicnn.kernels import direct
+from minicnn.engine import ALGORITHMS
 from minicnn.shapes import window_geometry
 
+direct = ALGORITHMS["direct"]
 big = ((7 * np.arange(5 * 5 * 1 * 2)) % 11 - 5).reshape(5, 5, 1, 2) / 10
 geometry = window_geometry((28, 28), (5, 5), (1, 1), "valid")
 
@@ -307,7 +309,10 @@ assert largest < 2**-23 == np.finfo(np.float32).eps
 #
 # ## In minicnn
 #
-# - `forward` in [minicnn/kernels/direct.py](../minicnn/kernels/direct.py): your `conv_valid`, for many
-#   images, with strides and padding.
-# - `forward` in [minicnn/kernels/im2col.py](../minicnn/kernels/im2col.py): the matrix product.
-# - `Conv2D.forward` in [minicnn/layers.py](../minicnn/layers.py): who calls them.
+# - `windows` in [minicnn/windows.py](../minicnn/windows.py): all windows of many images, with strides
+#   and padding.
+# - `Conv2D.forward` in [minicnn/layers.py](../minicnn/layers.py): your `conv_valid`, as the product of
+#   these windows and the kernel.
+# - `forward` in [minicnn/engine/kernels/direct.py](../minicnn/engine/kernels/direct.py): the compiled
+#   loops; and `forward` in [minicnn/engine/kernels/im2col.py](../minicnn/engine/kernels/im2col.py):
+#   the matrix product, without the memory for all windows at once.

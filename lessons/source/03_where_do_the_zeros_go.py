@@ -13,8 +13,8 @@ import numpy as np
 from checks import check_03 as check
 from minicnn import plots
 from minicnn.datasets import mnist
-from minicnn.kernels import direct
 from minicnn.shapes import Geometry, window_geometry
+from minicnn.windows import windows
 
 # %% [markdown]
 # ## A tiny example, by hand
@@ -32,8 +32,8 @@ bias = 1
 def convolve(x, kernel, bias, before, after):
     """One channel, one kernel, zeros before (top, left) and after (bottom, right)."""
     padded = np.pad(x, (before, after))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape)
-    return (windows * kernel).sum((2, 3)) + bias
+    cells = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape)
+    return (cells * kernel).sum((2, 3)) + bias
 
 
 figure = plots.new_figure(5.6)
@@ -54,7 +54,7 @@ for axes, (name, (before, after)) in zip(all_axes.T, sides.items(), strict=True)
 figure
 
 # %% [markdown]
-# Take the output with zeros after, middle of the last column: its window covers 3 and 1 and, behind
+# Take the output with zeros after, middle of the last column: its window covers 3 and 1 and, after
 # them, two zeros, so $3\cdot1 + 0\cdot(-1) + 1\cdot2 + 0\cdot0 + 1 = 6$.
 #
 # Both outputs are 3 x 3, and the four numbers that need no zeros (blue) are in both. But they stand
@@ -212,12 +212,17 @@ assert read_pixels(8, 3, 2, before=1, after=1) == PYTORCH
 digit = x_train[0][None, :, :, None] / 255
 mean = np.full((3, 3, 1, 1), 1 / 9)
 
+
+def mean_of_windows(geometry):
+    """As `Conv2D.forward` in minicnn: all windows, times the kernel."""
+    return np.tensordot(windows(digit, geometry), mean, axes=3)[0, :, :, 0]
+
+
 tensorflow_rule = window_geometry((28, 28), (3, 3), (2, 2), "same")
 assert (tensorflow_rule.top, tensorflow_rule.left) == (0, 0)
 pytorch_rule = Geometry(h=28, w=28, kh=3, kw=3, sh=2, sw=2, top=1, left=1, oh=14, ow=14)
 
-one = direct.forward(digit, mean, np.zeros(1), tensorflow_rule)[0, :, :, 0]
-other = direct.forward(digit, mean, np.zeros(1), pytorch_rule)[0, :, :, 0]
+one, other = mean_of_windows(tensorflow_rule), mean_of_windows(pytorch_rule)
 
 figure = plots.new_figure(3.6)
 all_axes = figure.subplots(1, 3)
@@ -311,10 +316,10 @@ for n, percent in [(28, 8.4), (14, 16.4)]:
 # The formula *is* fast: it takes no time compared with the convolution. What costs is what one does
 # with the zeros, and minicnn has both ways:
 #
-# - `direct` never stores them. It asks of every cell whether it lies on the image,
+# - The algorithm `"direct"` never stores them. It asks of every cell whether it lies on the image,
 #   `if 0 <= row < g.h and 0 <= column < g.w`, and skips it if not: fewer products, a question each.
-# - `im2col` copies the image into a frame of zeros and multiplies everything: more products, no
-#   questions. That turns out to be much faster (lesson 11).
+# - The core and the algorithm `"im2col"` copy the image into a frame of zeros and multiply
+#   everything: more products, no questions. That turns out to be much faster (lesson 11).
 #
 # ## The fact
 #
@@ -340,5 +345,6 @@ assert (asymmetric, len(cases)) == (447, 1_120)
 # - `same_padding` in [minicnn/shapes.py](../minicnn/shapes.py): your `same_pads`.
 # - `window_geometry` in [minicnn/shapes.py](../minicnn/shapes.py): both dimensions, both paddings,
 #   `output_size` included.
-# - `forward` in [minicnn/kernels/direct.py](../minicnn/kernels/direct.py): the question asked of every
-#   cell.
+# - `windows` in [minicnn/windows.py](../minicnn/windows.py): the frame of zeros.
+# - `forward` in [minicnn/engine/kernels/direct.py](../minicnn/engine/kernels/direct.py): the question
+#   asked of every cell.

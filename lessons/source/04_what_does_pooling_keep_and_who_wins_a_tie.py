@@ -3,9 +3,9 @@
 #
 # *25 minutes · needs lesson 3*
 #
-# **You will build** max pooling, there and back: the largest number of every window, and the way on
-# which a gradient returns to it. And you will see that in most windows of a digit there is no
-# *one* largest number.
+# **You will build** max pooling, forward and backward: the largest number of every window, and how
+# a gradient returns to it. And you will see that in most windows of a digit there is no *one*
+# largest number.
 
 # %%
 import numpy as np
@@ -189,9 +189,10 @@ assert [round(100 * value) for value in changes.values()] == [57, 45, 45]
 # 45 % instead of 57 %: less, but far from indifferent. And the mean does as well: it is the coarser
 # grid that helps, not the maximum.
 #
-# ## The way back
+# ## The backward pass
 #
-# From here on the course needs a second direction. Somewhere behind this layer there is a *loss* $L$,
+# From here on the course needs a second direction, the *backward pass* (its algorithm is called
+# *backpropagation*). Somewhere after this layer there is a *loss* $L$,
 # a single number that says how wrong the network is (lesson 5). To learn is to make it smaller, so
 # each layer is asked: by how much does $L$ change if your input changes a little? It is told the answer
 # for its output,
@@ -272,7 +273,7 @@ assert np.allclose(numerical_gradient(x, dy), halves)
 # whose $dy$ is 2, it is 1 for each of four, and none of the three rules says that. It is not a rule that
 # is wrong here, but the question: who checks gradients has to stay away from ties (lesson 7).
 #
-# ## Exercise 2: the way back
+# ## Exercise 2: the backward pass
 #
 # `winner` comes from exercise 1's function, and windows may overlap.
 
@@ -316,7 +317,7 @@ check.equal_shares(equal_shares)
 # %% [markdown]
 # ## The fast version, and what it costs
 #
-# Without loops there is a tempting way back that needs no winners. Write $y$ and $dy$ into all four
+# Without loops there is a tempting backward pass that needs no winners. Write $y$ and $dy$ into all four
 # cells of their windows, and pay wherever $x$ equals $y$:
 
 
@@ -340,12 +341,14 @@ assert (tempting(*map(as_batch, (x, y, dy))) == as_batch(EVERYONE)).all()
 
 # %% [markdown]
 # One line, fast, and right on every image without ties, so also on every image of random numbers that a
-# test might take. On ours it is the third rule. minicnn keeps the winners on the way there instead, a byte
-# each, next to the four bytes of an output in single precision. On the way back it looks at nothing
-# else, neither at `x` nor at `y`:
+# test might take. On ours it is the third rule. minicnn keeps the winners of the forward pass instead. In the
+# backward pass it looks at nothing else, neither at `x` nor at `y`. Its engine keeps them in a byte each, next to the
+# four bytes of an output in single precision, and finds them by compiled loops:
 
 # %%
 import timeit
+
+from minicnn.engine import Plan
 
 pool = MaxPooling2D(2)
 pool.build((4, 4, 1), rng=None)
@@ -354,17 +357,18 @@ assert (pool.backward(as_batch(dy), cache)[0] == as_batch(KERAS)).all()
 
 pool.build((28, 28, 1), rng=None)
 images = x_train[:100, :, :, None].astype("float32")
-pool.forward(images)  # compiles
+fast = Plan([pool])  # how the engine runs these layers
+assert (fast.predict(images) == pool.forward(images)[0]).all()  # compiles
 python_seconds = min(timeit.repeat(lambda: largest(digit[0], 2, 2), number=1, repeat=5))
-compiled_seconds = min(timeit.repeat(lambda: pool.forward(images), number=1, repeat=5))
+compiled_seconds = min(timeit.repeat(lambda: fast.predict(images), number=1, repeat=5))
 # With room to spare, for each of the hundred images, and although it keeps the winners too.
 assert python_seconds > 10 * compiled_seconds / 100
 
 # %% [markdown]
 # ## What the rules do to a network
 #
-# In lesson 1's network, pooling comes after a convolution and its *ReLU*, $a = \max(z, 0)$. On the way
-# back a ReLU lets pass what comes where $z > 0$, and nothing elsewhere (at $z = 0$, another tie, the rule is: nothing). On blank paper the convolution sees
+# In lesson 1's network, pooling comes after a convolution and its *ReLU*, $a = \max(z, 0)$. In the backward
+# pass a ReLU lets pass what comes where $z > 0$, and nothing elsewhere (at $z = 0$, another tie, the rule is: nothing). On blank paper the convolution sees
 # zeros only, so $z$ is its bias $b$, the same number in every cell.
 #
 # The right gradient for $b$ can be found without any rule for ties. Let every output of pooling ask for
@@ -389,7 +393,7 @@ pool.build((28, 28, 32), rng=None)
 
 def convolve(bias):
     """The layer, all its biases alike; what comes out of its ReLU; and its cache."""
-    conv = Conv2D(32, 5, padding="same", activation="relu", algorithm="direct")
+    conv = Conv2D(32, 5, padding="same", activation="relu")
     conv.build((28, 28, 1), rng=np.random.default_rng(0))
     conv.set_weights([kernel, np.full(32, bias)])
     return conv, *conv.forward(images)
@@ -435,7 +439,7 @@ assert fallen == (y > 0).sum() / 2
 turned = np.ascontiguousarray(a[:, ::-1, ::-1])  # upside down, the last is the first
 last = pool.backward(dy, pool.forward(turned)[1])[0][:, ::-1, ::-1]
 gradients = {
-    name: conv.weight_gradients(da, conv_cache)
+    name: conv.backward(da, conv_cache)[1]
     for name, da in {"first": first, "last": last, "everyone": everyone}.items()
 }
 
@@ -491,9 +495,9 @@ assert round(float(times[0]), 3) == 1.004
 #
 # ## In minicnn
 #
-# - `forward` in [minicnn/kernels/pooling.py](../minicnn/kernels/pooling.py): your `max_pool`, and what
-#   it does with cells of padding.
-# - `grad_input` in [minicnn/kernels/pooling.py](../minicnn/kernels/pooling.py): your
-#   `max_pool_backward`.
-# - `MaxPooling2D` in [minicnn/layers.py](../minicnn/layers.py): who calls them, and keeps the winners.
+# - `MaxPooling2D` in [minicnn/layers.py](../minicnn/layers.py): its `forward` is your `max_pool`, and says
+#   what it does with cells of padding; its `backward` is your `max_pool_backward`.
+# - `sum_windows` in [minicnn/windows.py](../minicnn/windows.py): the sum for a cell that wins several windows.
 # - `relu_backward` in [minicnn/activations.py](../minicnn/activations.py): the rule at 0.
+# - `forward` and `grad_input` in [minicnn/engine/kernels/pooling.py](../minicnn/engine/kernels/pooling.py): the
+#   compiled loops.

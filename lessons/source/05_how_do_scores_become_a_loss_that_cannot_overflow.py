@@ -308,7 +308,7 @@ check.loss_and_gradient(loss_and_gradient)
 #
 # Layers pass their gradients on, one to the next. Could the loss not hand $dp = \partial L / \partial p$ to
 # softmax, and softmax make $dz$ of it, like any other layer? It can. One score moves all probabilities, so
-# its gradient is a sum over all of them:
+# its gradient is a sum over all of them (the *chain rule*):
 #
 # $$dz[i] = \sum_j dp[j] \cdot \frac{\partial p[j]}{\partial z[i]}.$$
 #
@@ -320,7 +320,7 @@ check.loss_and_gradient(loss_and_gradient)
 #
 # where $[i = j]$ is 1 if they are equal, else 0.
 #
-# ## Exercise 3: softmax, the way back
+# ## Exercise 3: softmax, backward
 #
 # Put the second formula into the first, and simplify, until there is only one sum left, the same for all `i`.
 
@@ -376,7 +376,6 @@ minicnn.set_random_seed(0)
 convolution = tutorial_network().layers[0]
 images, labels = scaled(x_train[:64]), y_train[:64].astype(int)
 scores = np.random.default_rng(0).normal(size=(64, 10)).astype("float32")
-cross_entropy_of_logits(labels, scores), convolution.forward(images)  # compiles
 
 loss_seconds = min(
     timeit.repeat(lambda: cross_entropy_of_logits(labels, scores), number=1, repeat=5)
@@ -384,13 +383,13 @@ loss_seconds = min(
 layer_seconds = min(
     timeit.repeat(lambda: convolution.forward(images), number=1, repeat=5)
 )
-# The first convolution alone, there only; with room to spare.
+# The first convolution alone, forward only; with room to spare.
 assert layer_seconds > 5 * loss_seconds
 
 # %% [markdown]
 # The price is in the design. A model ends in a layer with softmax, and the loss is named later, in `compile`:
 # now the two have to know of each other. minicnn looks whether the last layer ends in softmax, and if so, trains
-# on its scores. Keras, under TensorFlow, hangs the scores on the probabilities as an attribute
+# on its scores (`without_softmax`). Keras, under TensorFlow, hangs the scores on the probabilities as an attribute
 # `_keras_logits`, and the loss looks for it. That is why the two results above differ, for the same
 # probabilities.
 #
@@ -445,8 +444,8 @@ assert cross_entropy_of_logits(np.array([1]), huge)[0] == 20_000
 # ## In minicnn
 #
 # - `cross_entropy_of_logits` in [minicnn/losses.py](../minicnn/losses.py): your `loss_and_gradient`, before the
-#   mean is taken; the loops of it and of `softmax` are in [minicnn/kernels/softmax.py](../minicnn/kernels/softmax.py).
+#   mean is taken.
 # - `SparseCategoricalCrossentropy` in [minicnn/losses.py](../minicnn/losses.py): with Keras' clipping, for bare
 #   probabilities only.
 # - `softmax` and `softmax_backward` in [minicnn/activations.py](../minicnn/activations.py).
-# - `objective` in [minicnn/objective.py](../minicnn/objective.py): where softmax and loss are merged.
+# - `without_softmax` in [minicnn/eager.py](../minicnn/eager.py): where softmax and loss are merged.

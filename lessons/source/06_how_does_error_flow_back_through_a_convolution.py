@@ -3,16 +3,17 @@
 #
 # *25 minutes · needs lesson 5*
 #
-# **You will build** `conv_backward(x, kernel, dy, s)`, the way back of `Conv2D`; and a wrong kernel
-# that a check of shape, mean and standard deviation lets pass, every time.
+# **You will build** `conv_backward(x, kernel, dy, s)`, the backward pass of `Conv2D`; and a wrong
+# kernel that a check of shape, mean and standard deviation lets pass, every time.
 
 # %%
 import numpy as np
 
 from checks import check_06 as check
 from minicnn import plots
-from minicnn.kernels import direct, im2col
+from minicnn.layers import Conv2D
 from minicnn.shapes import same_padding, window_geometry
+from minicnn.windows import sum_windows
 
 # %% [markdown]
 # ## A tiny example, by hand
@@ -35,8 +36,8 @@ y = slide(x, kernel, bias)
 assert y.tolist() == [[0, 5], [4, -1]]
 
 # %% [markdown]
-# Behind the convolution there are other layers and, in the end, the loss $L$, one number. They have
-# done their way back already, as in lessons 4 and 5, and hand over an array `dy` of the shape of `y`: **`dy[i, j]` says by
+# After the convolution there are other layers and, in the end, the loss $L$, one number. Their
+# backward pass has been made already, as in lessons 4 and 5, and they hand over an array `dy` of the shape of `y`: **`dy[i, j]` says by
 # how much $L$ changes if `y[i, j]` changes by one** (for a small change, in proportion). Say it is this:
 
 # %%
@@ -58,6 +59,8 @@ dy = np.array([[1, 2], [-1, 3]])
 #
 # - to its pixel, `dx[i + ki, j + kj]`, it sends `dy[i, j] * kernel[ki, kj]`;
 # - to its weight, `dkernel[ki, kj]`, it sends `dy[i, j] * x[i + ki, j + kj]`.
+#
+# (In calculus this is the *chain rule*.)
 #
 # A pixel that lies under several windows is in several products, and each changes $L$ on its own: what
 # arrives is **added up**. The bias was added to every output, so `dbias` is the sum of `dy`.
@@ -88,11 +91,11 @@ figure
 #
 # ## The naive code
 #
-# The loops of the way there, and in their middle two messages instead of one product:
+# The loops of the forward pass, and in their middle two messages instead of one product:
 
 
 # %%
-def way_back(x, kernel, dy):
+def backward(x, kernel, dy):
     """dx, dkernel and dbias, for an image of one channel and one kernel."""
     (oh, ow), (kh, kw) = dy.shape, kernel.shape
     dx, dkernel = np.zeros(x.shape), np.zeros(kernel.shape)
@@ -105,14 +108,14 @@ def way_back(x, kernel, dy):
     return dx, dkernel, dy.sum()
 
 
-dx, dkernel, dbias = way_back(x, kernel, dy)
+dx, dkernel, dbias = backward(x, kernel, dy)
 print(f"dx\n{dx}\n\ndkernel\n{dkernel}\n\ndbias {dbias}")
 
 # %% [markdown]
 # ## The check
 #
 # "By how much does $L$ change if this number grows by one?" One can just try. For a loss one needs
-# layers behind; the simplest that hands over our `dy` is $L = \sum dy[i, j] \cdot y[i, j]$.
+# layers after this one; the simplest that hands over our `dy` is $L = \sum dy[i, j] \cdot y[i, j]$.
 
 
 # %%
@@ -149,7 +152,7 @@ assert dkernel.tolist() == KERAS_DKERNEL
 assert dbias == KERAS_DBIAS
 
 # %% [markdown]
-# ## Exercise 1: the whole way back
+# ## Exercise 1: the whole backward pass
 #
 # Now with `c` channels, `f` filters and a stride `s`, still without padding. There,
 #
@@ -249,8 +252,14 @@ for i, j, o in np.ndindex(3, 3, 2):
     padded[2 * i : 2 * i + 3, 2 * j : 2 * j + 2] += stamp
 cut = padded[1:-1]
 
+
+def input_gradient(dy, kernel, geometry):
+    """As `Conv2D.backward` in minicnn: all stamps (n, oh, ow, kh, kw, c), then their sum."""
+    return sum_windows(np.tensordot(dy, kernel, axes=(3, 3)), geometry)
+
+
 assert (cut.ravel() == np.array(KERAS_DX.split(), float)).all()
-assert (direct.grad_input(big_dy[None], big_kernel, geometry)[0, :, :, 0] == cut).all()
+assert (input_gradient(big_dy[None], big_kernel, geometry)[0, :, :, 0] == cut).all()
 
 # %% [markdown]
 # How often is a pixel heard? As often as windows cover it. For the convolutions of lesson 1's network, 5 x 5
@@ -293,7 +302,7 @@ assert (coverage[2, 3] == 0).mean() > 0.5
 for (k, s), counts in coverage.items():
     geometry = window_geometry((28, 28), (k, k), (s, s), "same")
     ones = np.ones((1, geometry.oh, geometry.ow, 1)), np.ones((k, k, 1, 1))
-    assert (direct.grad_input(*ones, geometry)[0, :, :, 0] == counts).all()
+    assert (input_gradient(*ones, geometry)[0, :, :, 0] == counts).all()
 
 # %% [markdown]
 # - **5 x 5, stride 1**: 25 windows inside, 15 at an edge, 9 in a corner. A pixel in a corner gets
@@ -328,7 +337,7 @@ check.coverage_of(coverage_of)
 # ## The fast version, and what it costs
 #
 # In lesson 2 a convolution became a matrix product: each window a row of `cols`, $(oh \cdot ow) \times (kh \cdot kw
-# \cdot c)$, and `y = cols @ kernel`. A matrix product has its way back in matrix products, since it
+# \cdot c)$, and `y = cols @ kernel`. The backward pass of a matrix product is two matrix products, since it
 # consists of products, too. With $kernel^T$, the kernel with rows and columns exchanged:
 #
 # $$dcols = dy \cdot kernel^T, \qquad dkernel = cols^T \cdot dy.$$
@@ -350,39 +359,45 @@ dx_fast = np.zeros((28, 28))
 for (i, j), stamp in zip(np.ndindex(24, 24), dcols.reshape(-1, 5, 5), strict=True):
     dx_fast[i : i + 5, j : j + 5] += stamp
 
-dx_slow, dkernel_slow, _ = way_back(big_x, five, big_dy)
+dx_slow, dkernel_slow, _ = backward(big_x, five, big_dy)
 assert (dx_fast == dx_slow).all()
 assert (dkernel_fast == dkernel_slow).all()
 
-# minicnn's, compiled: the same numbers, and at least 20 times as fast as the loops.
-geometry = window_geometry((28, 28), (5, 5), (1, 1), "valid")
-four_axes = big_x[None, :, :, None], big_dy[None, :, :, None], five[:, :, None, None]
-assert (im2col.gradients(*four_axes, geometry)[0][0, :, :, 0] == dx_slow).all()
-loops = timeit.repeat(lambda: way_back(big_x, five, big_dy), number=1, repeat=3)
-fast = timeit.repeat(lambda: im2col.gradients(*four_axes, geometry), number=1, repeat=5)
+# minicnn's layer: the same numbers, and at least 20 times as fast as the loops.
+layer = Conv2D(1, 5)
+layer.build((28, 28, 1), rng=np.random.default_rng(0), dtype="float64")
+layer.set_weights([five[:, :, None, None], np.zeros(1)])
+_, cache = layer.forward(big_x[None, :, :, None])
+dx_of_layer, grads = layer.backward(big_dy[None, :, :, None], cache)
+assert (dx_of_layer[0, :, :, 0] == dx_slow).all()
+assert (grads["kernel"][:, :, 0, 0] == dkernel_slow).all()
+loops = timeit.repeat(lambda: backward(big_x, five, big_dy), number=1, repeat=3)
+fast = timeit.repeat(
+    lambda: layer.backward(big_dy[None, :, :, None], cache), number=1, repeat=5
+)
 assert min(loops) > 20 * min(fast)
 
 # %% [markdown]
-# The cost: each product of the way there sends *two* messages, so **the way back takes twice the
-# multiply-adds of the way there**. With one exception: nobody asks the first layer for its `dx`,
-# since nobody wants to change the images. And `x` has to be kept from the way there until `dkernel` has
+# The cost: each product of the forward pass sends *two* messages, so **the backward pass takes twice the
+# multiply-adds of the forward pass**. With one exception: nobody asks the first layer for its `dx`,
+# since nobody wants to change the images. And `x` has to be kept from the forward pass until `dkernel` has
 # been computed, in every layer: that is what fills the memory while a network learns.
 
 # %%
-there = {"conv2d": 627_200, "conv2d_1": 10_035_200, "dense": 200_704, "dense_1": 640}
-assert sum(there.values()) == 10_863_744  # lesson 1
-back = 2 * sum(there.values()) - there["conv2d"]
-print(
-    f"back: {back:,} multiply-adds, {back / sum(there.values()):.2f} times the way there"
-)
-assert back == 21_100_288
+work = {"conv2d": 627_200, "conv2d_1": 10_035_200, "dense": 200_704, "dense_1": 640}
+forward = sum(work.values())
+assert forward == 10_863_744  # lesson 1
+backward_work = 2 * forward - work["conv2d"]
+print(f"backward pass: {backward_work:,} multiply-adds, ", end="")
+print(f"{backward_work / forward:.2f} times the forward pass")
+assert backward_work == 21_100_288
 
 # %% [markdown]
 # ## Exercise 3: what a lazy check lets pass
 #
 # Comparing whole arrays is work. Suppose a check compares, of a right `dx` and of yours, only the shape, the
 # mean and the standard deviation. Find a kernel, other than the right one, with which
-# `way_back(x, kernel, dy)` gives a `dx` that passes, *whatever* `dy` is.
+# `backward(x, kernel, dy)` gives a `dx` that passes, *whatever* `dy` is.
 #
 # Two hints. What is the sum of all of `dx`, if each `dy[i, j]` stamps the whole kernel? And which
 # slip did you read about above?
@@ -412,7 +427,7 @@ check.passes_unnoticed(passes_unnoticed)
 # For the tiny example, with the kernel the wrong way round:
 
 # %%
-wrong_dx, _, _ = way_back(x, kernel[::-1, ::-1], dy)
+wrong_dx, _, _ = backward(x, kernel[::-1, ::-1], dy)
 print(wrong_dx)
 assert wrong_dx.shape == dx.shape
 assert wrong_dx.sum() == dx.sum() == 10
@@ -425,23 +440,23 @@ assert abs(wrong_dx - dx).max() == 11 > abs(dx).max()
 #
 # ## Would it not be noticed in training?
 #
-# Two small networks, equal but for the way back of the second convolution: in the second network it
+# Two small networks, equal but for the backward pass of the second convolution: in the second network it
 # stamps the turned kernel. Each sees 6,000 digits once (how, is for lessons 8 to 10), then 2,000 new ones.
 
 # %% tags=["varies"]
 import minicnn
 from minicnn.datasets import mnist
-from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
+from minicnn.layers import Dense, Flatten, Input, MaxPooling2D
 from minicnn.tutorial import scaled
 
 
-class WrongWayBack(Conv2D):
+class WrongBackward(Conv2D):
     def backward(self, dy, cache):
         _, grads = super().backward(dy, cache)
-        _, y, geometry = cache
-        dz = dy * (y > 0)  # the way back through ReLU
-        turned = np.ascontiguousarray(self.params["kernel"][::-1, ::-1])
-        return im2col.grad_input(dz, turned, geometry), grads
+        x, y = cache
+        dz = dy * (y > 0)  # back through ReLU
+        turned = self.params["kernel"][::-1, ::-1]
+        return input_gradient(dz, turned, self.geometry(x.shape[1:])), grads
 
 
 def accuracy_with(second_convolution):
@@ -464,16 +479,15 @@ def accuracy_with(second_convolution):
     return model.evaluate(scaled(x_test[:2000]), y_test[:2000], verbose=0)[1]
 
 
-settings = {"padding": "same", "activation": "relu", "algorithm": "im2col"}
-right = accuracy_with(Conv2D(16, 5, **settings))
-wrong = accuracy_with(WrongWayBack(16, 5, **settings))
-print(f"right way back: {right:.1%}, wrong way back: {wrong:.1%}")
+right = accuracy_with(Conv2D(16, 5, padding="same", activation="relu"))
+wrong = accuracy_with(WrongBackward(16, 5, padding="same", activation="relu"))
+print(f"right backward pass: {right:.1%}, wrong backward pass: {wrong:.1%}")
 assert wrong > 0.8
 assert right - wrong < 0.08
 
 # %% [markdown]
-# It learns. What lies behind the wrong convolution learns as it should, and makes the best of what the first
-# one gives it. Nobody who sees that accuracy alone would look for a mistake.
+# It learns. The layers after the wrong convolution learn as they should, and make the best of what the first
+# one gives them. Nobody who sees that accuracy alone would look for a mistake.
 #
 # ## The fact
 #
@@ -485,8 +499,8 @@ rng = np.random.default_rng(0)
 kernel = rng.standard_normal((5, 5, 32, 64))
 dy = rng.standard_normal((1, 10, 10, 64))
 geometry = window_geometry((14, 14), (5, 5), (1, 1), "valid")
-dx = im2col.grad_input(dy, kernel, geometry)
-mutant = im2col.grad_input(dy, np.ascontiguousarray(kernel[::-1, ::-1]), geometry)
+dx = input_gradient(dy, kernel, geometry)
+mutant = input_gradient(dy, kernel[::-1, ::-1], geometry)
 
 size = np.sqrt((dx**2).sum())
 error = np.sqrt(((dx - mutant) ** 2).sum()) / size
@@ -511,9 +525,9 @@ assert 0 < abs(mutant.std() / dx.std() - 1) < 0.02
 # %% [markdown]
 # ## In minicnn
 #
-# - `grad_input` and `grad_kernel` in [minicnn/kernels/direct.py](../minicnn/kernels/direct.py): your
-#   `conv_backward`, for many images, with padding.
-# - `grad_input` and `grad_kernel` in [minicnn/kernels/im2col.py](../minicnn/kernels/im2col.py): the
-#   matrix products.
-# - `Conv2D.backward` in [minicnn/layers.py](../minicnn/layers.py): who calls them; `weight_gradients` is
-#   the way back of a first layer.
+# - `Conv2D.backward` in [minicnn/layers.py](../minicnn/layers.py): your `conv_backward`, for many images,
+#   with padding, as two matrix products.
+# - `sum_windows` in [minicnn/windows.py](../minicnn/windows.py): the sum of the stamps.
+# - `backward` in [minicnn/step.py](../minicnn/step.py): from layer to layer, the last one first.
+# - `grad_input` and `grad_kernel` in
+#   [minicnn/engine/kernels/direct.py](../minicnn/engine/kernels/direct.py): the loops, compiled.

@@ -1,7 +1,7 @@
-"""Plant a defect: the whole package imported afresh, with one module made from altered source.
+"""Planting a bug: import the whole package afresh, with one module made from altered source.
 
-What is altered is the source text, so a defect is what a slip of the pen would be, in compiled
-kernels too. Files stay as they are, and the package that was imported before is put back.
+The source text is altered, so a bug is what a programmer's mistake would be, in compiled kernels
+too. No file changes, and afterwards `import minicnn` gives the earlier package again.
 """
 
 import contextlib
@@ -9,20 +9,24 @@ import importlib
 import importlib.abc
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from unittest import mock
 
 from numba.core import caching
 
+from minicnn.engine.compiling import kernel_imports
+
 PACKAGE = "minicnn"
 ROOT = Path(__file__).parents[1]
+KERNELS = "engine/kernels/"
 
 
 def source_of(module: str) -> str:
-    """The source of a module, named by its file: "kernels/pooling.py"."""
-    # Asked of the loader, since the package may be in a zip.
+    """The source of a module, named by its file: "engine/kernels/pooling.py"."""
+    # Read by the loader, since the package may be in a zip.
     return importlib.util.decode_source(__loader__.get_data(str(ROOT / module)))
 
 
@@ -42,15 +46,16 @@ def altered(module: str, old: str, new: str) -> str:
 
 @contextlib.contextmanager
 def planted(module: str, source: str) -> Iterator[ModuleType]:
-    """Meanwhile, `import minicnn` gives a fresh package in which `module` is made from `source`.
+    """Inside the context, `import minicnn` gives a fresh package with `module` made from `source`.
 
-    Objects of the two packages must not meet: whatever uses the planted one has to be imported, or
-    imported anew, inside. Imports are those of the whole process, so only one thread may plant.
+    Objects of the two packages must not be mixed: whatever uses the planted package has to be
+    imported, or imported anew, inside. Imports belong to the whole process, so only one thread may
+    plant a bug.
 
     Parameters
     ----------
     module : str
-        By its file: "kernels/pooling.py".
+        Named by its file: "engine/kernels/pooling.py".
     source : str
         See `altered`.
 
@@ -61,25 +66,27 @@ def planted(module: str, source: str) -> Iterator[ModuleType]:
 
     Notes
     -----
-    Numba keeps compiled code on disk by file, line and bytecode, from which an altered kernel
-    cannot always be told: neither its constants nor what it calls are part of the bytecode. So
-    altered code is compiled under a name that is no file's, for which Numba keeps nothing, and no
-    other kernel's code is written either, as it may have been compiled with an altered option.
+    Numba caches machine code on disk by file, line and bytecode, and an altered kernel may have
+    the same: neither its constants nor the functions it calls are part of the bytecode. So altered
+    source is compiled under a name that is no file's, for which Numba caches nothing; kernels that
+    call an altered one are compiled anew; and nothing is written to the cache.
     """
     finder = _Finder(module, source)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_fresh_modules())
         sys.meta_path.insert(0, finder)
         stack.callback(sys.meta_path.remove, finder)
-        _forbid(stack, "save_overload")
-        if _seen_by_every_kernel(module, source) != _seen_by_every_kernel(module):
-            _forbid(stack, "load_overload")
+        cache = caching.FunctionCache
+        stack.enter_context(mock.patch.object(cache, "save_overload", return_value=None))
+        stack.enter_context(
+            mock.patch.object(cache, "load_overload", _loading_unaffected(module, source))
+        )
         yield importlib.import_module(PACKAGE)
 
 
 @contextlib.contextmanager
 def _fresh_modules() -> Iterator[None]:
-    """The package is as if never imported; afterwards all is as it was."""
+    """Make the package as if never imported; afterwards, put everything back."""
     before = _package_modules()
     for name in before:
         del sys.modules[name]
@@ -97,23 +104,39 @@ def _package_modules() -> dict[str, ModuleType]:
     }
 
 
-def _forbid(stack: contextlib.ExitStack, method: str) -> None:
-    """Let Numba's cache on disk do nothing when it is asked to load, or to save."""
-    stack.enter_context(mock.patch.object(caching.FunctionCache, method, return_value=None))
+def _loading_unaffected(module: str, source: str) -> Callable:
+    """Numba's `load_overload`, for kernels whose machine code does not depend on the alteration."""
+    load = caching.FunctionCache.load_overload
+    if _seen_by_every_kernel(module, source) != _seen_by_every_kernel(module):
+        return lambda cache, signature, target: None
+    if not module.startswith(KERNELS):
+        return load
+
+    def load_unaffected(cache: Any, signature: Any, target: Any) -> Any:
+        kernel = Path(cache._py_func.__code__.co_filename).name
+        return None if module in _with_imports(KERNELS + kernel) else load(cache, signature, target)
+
+    return load_unaffected
 
 
 def _seen_by_every_kernel(module: str, source: str | None = None) -> str:
-    """What compiled code depends on besides its own file: the options, and Geometry's fields."""
+    """What all machine code depends on: the compiler's options, and the fields of Geometry."""
     source = source_of(module) if source is None else source
-    if module == "kernels/jit.py":
+    if module == "engine/compiling.py":
         return source
     if module == "shapes.py":
         return source.partition("class Geometry")[2].partition("\n\n\n")[0]
     return ""
 
 
+def _with_imports(kernels: str) -> set[str]:
+    """A module of kernels, and all those that it imports, directly or not."""
+    names = kernel_imports(source_of(kernels))
+    return {kernels}.union(*(_with_imports(f"{KERNELS}{name}.py") for name in names))
+
+
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds one module, and makes it from the given source."""
+    """Finds one module, and creates it from the given source."""
 
     def __init__(self, module: str, source: str):
         self.module = module

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import keras_reference
-from minicnn.batches import Epochs
+from minicnn.batches import Epochs, source
 from minicnn.callbacks import History
 from minicnn.callbacks.progress import Progress, verbosity
 from minicnn.model import Sequential
@@ -68,8 +68,8 @@ def fit(
     keras_reference.require_keras()
     epochs = Check("fit").integer(epochs, "epochs")
     verbose = verbosity(verbose, "fit") if worker == 0 else 0
-    source = model._labelled("fit", x, y, batch_size, random_stream())
-    train = Epochs(source, steps_per_epoch, "steps_per_epoch", "fit")
+    batches = source(model, "fit", x, y, batch_size, random_stream())
+    train = Epochs(batches, steps_per_epoch, "steps_per_epoch")
     history = History({"verbose": verbose, "epochs": epochs, "steps": train.steps})
     strategy = join(workers, worker)
     with keras_reference.precision(model.dtype), naming_lost_workers(workers, worker):

@@ -8,15 +8,18 @@ An error says who was called, what was expected and what came.
 """
 
 import sys
+import warnings
+from typing import Any
 
 from minicnn.validation.arguments import ArgumentChecks
 from minicnn.validation.arrays import ArrayChecks, is_plain, plain
 from minicnn.validation.data import DataChecks
+from minicnn.validation.models import ModelChecks
 
 __all__ = ["Check", "frames_to_user", "is_plain", "plain"]
 
 
-class Check(ArgumentChecks, ArrayChecks, DataChecks):
+class Check(ArgumentChecks, ArrayChecks, DataChecks, ModelChecks):
     """Checks on behalf of one caller, whose name begins every message.
 
     Parameters
@@ -27,6 +30,16 @@ class Check(ArgumentChecks, ArrayChecks, DataChecks):
 
     def __init__(self, who: str):
         self.who = who
+
+    def deprecated_input_shape(self, value: Any) -> tuple[int, ...]:
+        """A layer's `input_shape`, with the warning that Keras gives for it."""
+        shape = self.shape(value, "input_shape")
+        warnings.warn(
+            "Do not pass an `input_shape` argument to a layer. Start the model with "
+            "`Input(shape)` instead.",
+            stacklevel=frames_to_user(),
+        )
+        return shape
 
 
 def frames_to_user() -> int:

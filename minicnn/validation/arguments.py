@@ -38,17 +38,6 @@ class ArgumentChecks:
             )
         return number
 
-    def epochs(self, epochs: Any, initial_epoch: Any) -> tuple[int, int]:
-        """The number of the last epoch, and of those that are done already."""
-        epochs = self.integer(epochs, "epochs")
-        initial_epoch = self.integer(initial_epoch, "initial_epoch", minimum=0)
-        if initial_epoch > epochs:
-            raise ValueError(
-                f"{self.who}: expected an initial_epoch of at most epochs={epochs}, "
-                f"received {initial_epoch}"
-            )
-        return epochs, initial_epoch
-
     def shape(self, value: Any, name: str) -> tuple[int, ...]:
         """`value` as a tuple of positive integers, the shape of a sample or of a weight."""
         if not isinstance(value, tuple | list):
@@ -120,17 +109,6 @@ class ArgumentChecks:
             raise TypeError(f"{self.who}: {name} must be a function, received {value!r}")
         return value
 
-    def batch_shape(self, value: Any) -> tuple[int, ...]:
-        """The shape of a sample, from the shape of a batch of samples: (None, 28, 28, 1)."""
-        if not isinstance(value, tuple | list) or len(value) < 2:
-            raise ValueError(
-                f"{self.who}: expected the shape of a batch, (None, 28, 28, 1) for instance, "
-                f"received {value!r}"
-            )
-        if value[0] is not None:
-            self.integer(value[0], "input_shape[0], a number of samples,", minimum=0)
-        return self.shape(value[1:], "input_shape")
-
     def kernel_shape(self, value: Any) -> tuple[int, ...]:
         """`value` as the shape of a kernel, which has inputs and outputs."""
         shape = self.shape(value, "shape")
@@ -138,6 +116,22 @@ class ArgumentChecks:
             raise ValueError(
                 f"{self.who}: expected the shape of a kernel, (inputs, units) or (kh, kw, c, f), "
                 f"received {shape}"
+            )
+        return shape
+
+    def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """`shape` if it is that of images, (h, w, c)."""
+        if len(shape) != 3:
+            raise ValueError(
+                f"{self.who}: expected images of shape (height, width, channels), received {shape}"
+            )
+        return shape
+
+    def vector_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """`shape` if it has an axis that can be taken for that of a vector."""
+        if not shape:
+            raise ValueError(
+                f"{self.who}: expected inputs of shape (..., size), received single numbers"
             )
         return shape
 

@@ -121,6 +121,16 @@ class ArrayChecks:
             )
         return array.astype(np.intp)
 
+    def sample_values(self, value: Any) -> np.ndarray:
+        """`value` as an array (samples,) of at least one number."""
+        values = self.real_array(value, "values")
+        if values.ndim != 1 or len(values) == 0:
+            raise ValueError(
+                f"{self.who}: expected values of shape (samples,) with at least one sample, "
+                f"received {values.shape}"
+            )
+        return values
+
     def same_length(self, array: np.ndarray, name: str, samples: int) -> None:
         """Refuse an array of labels or targets that does not hold one for each sample."""
         if array.ndim == 0 or len(array) != samples:

@@ -74,12 +74,6 @@ class DataChecks:
                 f"{self.who}: elements of one batch need one shape, received {shapes}"
             ) from None
 
-    def compiled(self, loss: Any) -> Any:
-        """The `loss` of a model, which has one once it is compiled."""
-        if loss is None:
-            raise ValueError(f"{self.who}: the model has to be compiled first: model.compile(...)")
-        return loss
-
     def dataset_alone(self, y: Any, batch_size: Any) -> None:
         """Refuse labels or a batch size that are passed beside a Dataset."""
         if y is not None:
