@@ -1,13 +1,13 @@
-"""minicnn and every other library that is installed, side by side: training, inference, memory.
+"""minicnn compared with the other libraries that are installed: training, inference, memory.
 
     python benchmarks/compare.py                        what is installed, 3 runs each, in turns
     python benchmarks/compare.py --images 60000 --peers minicnn keras     whole epochs: accuracy
     python benchmarks/compare.py --json FILE --figure FILE.png
 
-Every run is a process of its own, so that no library's threads are in another's way; all have the
-same number of threads, the same network with the same weights (checked before the clock starts),
-and ten batches to warm up, so that nobody's compiling is counted. What each does is in `peers.py`.
-Machines are seldom quiet: look at the ratios, taken run by run, rather than at single times.
+Every run is a process of its own, so that threads of one library do not slow down another. All have
+the same number of threads, the same network with the same weights (checked before anything is
+timed), and ten batches to warm up, so that compilation is not counted. What each library runs is in
+`libraries.py`. Machines are seldom idle: the ratios, taken run by run, mean more than single times.
 """
 
 import argparse
@@ -22,21 +22,20 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from measure import figure_form, heading, made_with, new_figure, spread, write_json
-from networks import NETWORKS, data
+from libraries import Minicnn
+from measure import figure_form, heading, made_with, spread, write_json
+from networks import NETWORKS, data, sequential
 from one_run import CHECKED_IMAGES
-from peers import PEERS, Minicnn
+from peers import PEERS
 
 import minicnn
-from minicnn.parallel import available_cores
-from minicnn.plots import BLUE, GREY, SMALL
+from minicnn.engine import available_cores
+from minicnn.plots import BLUE, GREY, SMALL, new_figure, save
 
 OURS = "minicnn"
 PACKAGES = ("torch", "jax", "onnxruntime", "openvino", "onnx")
-UNITS = {
-    "accuracy": "of the test images are right",
-    "memory": "MB, data included",
-}  # or us an image
+UNITS = {"accuracy": "share of the test images", "memory": "MB, data included"}
+USUAL_UNIT = "us per image"
 TITLES = {"tutorial": "tutorial's network", "3x3": "3x3 network"}
 ON_THE_CPU = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -48,7 +47,7 @@ Runs = dict[str, list[dict[str, float]]]  # of each peer
 
 
 def main() -> None:
-    """Run all in turns, print tables, write what was asked for."""
+    """Run all peers in turns, print tables, and write the files that were asked for."""
     arguments = parsed_arguments()
     missing = missing_peers(arguments.peers)
     result: dict[str, Any] = {
@@ -67,11 +66,11 @@ def main() -> None:
     if arguments.json:
         write_json(arguments.json, result)
     if arguments.figure:
-        draw(result).savefig(arguments.figure)
+        save(draw(result), arguments.figure)
 
 
 def parsed_arguments() -> argparse.Namespace:
-    """What is to be compared."""
+    """The command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     some = {"nargs": "+", "metavar": "NAME"}
     parser.add_argument("--runs", type=int, default=3, help="of each peer (default 3)")
@@ -103,7 +102,7 @@ def parsed_arguments() -> argparse.Namespace:
 
 
 def missing_peers(names: list[str]) -> dict[str, str]:
-    """Those that need what is not installed, and what that is."""
+    """The peers that cannot run, and the modules for them that are not installed."""
     absent = {
         name: [module for module in PEERS[name].needs if importlib.util.find_spec(module) is None]
         for name in names
@@ -114,7 +113,7 @@ def missing_peers(names: list[str]) -> dict[str, str]:
 def run_in_turns(
     network: str, peers: list[str], arguments: argparse.Namespace
 ) -> tuple[Runs, dict[str, str]]:
-    """The figures of all runs, and who could not run: the reason."""
+    """The figures of all runs, and the error of each peer that failed."""
     runs: Runs = {name: [] for name in peers}
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -125,18 +124,18 @@ def run_in_turns(
                     runs[name].append(in_a_process(name, network, seed, folder, arguments))
                 except RuntimeError as error:
                     failed[name] = str(error)
-                    print(f"{network}, {name}: FAILED: {error}", flush=True)
                     del runs[name]
-                    continue
-                figures = ", ".join(f"{m} {v:.4g}" for m, v in runs[name][-1].items())
-                print(f"{network}, run {seed + 1}, {name}: {figures}", flush=True)
+                    print(f"{network}, {name}: FAILED: {error}", flush=True)
+                else:
+                    figures = ", ".join(f"{m} {v:.4g}" for m, v in runs[name][-1].items())
+                    print(f"{network}, run {seed + 1}, {name}: {figures}", flush=True)
     return runs, failed
 
 
 def write_weights(network: str, seed: int, folder: str) -> None:
-    """What all begin with, and the probabilities that they have to find with it."""
+    """Write the weights that all peers start from, and minicnn's probabilities with them."""
     minicnn.set_random_seed(seed)
-    weights = Minicnn.model_of(NETWORKS[network]).get_weights()
+    weights = sequential(minicnn, NETWORKS[network]).get_weights()
     _, (x_test, _) = data(network, 0, CHECKED_IMAGES)
     expected = Minicnn(NETWORKS[network], weights, 1).probabilities(x_test)
     arrays = {f"weight_{number:03}": weight for number, weight in enumerate(weights)}
@@ -151,9 +150,9 @@ def in_a_process(
     Raises
     ------
     RuntimeError
-        With the last thing that a process said which failed.
+        If the process fails: with the last line of its errors.
     """
-    # Random images are there for the kernels' size: one batch size is enough, and fewer of them.
+    # The network with random images is there for its kernel size: it gets fewer of them.
     real = network == "tutorial"
     sizes = arguments.batch_sizes if real else arguments.batch_sizes[:1]
     options = {
@@ -170,13 +169,16 @@ def in_a_process(
     environment = os.environ | ON_THE_CPU | {"OMP_NUM_THREADS": str(arguments.threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-        raise RuntimeError(said[-1][:200])
+        errors = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise RuntimeError(errors[-1][:200])
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def summary(runs: Runs) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """By measure and peer: [median, lowest, highest] of the figures and of peer / minicnn."""
+    """By measure and peer: [median, lowest, highest] of the figures and of peer / minicnn.
+
+    Ratios are taken run by run.
+    """
     measures = {measure: None for results in runs.values() for run in results for measure in run}
     found: dict[str, Any] = {}
     for measure in measures:
@@ -200,12 +202,12 @@ def three(values: list[float]) -> list[float]:
 
 
 def report(result: dict[str, Any]) -> None:
-    """A table for each measure, the best first, and who won."""
+    """Print a table for each measure, the best peer first, and the result in words."""
     print(f"\n{heading(result)}")
     print(f"{result['threads']} threads, {result['images']:,} images to train with, float32")
     for network, part in result["networks"].items():
         for measure, rows in part["summary"].items():
-            print(f"\n{TITLES[network]}: {measure}, {UNITS.get(measure, 'us an image')}")
+            print(f"\n{TITLES[network]}: {measure}, {UNITS.get(measure, USUAL_UNIT)}")
             print(f"{'':36}{'median (lowest - highest)':>28}{'/ minicnn':>24}")
             for name in best_first(measure, rows):
                 print(table_line(measure, name, rows[name]))
@@ -218,19 +220,19 @@ def report(result: dict[str, Any]) -> None:
 
 
 def best_first(measure: str, rows: dict[str, Any]) -> list[str]:
-    """Names, by their medians."""
+    """The peers' names, sorted by median."""
     return sorted(rows, key=lambda n: rows[n]["figures"][0], reverse=measure == "accuracy")
 
 
 def table_line(measure: str, name: str, row: dict[str, list[float]]) -> str:
-    """One peer's figures of one measure."""
+    """The line of one peer in the table of one measure."""
     form = "{:.4f}" if measure == "accuracy" else figure_form(row["figures"][0])
     ratios = spread(row["ratios"], "{:.2f}") if "ratios" in row and name != OURS else ""
     return f"  {PEERS[name].title:34}{spread(row['figures'], form):>28}{ratios:>24}"
 
 
 def verdict(rows: dict[str, Any]) -> str:
-    """Who needs least, in words; one who does not in every run has not won."""
+    """Which peer needs least; it is a draw unless that is so in every run."""
     ratios = {name: row["ratios"] for name, row in rows.items() if "ratios" in row and name != OURS}
     if not ratios:
         return "nothing to compare"
@@ -245,7 +247,7 @@ def verdict(rows: dict[str, Any]) -> str:
 
 
 def draw(result: dict[str, Any]) -> Any:
-    """Every library in its best setting: a bar for the median, a line from lowest to highest."""
+    """Each library in its best setting: bars for medians, lines from lowest to highest."""
     panels = [
         (network, measure, rows)
         for network, part in result["networks"].items()
@@ -253,7 +255,7 @@ def draw(result: dict[str, Any]) -> Any:
         if measure not in UNITS and (network, measure) != ("3x3", "one image")
     ]
     rows_of_panels = -(-len(panels) // 2)
-    title = "Microseconds an image, each library in its best setting: shorter is better"
+    title = "Microseconds per image, each library in its best setting: shorter is better"
     figure = new_figure(1.2 + 2.3 * rows_of_panels, title)
     all_axes = list(figure.subplots(rows_of_panels, 2, squeeze=False).flat)
     for axes in all_axes[len(panels) :]:

@@ -1,55 +1,59 @@
-"""The ladder for one convolution, from Python loops to Winograd on all threads, and its roofline.
+"""One convolution computed in several ways, from Python loops to Winograd on all threads.
 
     python benchmarks/kernels.py                 the tutorial's second convolution, 14x14x32 -> 64
     python benchmarks/kernels.py --layers        where the time of one training step goes
 
-Every rung is checked against the formula before it is timed. Rungs are timed in turns, on one
-core and with BLAS on one thread unless they say otherwise.
+Every implementation is compared with the formula before it is timed. All are timed in turns, on one
+core and with BLAS on one thread unless their title says otherwise.
 
-GFLOP/s are those of the arithmetic in the formula, also where less is computed: a rung of more
-than 100 % of the roofline, what BLAS reaches with a large matrix product, is one that saves work.
+GFLOP/s count the arithmetic of the formula, whatever an implementation computes. One that saves
+arithmetic may exceed 100 % of the roofline, which is the speed of a large matrix product in BLAS.
 """
 
 import argparse
 from collections.abc import Callable
+from itertools import product
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
-from measure import figure_form, heading, in_turns, made_with, sgemm_peak, spread, write_json
+from measure import Times, figure_form, heading, in_turns, made_with, sgemm_peak, spread, write_json
 from step_profile import profile
 
-from minicnn import parallel
-from minicnn.kernels import direct, im2col, winograd
+from minicnn import set_num_threads
+from minicnn.engine import algorithms, available_cores, threads
+from minicnn.engine.blas import one_thread
+from minicnn.engine.kernels import direct
+from minicnn.layers import Conv2D
 from minicnn.shapes import Geometry, window_geometry
 
-# Of the largest number: sums of up to some thousand products in float32; Winograd's transforms
-# multiply and divide by up to some dozen, which costs a digit.
+# As shares of the largest number: sums of up to some thousand products in float32. Winograd's
+# transforms multiply and divide by up to some dozens, which costs a digit.
 LARGEST_ERROR = {"Winograd": 1e-4, "Winograd, all threads": 1e-4}
 USUAL_ERROR = 1e-5
 DIRECTIONS = ("forward", "backward")
 
 
 def main() -> None:
-    """Print the ladder or the profile of a step."""
+    """Print the ladder, or the profile of a step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=14, help="height and width (default 14)")
     parser.add_argument("--channels", type=int, default=32, help="(default 32)")
     parser.add_argument("--filters", type=int, default=64, help="(default 64)")
     parser.add_argument("--kernel-size", type=int, default=5, help="3 or 5 (default 5)")
     parser.add_argument("--images", type=int, default=64, help="in a batch (default 64)")
-    parser.add_argument("--runs", type=int, default=7, help="of each rung (default 7)")
+    parser.add_argument("--runs", type=int, default=7, help="of each way (default 7)")
     parser.add_argument("--layers", action="store_true", help="profile one training step instead")
     parser.add_argument("--sgemm-size", type=int, default=2048, help=argparse.SUPPRESS)
     parser.add_argument("--json", metavar="FILE", help="write all figures there as well")
     arguments = parser.parse_args()
 
-    cores = parallel.available_cores()
+    cores = available_cores()
     made = made_with()
     peaks = {str(n): sgemm_peak(n, arguments.sgemm_size) for n in sorted({1, cores})}
     print(heading(made))
-    for threads, peak in peaks.items():
-        print(f"roofline: sgemm reaches {peak:.0f} GFLOP/s with {threads} thread(s)")
+    for count, peak in peaks.items():
+        print(f"roofline: sgemm reaches {peak:.0f} GFLOP/s with {count} thread(s)")
     if arguments.layers:
         measured = profile(arguments.images, arguments.runs, peaks)
     else:
@@ -59,22 +63,22 @@ def main() -> None:
         write_json(arguments.json, {**made, **settings, "sgemm_gflops": peaks, **measured})
 
 
-# The ladder. A rung's functions: forward(x, kernel, bias, geometry) -> y and
-# backward(x, dy, kernel, geometry) -> dx, dkernel.
-
-
 class Rung(NamedTuple):
-    """One way to convolve."""
+    """One way to compute a convolution.
+
+    `forward(x, kernel, bias, geometry)` returns y, `backward(x, dy, kernel, geometry)` dx and
+    dkernel.
+    """
 
     title: str
     forward: Callable[..., np.ndarray]
     backward: Callable[..., tuple[np.ndarray, np.ndarray]]
-    images: int | None = None  # the most it is given: Python takes seconds for one
+    images: int | None = None  # at most, since Python takes seconds for one
     threads: int = 1
 
 
 def python_forward(x, kernel, bias, g):
-    """The formula in Python's own lists and numbers."""
+    """The formula with Python's own lists and numbers."""
     x, kernel, bias = x.tolist(), kernel.tolist(), bias.tolist()
     channels, filters = range(len(kernel[0][0])), range(len(bias))
     y = [[[list(bias) for _ in range(g.ow)] for _ in range(g.oh)] for _ in x]
@@ -88,7 +92,7 @@ def python_forward(x, kernel, bias, g):
 
 
 def python_backward(x, dy, kernel, g):
-    """The same products; each sends dy times one factor back to the other."""
+    """The same products; each passes dy times one of its factors to the gradient of the other."""
     dx, dkernel = np.zeros_like(x).tolist(), np.zeros_like(kernel).tolist()
     x, dy, kernel = x.tolist(), dy.tolist(), kernel.tolist()
     channels, filters = range(len(kernel[0][0])), range(len(kernel[0][0][0]))
@@ -103,98 +107,91 @@ def python_backward(x, dy, kernel, g):
 
 
 def positions(g: Geometry):
-    """Every window's every cell that lies inside the image: i, j, ki, kj, row, column."""
-    for i in range(g.oh):
-        for j in range(g.ow):
-            for ki in range(g.kh):
-                for kj in range(g.kw):
-                    row, column = i * g.sh + ki - g.top, j * g.sw + kj - g.left
-                    if 0 <= row < g.h and 0 <= column < g.w:
-                        yield i, j, ki, kj, row, column
+    """The cells of all windows that lie inside the image: i, j, ki, kj, row, column."""
+    for i, j, ki, kj in product(*map(range, (g.oh, g.ow, g.kh, g.kw))):
+        row, column = i * g.sh + ki - g.top, j * g.sw + kj - g.left
+        if 0 <= row < g.h and 0 <= column < g.w:
+            yield i, j, ki, kj, row, column
 
 
-def numpy_forward(x, kernel, bias, g):
-    """All windows as a view, and one product over them."""
-    windows = windows_of(x, g.top, g.left, g)  # (n, oh, ow, c, kh, kw)
-    return np.tensordot(windows, kernel, ((4, 5, 3), (0, 1, 2))) + bias
+def core(kernel: np.ndarray, bias: np.ndarray | None, g: Geometry) -> Conv2D:
+    """The layer as `compile(..., run_eagerly=True)` runs it: plain NumPy."""
+    layer = Conv2D(kernel.shape[3], (g.kh, g.kw), padding="same", use_bias=bias is not None)
+    layer.params, layer.input_shape = {"kernel": kernel, "bias": bias}, (g.h, g.w, kernel.shape[2])
+    return layer
 
 
-def numpy_backward(x, dy, kernel, g):
-    """For strides of 1, where dx is dy convolved with the kernel turned round."""
-    windows = windows_of(x, g.top, g.left, g)
-    dkernel = np.tensordot(windows, dy, ((0, 1, 2), (0, 1, 2)))  # (c, kh, kw, f)
-    turned = kernel[::-1, ::-1]
-    dwindows = windows_of(dy, g.kh - 1 - g.top, g.kw - 1 - g.left, g)  # (n, h, w, f, kh, kw)
-    dx = np.tensordot(dwindows, turned, ((4, 5, 3), (0, 1, 3)))
-    return dx, dkernel.transpose(1, 2, 0, 3)
+def core_forward(x, kernel, bias, g):
+    """The core's forward pass."""
+    return core(kernel, bias, g).forward(x)[0]
 
 
-def windows_of(images, top, left, g):
-    """kh x kw windows with `top` and `left` cells of padding; as many as with "same"."""
-    bottom, right = g.kh - 1 - top, g.kw - 1 - left
-    padded = np.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    return np.lib.stride_tricks.sliding_window_view(padded, (g.kh, g.kw), axis=(1, 2))
+def core_backward(x, dy, kernel, g):
+    """The core's backward pass without the gradient of a bias."""
+    cache = x, dy  # without an activation, only the shape of y is used
+    dx, grads = core(kernel, None, g).backward(dy, cache)
+    return dx, grads["kernel"]
 
 
-def of_module(title: str, module: Any) -> Rung:
-    """One of minicnn's modules; what it makes of the kernel, once a step, belongs to forward."""
+def by_algorithm(title: str, name: str) -> Rung:
+    """An algorithm of the engine on one thread; what it prepares from the kernel is timed, too."""
 
     def forward(x, kernel, bias, g):
-        return module.forward(x, module.prepare(kernel), bias, g)
+        prepared = algorithms.prepare(name, kernel)
+        return algorithms.ALGORITHMS[name].forward(x, prepared, bias, g)
 
     def backward(x, dy, kernel, g):
-        return module.gradients(x, dy, module.prepare(kernel), g)
+        return algorithms.gradients(name, x, dy, algorithms.prepare(name, kernel), g)
 
     return Rung(title, forward, backward)
 
 
-def on_threads(title: str, module: Any, threads: int) -> Rung:
-    """The same, the batch cut as a step of training cuts it; gradients are summed."""
+def on_threads(title: str, name: str, cores: int) -> Rung:
+    """The same on all threads: the batch is cut into shards, whose gradients are summed."""
 
     def forward(x, kernel, bias, g):
-        kernel = module.prepare(kernel)
-        shards = parallel.cut(len(x))
-        return np.concatenate(parallel.run(lambda s: module.forward(x[s], kernel, bias, g), shards))
+        prepared, run = algorithms.prepare(name, kernel), algorithms.ALGORITHMS[name].forward
+        parts = threads.run(lambda s: run(x[s], prepared, bias, g), threads.cut(len(x)))
+        return np.concatenate(parts)
 
     def backward(x, dy, kernel, g):
-        kernel = module.prepare(kernel)
-        shards = parallel.cut(len(x))
-        dx, dkernel = zip(
-            *parallel.run(lambda s: module.gradients(x[s], dy[s], kernel, g), shards), strict=True
+        prepared = algorithms.prepare(name, kernel)
+        parts = threads.run(
+            lambda s: algorithms.gradients(name, x[s], dy[s], prepared, g), threads.cut(len(x))
         )
+        dx, dkernel = zip(*parts, strict=True)
         return np.concatenate(dx), np.sum(dkernel, axis=0)
 
-    return Rung(title, forward, backward, threads=threads)
+    return Rung(title, forward, backward, threads=cores)
 
 
 def rungs(cores: int) -> list[Rung]:
-    """From the bottom to the top."""
+    """All ways, in the order of the table."""
     return [
         Rung("pure Python", python_forward, python_backward, images=1),
-        Rung("NumPy, windows and tensordot", numpy_forward, numpy_backward),
-        of_module("direct: the loops, compiled", direct),
-        of_module("im2col + BLAS", im2col),
-        of_module("Winograd", winograd),
-        on_threads("Winograd, all threads", winograd, cores),
+        Rung("core: NumPy (run_eagerly=True)", core_forward, core_backward),
+        by_algorithm("direct: the loops, compiled", "direct"),
+        by_algorithm("im2col + BLAS", "im2col"),
+        by_algorithm("Winograd", "winograd"),
+        on_threads("Winograd, all threads", "winograd", cores),
     ]
 
 
 def ladder(arguments: argparse.Namespace, peaks: dict[str, float]) -> dict[str, Any]:
-    """Check and time all rungs, print the table; us an image by direction and rung."""
+    """Check and time all ways and print the table; returns its figures."""
     size, kernel_size = arguments.size, arguments.kernel_size
     geometry = window_geometry((size, size), (kernel_size, kernel_size), (1, 1), "same")
     inputs = arrays(geometry, arguments)
     work = size**2 * kernel_size**2 * arguments.channels * arguments.filters  # multiply-adds
-    cores = parallel.available_cores()
-    parallel.set_num_threads(cores)
+    cores = available_cores()
+    set_num_threads(cores)
     found: dict[str, Any] = {"multiply_adds": work, "ladder": {}}
     print(
         f"\n{size}x{size}x{arguments.channels} -> {arguments.filters}, {kernel_size}x{kernel_size} "
         f'"same", float32, {arguments.images} images, {arguments.runs} runs, '
-        f"{work:,} multiply-adds an image each way"
+        f"{work:,} multiply-adds per image for each of y, dx and dkernel"
     )
-    # Once for all: to hold BLAS back takes its time. `parallel.run` does so as well.
-    with parallel.blas_on_one_thread():
+    with one_thread:  # once for all runs, since setting BLAS' threads takes time
         ways = rungs(cores)
         for rung in ways:
             check(rung, inputs, geometry)
@@ -219,12 +216,12 @@ def arrays(g: Geometry, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
 
 
 def check(rung: Rung, inputs: dict[str, np.ndarray], g: Geometry) -> None:
-    """Is it the formula, as `direct` computes it in float64? Pure Python is the formula itself.
+    """Compare an implementation with the formula, which `direct` computes in float64.
 
     Raises
     ------
     ValueError
-        If not.
+        If they differ by more than rounding.
     """
     x, dy = inputs["x"][: rung.images], inputs["dy"][: rung.images]
     kernel, bias = inputs["kernel"], inputs["bias"]
@@ -241,8 +238,8 @@ def check(rung: Rung, inputs: dict[str, np.ndarray], g: Geometry) -> None:
             raise ValueError(f"{rung.title}: {name} is not the formula's: off by {error:.1e}")
 
 
-def time_rungs(ways, direction, inputs, g, runs) -> dict[str, list[float]]:
-    """Microseconds an image of each rung; Python's loops once, all others in turns."""
+def time_rungs(ways, direction, inputs, g, runs) -> Times:
+    """Microseconds per image of each way; Python's loops once, all others in turns."""
 
     def call(rung: Rung) -> Callable[[], Any]:
         x, dy = inputs["x"][: rung.images], inputs["dy"][: rung.images]
@@ -258,10 +255,10 @@ def time_rungs(ways, direction, inputs, g, runs) -> dict[str, list[float]]:
 
 
 def print_ladder(direction, ways, times, flops, peaks) -> dict[str, dict[str, Any]]:
-    """One line a rung; returns what it says."""
+    """Print one line for each way; returns the figures."""
     print(f"\n{direction}")
     print(
-        f"{'':30}{'us an image (lowest - highest)':>36}{'times as fast':>14}{'GFLOP/s':>10}"
+        f"{'':30}{'us per image (lowest - highest)':>36}{'times as fast':>14}{'GFLOP/s':>10}"
         f"{'of roofline':>13}"
     )
     rows: dict[str, dict[str, Any]] = {}
@@ -283,8 +280,8 @@ def print_ladder(direction, ways, times, flops, peaks) -> dict[str, dict[str, An
             f"{figure_form(gflops).format(gflops):>10}{gflops / peak:>13.1%}"
         )
         before = us
-    for threads, peak in peaks.items():
-        title = f"roofline, {threads} thread(s)"
+    for count, peak in peaks.items():
+        title = f"roofline, {count} thread(s)"
         print(f"{title:30}{flops / peak / 1e3:>36.1f}{'':14}{peak:>10.0f}{1:>13.1%}")
     return rows
 

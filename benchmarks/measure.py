@@ -1,4 +1,8 @@
-"""What the benchmarks share: measuring in turns, the roofline, tables' cells, JSON files."""
+"""What the benchmarks share: models, timing in turns, the roofline, cells of tables, JSON files.
+
+minicnn is imported where it is needed: `one_run.py`, which uses this module, also measures the
+memory of other libraries.
+"""
 
 import json
 import os
@@ -8,39 +12,35 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from networks import NETWORKS, data, sequential
 
-from minicnn.environment import in_words, machine, versions
-
-Times = dict[str, list[float]]
+Times = dict[Any, list[float]]
 
 
-def in_turns(functions: dict[str, Callable[[], Any]], runs: int, warm_up: bool = True) -> Times:
-    """Seconds that each function takes, `runs` times each, one after the other and again.
+def seconds(function: Callable[..., Any], *args: Any) -> float:
+    """Time of one call."""
+    start = time.perf_counter()
+    function(*args)
+    return time.perf_counter() - start
+
+
+def in_turns(functions: dict[Any, Callable[[], Any]], runs: int, warm_up: bool = True) -> Times:
+    """Seconds of `runs` calls of each function: each is called once, then each a second time, ...
 
     A machine that is slow for a while is then slow for all of them.
     """
-    times: Times = {name: [] for name in functions}
     if warm_up:
         for function in functions.values():
             function()
+    times: Times = {name: [] for name in functions}
     for _ in range(runs):
         for name, function in functions.items():
             times[name].append(seconds(function))
     return times
 
 
-def seconds(function: Callable[[], Any]) -> float:
-    """Time of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def sgemm_peak(threads: int, size: int = 2048, runs: int = 5) -> float:
-    """GFLOP/s of one large float32 matrix product, the best of some: what BLAS can do here.
-
-    It is the BLAS that minicnn's kernels call, SciPy's.
-    """
+    """GFLOP/s of the best of some large float32 matrix products in SciPy's BLAS, minicnn's."""
     from scipy.linalg.blas import sgemm
     from threadpoolctl import threadpool_limits
 
@@ -52,8 +52,7 @@ def sgemm_peak(threads: int, size: int = 2048, runs: int = 5) -> float:
 
 
 def multiply_adds(layer: Any) -> int:
-    """Multiply-adds an image of a built layer, done as the formula says: padding included."""
-    layer = getattr(layer, "convolution", layer)  # of one that pools as well
+    """Multiply-adds of a layer's formula for one image, those with padding included."""
     kernel = layer.params.get("kernel")
     if kernel is None:
         return 0
@@ -62,16 +61,38 @@ def multiply_adds(layer: Any) -> int:
 
 
 def digits(images: int, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
-    """MNIST's first test digits, resized by taking nearest pixels: (n, size, size, 1), labels.
+    """The first test images of MNIST, resized to (n, size, size, 1) by nearest pixels, and labels.
 
-    Digits rather than noise: most of their cells are zero, for which there are short cuts.
+    Random images would not do: most pixels of digits are zero, and so are many gradients, which
+    some kernels leave out.
     """
-    from minicnn.datasets import mnist
-    from minicnn.tutorial import scaled
-
-    _, (x, y) = mnist.load_data()
+    _, (x, y) = data("tutorial", 0, images)
     nearest = np.arange(size) * 28 // size
-    return np.ascontiguousarray(scaled(x[:images])[:, nearest][:, :, nearest]), y[:images]
+    return np.ascontiguousarray(x[:, nearest][:, :, nearest]), y
+
+
+def compiled_model(image_size: int = 28, filters: int = 32) -> Any:
+    """The tutorial's network, by default in its own size; `filters` of the first convolution."""
+    import minicnn
+
+    network = NETWORKS["tutorial"]._replace(
+        input_shape=(image_size, image_size, 1), filters=(filters, 2 * filters)
+    )
+    model = sequential(minicnn, network)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def steps_of(model: Any, batch_size: int) -> dict[str, Callable[[], Any]]:
+    """Functions for one training step and one prediction of `model`, each with one batch."""
+    from minicnn.engine import Plan
+
+    x, labels = digits(batch_size, model.input_shape[0])
+    plan = Plan(model.layers, model.loss)
+    return {
+        "training": lambda: plan.train(model.optimizer, x, labels, seed=(0, 0)),
+        "inference": lambda: model.predict(x, batch_size=batch_size, verbose=0),
+    }
 
 
 def spread(values: list[float], form: str) -> str:
@@ -81,19 +102,21 @@ def spread(values: list[float], form: str) -> str:
 
 
 def figure_form(value: float) -> str:
-    """How to write numbers of that size: to three digits or so."""
+    """The format for numbers of this size, of about three digits."""
     return "{:.0f}" if value >= 100 else "{:.1f}" if value >= 10 else "{:.2f}"
 
 
 def made_with(packages: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Machine and versions, without which figures mean nothing."""
-    from minicnn.environment import PACKAGES
+    """The machine, and the versions of Python, minicnn's dependencies and `packages`."""
+    from minicnn.checking.environment import PACKAGES, machine, versions
 
     return {"machine": machine(), "versions": versions((*PACKAGES, *packages))}
 
 
 def heading(made: dict[str, Any]) -> str:
-    """The same in one line, and how busy the machine is: more than one is too busy."""
+    """Machine and versions in one line, and the load of the machine, which should be below one."""
+    from minicnn.checking.environment import in_words
+
     load = f"; load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return f"{made['machine']}; {in_words(made['versions'])}{load}"
 
@@ -103,12 +126,3 @@ def write_json(path: str, content: dict[str, Any]) -> None:
     with open(path, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.write("\n")
-
-
-def new_figure(height: float, title: str) -> Any:
-    """A picture 9 inches wide: with text of 10 points it is readable at 900 pixels."""
-    from matplotlib.figure import Figure
-
-    figure = Figure((9, height), dpi=150, layout="constrained")
-    figure.suptitle(title, fontsize=14)
-    return figure

@@ -1,6 +1,6 @@
-"""One run of one library in a process of its own, which `compare.py` starts: figures as JSON.
+"""One run of one library in a process of its own, started by `compare.py`; prints JSON.
 
-Before any clock starts, the library has to give minicnn's probabilities for some images.
+Before anything is timed, the library's probabilities for some images are compared with minicnn's.
 """
 
 import argparse
@@ -9,14 +9,15 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from libraries import Library
+from measure import seconds
 from networks import NETWORKS, data
-from peers import PEERS, Library
+from peers import PEERS
 
 INFERENCE_BATCH_SIZE = 64
 WARM_UP_BATCHES = 10
@@ -26,7 +27,7 @@ LARGEST_DIFFERENCE = 1e-4  # of probabilities; three convolutions in float32 rea
 
 
 def one_run(name: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """The figures of one peer: microseconds an image, test accuracy, megabytes."""
+    """The figures of one peer: microseconds per image, test accuracy, megabytes."""
     peer = PEERS[name]
     given = np.load(Path(arguments.folder) / f"{arguments.network}-{arguments.seed}.npz")
     weights = [given[key] for key in sorted(set(given.files) - {"expected"})]
@@ -41,52 +42,43 @@ def one_run(name: str, arguments: argparse.Namespace) -> dict[str, float]:
     training, inferring = {}, {}
     for batch_size in arguments.batch_sizes:
         if peer.trains:
-            # The last batch may be smaller, and whoever compiles for each size does so here.
+            # The size of the last batch, too: some libraries compile for each batch size.
             warm_up = WARM_UP_BATCHES * batch_size + len(y) % batch_size
             library.train(x[:warm_up], y[:warm_up], batch_size)
             took = seconds(library.train, x, y, batch_size)
             training[f"training, batch {batch_size}"] = took / len(y) * 1e6
         if batch_size == arguments.batch_sizes[0]:
             inferring = inference(library, x_test, y_test)
-    if not peer.trains:  # nothing was learned, and what training needs was not needed
-        del inferring["accuracy"]
+    if not peer.trains or arguments.network != "tutorial":
+        del inferring["accuracy"]  # untrained, or of random labels
+    if not peer.trains:  # memory without training does not compare with that of the others
         return inferring
-    if arguments.network != "tutorial":
-        del inferring["accuracy"]  # of random labels
     return training | inferring | {"memory": peak_memory()}
 
 
 def inference(library: Library, x: Any, y: np.ndarray) -> dict[str, float]:
-    """Microseconds an image in batches and alone; and how many are right."""
+    """Microseconds per image, in batches and one by one, and the accuracy."""
     size = INFERENCE_BATCH_SIZE
     warm_up = WARM_UP_BATCHES * size + len(y) % size
     library.accuracy(x[:warm_up], y[:warm_up], size)
     start = time.perf_counter()
     accuracy = library.accuracy(x, y, size)
     in_batches = (time.perf_counter() - start) / len(y)
-    alone = [
+    one_by_one = [
         seconds(library.probabilities, x[number : number + 1])
         for number in range(min(SINGLE_IMAGES, len(y)))
     ]
     return {
         f"inference, batch {size}": in_batches * 1e6,
-        # The first ones warm up.
-        "one image": median(alone[len(alone) // 4 :]) * 1e6,
+        "one image": median(one_by_one[len(one_by_one) // 4 :]) * 1e6,  # the first ones warm up
         "accuracy": accuracy,
     }
 
 
-def seconds(function: Callable[..., Any], *args: Any) -> float:
-    """Time of one call."""
-    start = time.perf_counter()
-    function(*args)
-    return time.perf_counter() - start
-
-
 def peak_memory() -> float:
-    """Of this process, in MB; the data are part of it."""
+    """The largest memory of this process so far in MB, data included."""
     status = Path("/proc/self/status")
-    if status.exists():  # the figure below begins, on Linux, with that of the process that forked
+    if status.exists():  # on Linux, `ru_maxrss` starts with the memory of the parent process
         (line,) = (ln for ln in status.read_text().splitlines() if ln.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
     unit = 1 if platform.system() == "Darwin" else 1024
@@ -94,16 +86,16 @@ def peak_memory() -> float:
 
 
 def use_cores(threads: int) -> None:
-    """Keep to that many cores, as some libraries count cores and ask nobody. On Linux only."""
+    """Restrict this process to some cores, on Linux: not every library has a setting for it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def main() -> None:
-    """One run; its figures are the last line written."""
+    """Measure, and print the figures as the last line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=PEERS)
-    parser.add_argument("--folder", required=True, help="where compare.py put the weights")
+    parser.add_argument("--folder", required=True, help="with the weights, from compare.py")
     parser.add_argument("--network", choices=NETWORKS, default="tutorial")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--images", type=int, default=60_000)

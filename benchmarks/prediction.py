@@ -1,9 +1,9 @@
-"""What a step would cost on another machine, from pieces measured here: `scaling.py --predict`.
+"""Prediction of the time of a step on another machine: for `scaling.py --predict`.
 
-One step runs on one thread, and every piece of work that `minicnn.parallel` would hand to a thread
-is timed. The pieces are then dealt out to more cores, each to the first that is free, as the
-threads would take them; what is left is serial. Whether that is right is checked against the
-threads there are here.
+A step runs on one thread, and every part of it that `minicnn.engine.threads` would give to a thread
+is timed. The parts are then assigned to the other machine's cores in the same way: each to the
+first core that is free. All other work is serial. As a test, the same calculation for the cores of
+this machine is printed next to what they need in fact.
 """
 
 import heapq
@@ -14,34 +14,34 @@ from statistics import median
 from typing import Any, NamedTuple
 from unittest import mock
 
-from measure import digits, in_turns, multiply_adds, seconds, sgemm_peak
+from measure import compiled_model, in_turns, multiply_adds, seconds, sgemm_peak, steps_of
 
-from minicnn import Sequential, parallel, step
-from minicnn.objective import objective
-from minicnn.tutorial import tutorial_network
+from minicnn import Sequential, set_num_threads
+from minicnn.engine import available_cores, threads
+from minicnn.engine.blas import one_thread
+from minicnn.engine.kernels.winograd_tiles import N_POINTS
 
 BATCH_SIZES = (32, 64, 128, 256, 512)
-WINOGRAD_POINTS = 64
-NUMBER = 4  # bytes
+NUMBER = 4  # bytes of a float32
 
 
 class Laptop(NamedTuple):
-    """The machine that is thought of. Every number is an assumption."""
+    """The machine to predict for. Every number is an assumption."""
 
     cores: int = 8
     core_gflops: float = 90.0  # AVX2: 32 FLOP a cycle at 3 GHz, of which BLAS reaches 94 %
-    bandwidth: float = 60.0  # GB/s: two channels of DDR5, of whose 83 some 70 % are reached
+    bandwidth: float = 60.0  # GB/s: two channels of DDR5, some 70 % of their 83
     cache: float = 1.0  # MB of L2 a core
 
 
 class Pieces(NamedTuple):
-    """One step on one thread, in seconds: what stays serial, and what each call dealt out."""
+    """Seconds of one step on one thread."""
 
     serial: float
-    calls: list[list[float]]
+    calls: list[list[float]]  # for each call of `threads.run`, its parts
 
     def on(self, cores: int) -> tuple[float, float]:
-        """Seconds that `cores` would work if none was ever idle, and that the last one does."""
+        """Seconds of all calls on `cores`: if no core was ever idle, and until the last is done."""
         return (
             sum(map(sum, self.calls)) / cores,
             sum(time_of_last(durations, cores) for durations in self.calls),
@@ -49,7 +49,7 @@ class Pieces(NamedTuple):
 
 
 def time_of_last(durations: list[float], cores: int) -> float:
-    """When all is done, if each core takes the next piece as soon as it is free."""
+    """When the last part is done, if each core takes the next one as soon as it is free."""
     free = [0.0] * cores
     for duration in durations:
         heapq.heapreplace(free, free[0] + duration)
@@ -57,9 +57,9 @@ def time_of_last(durations: list[float], cores: int) -> float:
 
 
 def pieces(function: Callable[[], Any]) -> Pieces:
-    """Of one call of `function`, with one thread."""
+    """The pieces of one call of `function`, which has to run on one thread."""
     calls: list[list[float]] = []
-    run = parallel.run
+    run = threads.run
 
     def timed_run(work: Callable, parts: list) -> list:
         calls.append([])
@@ -72,46 +72,40 @@ def pieces(function: Callable[[], Any]) -> Pieces:
 
         return run(timed, parts)
 
-    with mock.patch.object(parallel, "run", timed_run):
+    with mock.patch.object(threads, "run", timed_run):
         took = seconds(function)
     return Pieces(took - sum(map(sum, calls)), calls)
 
 
 def predict(laptop: Laptop, runs: int, sgemm_size: int = 2048) -> list[dict[str, Any]]:
-    """Print and return, for each batch size, what is measured here and predicted there."""
-    cores = parallel.available_cores()
+    """Print and return, for each batch size, the measured and the predicted times."""
+    cores = available_cores()
     one, all_cores = (sgemm_peak(n, sgemm_size) for n in (1, cores))
     print_assumptions(laptop, one, all_cores, cores)
-    model = tutorial_network()
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model = compiled_model()
     print_working_set(model, laptop)
     slower = all_cores / cores / laptop.core_gflops
     handing_over = time_to_hand_over(runs)
     rows = []
     for batch_size in BATCH_SIZES:
-        x, labels = digits(batch_size)
-        goal = objective(model.layers, model.loss)
-        work = {
-            "training": lambda g=goal, x=x, y=labels: step.train_step(g, model.optimizer, x, y),
-            "inference": lambda x=x: model.predict(x, batch_size=len(x), verbose=0),
-        }
         moved = bytes_moved(model, batch_size)
-        for name, function in work.items():
+        for name, function in steps_of(model, batch_size).items():
             row: dict[str, Any] = {"batch": batch_size, "work": name}
-            row |= here(function, cores, runs, handing_over, batch_size)
-            row |= there(row.pop("pieces"), laptop, slower, handing_over, moved[name], batch_size)
+            row |= measured_here(function, cores, runs, handing_over, batch_size)
+            found = row.pop("pieces")
+            row |= predicted(found, laptop, slower, handing_over, moved[name], batch_size)
             rows.append(row)
-    parallel.set_num_threads(cores)
+    set_num_threads(cores)
     print_rows(rows, cores, laptop)
     return rows
 
 
-def here(function, cores, runs, handing_over, batch_size) -> dict[str, Any]:
-    """Us an image on one thread and on all; and what the pieces say of all."""
+def measured_here(function, cores, runs, handing_over, batch_size) -> dict[str, Any]:
+    """Microseconds per image on one thread and on all, and the latter calculated from pieces."""
     times = {}
-    for threads in (cores, 1):
-        parallel.set_num_threads(threads)
-        times[threads] = median(in_turns({"": function}, runs)[""])
+    for count in (cores, 1):
+        set_num_threads(count)
+        times[count] = median(in_turns({"": function}, runs)[""])
     found = sorted((pieces(function) for _ in range(runs)), key=lambda p: p.serial + p.on(1)[0])
     middle = found[len(found) // 2]
     replayed = middle.serial + middle.on(cores)[1]
@@ -126,7 +120,7 @@ def here(function, cores, runs, handing_over, batch_size) -> dict[str, Any]:
     }
 
 
-def there(
+def predicted(
     measured: Pieces,
     laptop: Laptop,
     slower: float,
@@ -134,7 +128,7 @@ def there(
     moved: float,
     batch_size: int,
 ) -> dict[str, Any]:
-    """The laptop's us an image, and what they are made of: the largest part is the limit."""
+    """The laptop's microseconds per image, and their parts, the largest of which is the limit."""
     busy, last = (slower * t for t in measured.on(laptop.cores))
     unit = 1e6 / batch_size
     parts = {
@@ -143,7 +137,7 @@ def there(
         "serial part": measured.serial + handing_over * len(measured.calls),
     }
     compute = sum(parts.values())
-    # Memory works at the same time as the cores; it counts where it takes longer than they do.
+    # Memory and cores work at the same time: memory counts for as long as it takes longer.
     parts["memory"] = max(0.0, moved / laptop.bandwidth / 1e9 - compute)
     alone = measured.serial + slower * measured.on(1)[0]
     total = sum(parts.values())
@@ -157,23 +151,23 @@ def there(
 
 
 def time_to_hand_over(runs: int) -> float:
-    """Seconds to give two threads something to do, and to hear that it is done."""
-    parallel.set_num_threads(2)
-    with parallel.blas_on_one_thread():
-        times = in_turns({"": lambda: parallel.run(lambda _: None, [0, 1])}, 50 * runs)[""]
+    """Seconds to start two threads on a task and to wait for both."""
+    set_num_threads(2)
+    with one_thread:
+        times = in_turns({"": lambda: threads.run(lambda _: None, [0, 1])}, 50 * runs)[""]
     return median(times)
 
 
 def bytes_moved(model: Sequential, batch_size: int) -> dict[str, float]:
-    """Bytes of a step that go through memory if no array outlives a layer in a cache.
+    """Bytes that a step moves to and from memory, if no array stays in a cache between layers.
 
-    Outputs are written and read on the way there; on the way back they are read again, and their
-    gradients written and read. Each shard reads the weights and brings gradients of its own, which
-    are summed; Adam reads weight, gradient and two moments, and writes three of them.
+    Outputs are written and read in the forward pass. In the backward pass they are read again, and
+    their gradients are written and read. Each shard reads the weights and writes its own gradients,
+    which are summed. Adam reads weight, gradient and two moments, and writes all but the gradient.
     """
     outputs = [math.prod(layer.output_shape(layer.input_shape)) for layer in model.layers]
     numbers = (math.prod(model.input_shape) + sum(outputs)) * NUMBER * batch_size
-    weights, shards = model.count_params() * NUMBER, len(parallel.cut(batch_size))
+    weights, shards = model.count_params() * NUMBER, len(threads.cut(batch_size))
     return {
         "training": 5 * numbers + weights * (4 * shards + 7),
         "inference": 2 * numbers + weights * shards,
@@ -181,56 +175,55 @@ def bytes_moved(model: Sequential, batch_size: int) -> dict[str, float]:
 
 
 def print_assumptions(laptop: Laptop, one: float, all_cores: float, cores: int) -> None:
-    """What is measured, and what is believed."""
+    """Print what is measured on this machine, and what is assumed of the other."""
     print(
-        f"\nhere: sgemm reaches {one:.0f} GFLOP/s on one core and {all_cores:.0f} on {cores}\n"
-        f"there, assumed: {laptop.cores} cores of {laptop.core_gflops:.0f} GFLOP/s each in sgemm, "
-        f"{laptop.bandwidth:.0f} GB/s, {laptop.cache:g} MB of L2 a core\n"
-        "assumed as well: what threads do scales with sgemm's speed a core, what is serial takes\n"
-        "as long as here; all cores are equal and none slows down as it gets warm; threads never\n"
-        "wait for each other in Python; no third-level cache, so what is moved between layers\n"
-        "goes through memory"
+        f"\nthis machine: sgemm reaches {one:.0f} GFLOP/s on one core, {all_cores:.0f} on {cores}\n"
+        f"the laptop (assumed): {laptop.cores} cores, each of {laptop.core_gflops:.0f} GFLOP/s in "
+        f"sgemm and with {laptop.cache:g} MB of L2; {laptop.bandwidth:.0f} GB/s\n"
+        "also assumed: the speed of the threads' work scales with that of sgemm on one core, and\n"
+        "serial work takes as long as here; all cores are equal and do not slow down when warm;\n"
+        "threads never wait for each other in Python; there is no third-level cache, so arrays\n"
+        "between layers go through memory"
     )
 
 
 def print_working_set(model: Sequential, laptop: Laptop) -> None:
-    """What a core uses again and again should fit in its cache."""
+    """Print whether the transformed kernels, which each core reads repeatedly, fit in its cache."""
     for layer in model.layers:
         if getattr(layer, "algorithm_", None) == "winograd":
             *_, c, f = layer.params["kernel"].shape
-            size = 2 * WINOGRAD_POINTS * c * f * NUMBER / 2**20  # U transposed, and dU
-            words = "fits" if size < 0.8 * laptop.cache else "does not fit"
+            size = N_POINTS * c * f * NUMBER / 2**20
+            fits = "fits" if size < 0.8 * laptop.cache else "does not fit"
             print(
-                f"{layer.name}: transformed weights and their gradient are {size:.2f} MB, which "
-                f"{words} in {laptop.cache:g} MB; if not, products wait for the next cache"
+                f"{layer.name}: transformed kernel of {size:.2f} MB {fits} in {laptop.cache:g} MB"
             )
     work = sum(map(multiply_adds, model.layers))
-    print(f"dense arithmetic forward: {2 * work / 1e6:.1f} MFLOP an image")
+    print(f"arithmetic of the forward pass: {2 * work / 1e6:.1f} MFLOP per image")
 
 
 def print_rows(rows: list[dict[str, Any]], cores: int, laptop: Laptop) -> None:
-    """A table for training and one for inference."""
-    heads = ("1 thread", f"{cores} threads", "replayed", "laptop", "its growth")
+    """Print a table for training and one for inference."""
+    heads = ("1 thread", f"{cores} threads", "calculated", "laptop", "speed-up")
     for work in ("training", "inference"):
-        print(f"\n{work}, us an image")
-        print(f"{'batch':8}" + "".join(f"{head:>12}" for head in heads) + "  made of")
+        print(f"\n{work}, us per image")
+        print(f"{'batch':8}" + "".join(f"{head:>12}" for head in heads) + "  parts of the laptop's")
         for row in rows:
             if row["work"] != work:
                 continue
-            here = (row["one thread"], row["all threads"], row["all threads, replayed"])
-            cells = "".join(f"{us:>12.1f}" for us in (*here, row["laptop"]))
+            columns = ("one thread", "all threads", "all threads, replayed", "laptop")
+            cells = "".join(f"{row[column]:>12.1f}" for column in columns)
             growth = row["laptop, one core"] / row["laptop"]
             parts = ", ".join(f"{k} {us:.1f}" for k, us in row["laptop, parts"].items())
-            print(f"{row['batch']:<8}{cells}{growth:>12.2f}  {parts}; most of it {row['limit']}")
+            print(f"{row['batch']:<8}{cells}{growth:>12.2f}  {parts}; limit: {row['limit']}")
     for row in rows:
-        shards = len(parallel.cut(row["batch"]))
+        shards = len(threads.cut(row["batch"]))
         if row["work"] == "training" and shards < laptop.cores:
             print(
-                f"Batches of {row['batch']} are cut into {shards} shards: "
-                f"{laptop.cores - shards} of {laptop.cores} cores have nothing to do in a pass."
+                f"Batches of {row['batch']} are cut into {shards} shards: during the passes, "
+                f"{laptop.cores - shards} of {laptop.cores} cores are idle."
             )
     hungry = max(rows, key=lambda row: row["GB/s needed"])
     print(
-        f"At most {hungry['GB/s needed']:.0f} GB/s are needed ({hungry['work']}, batch "
-        f"{hungry['batch']}), of {laptop.bandwidth:.0f}."
+        f"At most {hungry['GB/s needed']:.0f} of {laptop.bandwidth:.0f} GB/s are needed "
+        f"({hungry['work']}, batch {hungry['batch']})."
     )

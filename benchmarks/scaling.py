@@ -1,9 +1,9 @@
-"""What a step costs as batches, images, channels and threads grow; and on another machine.
+"""What a step costs as batches, images, filters and threads grow; and on another machine.
 
     python benchmarks/scaling.py                 four tables, in minutes
-    python benchmarks/scaling.py --predict       an 8-core laptop, from measured pieces and counts
+    python benchmarks/scaling.py --predict       an 8-core laptop, calculated from measured parts
 
-The tutorial's network, float32, digits of MNIST (resized where images are larger or smaller).
+The tutorial's network, float32, with digits of MNIST (resized for smaller and larger images).
 """
 
 import argparse
@@ -12,22 +12,21 @@ from statistics import median
 from typing import Any
 
 from measure import (
-    digits,
+    compiled_model,
     figure_form,
     heading,
     in_turns,
     made_with,
     multiply_adds,
-    new_figure,
     spread,
+    steps_of,
     write_json,
 )
 from prediction import Laptop, predict
 
-from minicnn import Input, Sequential, parallel, step
-from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
-from minicnn.objective import objective
-from minicnn.plots import BLUE, GREY, ORANGE, SMALL
+from minicnn import Sequential, get_num_threads, set_num_threads
+from minicnn.engine import available_cores
+from minicnn.plots import BLUE, GREY, ORANGE, SMALL, new_figure, save
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 IMAGE_SIZES = (14, 28, 56, 112)
@@ -38,14 +37,12 @@ Row = dict[str, Any]
 
 
 def main() -> None:
-    """Print the tables, or the prediction."""
+    """Print the tables or the prediction, and write the files that were asked for."""
     arguments = parsed_arguments()
     result: dict[str, Any] = made_with()
     print(heading(result), flush=True)
     if arguments.predict:
-        laptop = Laptop(
-            arguments.cores, arguments.core_gflops, arguments.bandwidth, arguments.cache
-        )
+        laptop = Laptop(*(getattr(arguments, option) for option in Laptop._fields))
         result["prediction"] = predict(laptop, arguments.runs, arguments.sgemm_size)
     else:
         limit = arguments.largest
@@ -57,67 +54,42 @@ def main() -> None:
         }
         result["tables"] = tables
         if arguments.figure:
-            draw(result).savefig(arguments.figure)
+            save(draw(result), arguments.figure)
     if arguments.json:
         write_json(arguments.json, result)
 
 
 def parsed_arguments() -> argparse.Namespace:
-    """What to measure, and the laptop that is thought of."""
+    """The command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=7, help="of each step, in turns (default 7)")
-    parser.add_argument("--largest", type=int, default=512, help="batch, image, filters at most")
+    parser.add_argument(
+        "--largest", type=int, default=512, help="largest batch, image and number of filters"
+    )
     parser.add_argument("--json", metavar="FILE", help="write all figures there as well")
     parser.add_argument("--figure", metavar="FILE", help="draw a picture there")
     parser.add_argument("--predict", action="store_true", help="predict another machine instead:")
-    laptop = Laptop()
-    parser.add_argument("--cores", type=int, default=laptop.cores, help="(default %(default)s)")
-    parser.add_argument(
-        "--core-gflops",
-        type=float,
-        default=laptop.core_gflops,
-        help="float32 sgemm of one core while all work, GFLOP/s (default %(default)s)",
-    )
-    parser.add_argument(
-        "--bandwidth", type=float, default=laptop.bandwidth, help="GB/s (default %(default)s)"
-    )
-    parser.add_argument(
-        "--cache", type=float, default=laptop.cache, help="L2, MB a core (default %(default)s)"
-    )
+    for option, kind, what in (
+        ("cores", int, "all alike"),
+        ("core_gflops", float, "float32 sgemm of one core while all work, GFLOP/s"),
+        ("bandwidth", float, "GB/s"),
+        ("cache", float, "L2, MB per core"),
+    ):
+        default = Laptop._field_defaults[option]
+        name = "--" + option.replace("_", "-")
+        parser.add_argument(name, type=kind, default=default, help=f"{what} (default {default})")
     parser.add_argument("--sgemm-size", type=int, default=2048, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def network(image_size: int = 28, filters: int = 32) -> Sequential:
-    """The tutorial's, with other numbers."""
-    model = Sequential(
-        [
-            Input((image_size, image_size, 1)),
-            Conv2D(filters, 5, padding="same", activation="relu"),
-            MaxPooling2D(2),
-            Conv2D(2 * filters, 5, padding="same", activation="relu"),
-            MaxPooling2D(2),
-            Flatten(),
-            Dense(64, activation="relu"),
-            Dense(10, activation="softmax"),
-        ]
-    )
-    model.compile("adam", "sparse_categorical_crossentropy")
-    return model
+def measured(
+    title: str, note: str, models: dict[int, tuple[Sequential, int]], runs: int
+) -> list[Row]:
+    """Print and return a row for each model and batch size.
 
-
-def steps_of(model: Sequential, batch_size: int) -> dict[str, Callable[[], Any]]:
-    """One step of training, and a batch through the network."""
-    x, labels = digits(batch_size, model.input_shape[0])
-    goal = objective(model.layers, model.loss)
-    return {
-        "training": lambda: step.train_step(goal, model.optimizer, x, labels),
-        "inference": lambda: model.predict(x, batch_size=batch_size, verbose=0),
-    }
-
-
-def measured(models: dict[int, tuple[Sequential, int]], runs: int) -> list[Row]:
-    """A row for each model and batch size: us an image, and a million multiply-adds forward."""
+    "mmac" are millions of multiply-adds in the forward pass of an image; times are microseconds per
+    image.
+    """
     steps = {
         (key, work): function
         for key, (model, batch_size) in models.items()
@@ -129,39 +101,37 @@ def measured(models: dict[int, tuple[Sequential, int]], runs: int) -> list[Row]:
         row: Row = {"at": key, "mmac": sum(map(multiply_adds, model.layers)) / 1e6}
         row |= {work: [t / batch_size * 1e6 for t in times[key, work]] for work in WORK}
         rows.append(row)
+    print_table(title, note, rows)
     return rows
 
 
 def by_batch_size(sizes: list[int], runs: int) -> list[Row]:
-    """Small batches pay for the step itself; large ones have more shards."""
-    rows = measured({size: (network(), size) for size in sizes}, runs)
-    print_table("batch size", f"{parallel.get_num_threads()} threads", rows)
-    return rows
+    """Each step has fixed costs, which weigh more in small batches; large ones have more shards."""
+    models = {size: (compiled_model(), size) for size in sizes}
+    return measured("batch size", f"{get_num_threads()} threads", models, runs)
 
 
 def by_image_size(sizes: list[int], runs: int) -> list[Row]:
-    """The last column stays level as long as cost follows the multiply-adds."""
-    rows = measured({size: (network(size), USUAL_BATCH) for size in sizes}, runs)
-    print_table("image size", f"batches of {USUAL_BATCH}", rows)
-    return rows
+    """The last column is constant where the cost is proportional to the multiply-adds."""
+    models = {size: (compiled_model(size), USUAL_BATCH) for size in sizes}
+    return measured("image size", f"batches of {USUAL_BATCH}", models, runs)
 
 
 def by_filters(filters: list[int], runs: int) -> list[Row]:
-    """Of the first convolution; the second, with twice as many, has almost all of the work."""
-    rows = measured({f: (network(filters=f), USUAL_BATCH) for f in filters}, runs)
-    print_table("filters", f"and twice as many; batches of {USUAL_BATCH}", rows)
-    return rows
+    """The second convolution has twice as many filters, and most of the multiply-adds."""
+    models = {f: (compiled_model(filters=f), USUAL_BATCH) for f in filters}
+    return measured("filters", f"and twice as many; batches of {USUAL_BATCH}", models, runs)
 
 
 def by_threads(batch_size: int, runs: int) -> list[Row]:
-    """1, 2, 4, ... threads, in turns; the same bits, sooner."""
-    cores = parallel.available_cores()
+    """1, 2, 4, ... threads, in turns."""
+    cores = available_cores()
     counts = sorted({1, cores, *(2**k for k in range(cores.bit_length()) if 2**k <= cores)})
-    model = network()
+    model = compiled_model()
 
     def with_threads(threads: int, function: Callable[[], Any]) -> Callable[[], Any]:
         def run() -> None:
-            parallel.set_num_threads(threads)
+            set_num_threads(threads)
             function()
 
         return run
@@ -172,7 +142,7 @@ def by_threads(batch_size: int, runs: int) -> list[Row]:
         for work, function in steps_of(model, batch_size).items()
     }
     times = in_turns(steps, runs)
-    parallel.set_num_threads(cores)
+    set_num_threads(cores)
     rows: list[Row] = []
     for n in counts:
         row: Row = {"at": n}
@@ -183,7 +153,7 @@ def by_threads(batch_size: int, runs: int) -> list[Row]:
             ]
         rows.append(row)
     print(f"\nthreads, batches of {batch_size}")
-    print(f"{'':12}{'training, us an image':>26}{'growth':>22}{'inference':>26}{'growth':>22}")
+    print(f"{'':12}{'training, us/image':>26}{'speed-up':>22}{'inference':>26}{'speed-up':>22}")
     for row in rows:
         cells = (
             f"{spread(row[work], '{:.1f}'):>26}{spread(row[f'{work} growth'], '{:.2f}'):>22}"
@@ -194,9 +164,9 @@ def by_threads(batch_size: int, runs: int) -> list[Row]:
 
 
 def print_table(title: str, note: str, rows: list[Row]) -> None:
-    """us an image; in training also for each million multiply-adds of the forward pass."""
+    """Microseconds per image; in training also per million multiply-adds of the forward pass."""
     print(f"\n{title} ({note})")
-    print(f"{'':12}{'training, us an image':>30}{'inference':>30}{'training / 10^6 mult.':>24}")
+    print(f"{'':12}{'training, us per image':>30}{'inference':>30}{'training / 10^6 mult.':>24}")
     for row in rows:
         cells = (f"{spread(row[work], figure_form(median(row[work]))):>30}" for work in WORK)
         each = median(row["training"]) / row["mmac"]
@@ -204,8 +174,8 @@ def print_table(title: str, note: str, rows: list[Row]) -> None:
 
 
 def draw(result: dict[str, Any]) -> Any:
-    """A panel for each table: medians as lines, from lowest to highest as shades."""
-    figure = new_figure(7, "What it costs: microseconds an image")
+    """A panel for each table: lines for medians, shades from lowest to highest."""
+    figure = new_figure(7, "Microseconds per image")
     for axes, (title, rows) in zip(
         figure.subplots(2, 2).flat, result["tables"].items(), strict=True
     ):
@@ -215,7 +185,7 @@ def draw(result: dict[str, Any]) -> Any:
             axes.plot(at, middle, color=colour, marker=marker, label=work)
             low, high = ([end(row[work]) for row in rows] for end in (min, max))
             axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
-        if title != "batch size":  # what it would be if cost followed the work
+        if title != "batch size":  # the cost if it were proportional to the work
             first = rows[0]
             unit = median(first["training"])
             ideal = [

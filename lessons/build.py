@@ -7,7 +7,7 @@
 `NN_name.ipynb` is the student's: in cells tagged "exercise" all that stands below a line
 `# solution`, as far as it is indented like it, is cut. `solutions/NN_name.ipynb` is uncut. Both
 are the same from build to build: cell ids count cells, pictures have fixed sizes, and nothing of
-the machine or the clock is kept. `README.md` gets the lesson's row of the table, and `pictures/`
+the machine or the clock is written. `README.md` gets the lesson's row of the table, and `pictures/`
 the picture for it: the first of the notebook, or the one whose cell is tagged "cover".
 """
 
@@ -40,7 +40,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 TO_DO = "...  # your code here"
-# `forward` and `gradients` in [minicnn/kernels/direct.py](../minicnn/kernels/direct.py)
+# `forward` and `backward` in [minicnn/step.py](../minicnn/step.py)
 NAMED_LINK = re.compile(r"((?:`[\w.]+`[,\s]+(?:and\s+)?)+)in\s+\[[^\]]*\]\(([^)]+\.py)\)")
 HEADER = f"{'lesson':52} seconds    KB  pictures  exercises  pass  not yet  mistakes named"
 # In the first cell of a source, and for the reader too: **25 minutes.** Needs: ...
@@ -283,7 +283,7 @@ def problems_of_files(lesson: Lesson) -> list[str]:
 
 def check(lesson: Lesson) -> tuple[Counter, list[str]]:
     """Figures on the lesson, and all that is wrong with it; runs both of its notebooks."""
-    problems, figures = problems_of_files(lesson), Counter(_teeth(lesson))
+    problems, figures = problems_of_files(lesson), Counter(_count_mistakes(lesson))
     for path, notebook in notebooks(lesson).items():
         name = path.relative_to(LESSONS).as_posix()
         try:
@@ -310,7 +310,7 @@ def check(lesson: Lesson) -> tuple[Counter, list[str]]:
     return figures, problems
 
 
-def _teeth(lesson: Lesson) -> dict[str, int]:
+def _count_mistakes(lesson: Lesson) -> dict[str, int]:
     """How many exercises the lesson has, how many known mistakes, and how many are recognised."""
     tasks = exercises(importlib.import_module(f"checks.check_{lesson.number}")).values()
     mistakes = [(task, *pair) for task in tasks for pair in task.mistakes.items()]

@@ -101,13 +101,14 @@ class Dataset:
         def elements() -> Iterator:
             number = next(passes) if reshuffle_each_iteration else 0
             rng = np.random.default_rng([seed, number])
-            buffer: list = []
-            for element in self:
-                buffer.append(element)
-                if len(buffer) == size:
-                    yield _draw(buffer, rng)
-            while buffer:
-                yield _draw(buffer, rng)
+            source, buffer = iter(self), []
+            while True:
+                buffer += itertools.islice(source, size - len(buffer))
+                if not buffer:
+                    return
+                place = int(rng.random() * len(buffer))
+                buffer[place], buffer[-1] = buffer[-1], buffer[place]
+                yield buffer.pop()
 
         return Dataset(elements, self._cardinality)
 
@@ -199,13 +200,6 @@ class Dataset:
             return self
         ahead = 2 if ahead == AUTOTUNE else ahead  # one ready, one in the making
         return Dataset(lambda: engine.prefetched(self, ahead), self._cardinality)
-
-
-def _draw(buffer: list, rng: np.random.Generator) -> Any:
-    """Take an element out of the buffer at random."""
-    place = int(rng.random() * len(buffer))
-    buffer[place], buffer[-1] = buffer[-1], buffer[place]
-    return buffer.pop()
 
 
 def _slice(arrays: Any, i: int) -> Any:

@@ -21,7 +21,47 @@ from minicnn.validation.configuration import Configurable
 Weights = dict[str, np.ndarray]
 
 
-class Layer(Configurable):
+class WithWeights(Configurable):
+    """What layers and models share: a name, checks in that name, and lists of their weights."""
+
+    name: str
+
+    @property
+    def who(self) -> str:
+        """Class and name, as they appear in errors."""
+        return f"{type(self).__name__} '{self.name}'"
+
+    @property
+    def check(self) -> Check:
+        """Checks whose errors say `who`."""
+        return Check(self.who)
+
+    def all_weights(self) -> list[np.ndarray]:
+        """The weights themselves, in Keras' order."""
+        raise NotImplementedError
+
+    def count_params(self) -> int:
+        """How many numbers the weights have, those that are not trained included."""
+        return sum(weight.size for weight in self.all_weights())
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights: layer by layer, kernel first."""
+        return [weight.copy() for weight in self.all_weights()]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Overwrite all weights, in the order of `get_weights`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If number, shapes or kinds differ; then nothing is changed.
+        """
+        own = self.all_weights()
+        for weight, new in zip(own, self.check.weights(weights, own), strict=True):
+            weight[...] = new
+
+
+class Layer(WithWeights):
     """Base class. A layer of your own defines `output_shape`, `forward` and `backward`.
 
     Shapes passed to and returned by methods are those of one sample; arrays have the axis of the
@@ -62,16 +102,6 @@ class Layer(Configurable):
         self.requested_input_shape: Shape | None = None
         if input_shape is not None:
             self.requested_input_shape = self.check.deprecated_input_shape(input_shape)
-
-    @property
-    def who(self) -> str:
-        """Class and name, as they appear in errors."""
-        return f"{type(self).__name__} '{self.name}'"
-
-    @property
-    def check(self) -> Check:
-        """Checks whose errors name this layer."""
-        return Check(self.who)
 
     def __repr__(self) -> str:
         return f"<{self.who}>"
@@ -135,27 +165,13 @@ class Layer(Configurable):
         """All weights by name, trained ones first."""
         return self.params | self.state
 
-    def count_params(self) -> int:
-        """How many numbers the weights have, those that are not trained included."""
+    def all_weights(self):
+        return list(self.weights.values())
+
+    def count_params(self):
         if self.input_shape is None:
             raise ValueError(f"{self.who} has no weights before it is built for an input shape")
-        return sum(weight.size for weight in self.weights.values())
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights: kernel, then bias."""
-        return [weight.copy() for weight in self.weights.values()]
-
-    def set_weights(self, weights: list[Any]) -> None:
-        """Overwrite all weights, in the order of `get_weights`.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If number, shapes or kinds differ from the layer's; then nothing is changed.
-        """
-        own = list(self.weights.values())
-        for weight, new in zip(own, self.check.weights(weights, own), strict=True):
-            weight[...] = new
+        return super().count_params()
 
     def checked_input(self, x: Any) -> np.ndarray:
         """`x` as an array of the layer's dtype and of the shape that the layer was built for."""

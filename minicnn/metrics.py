@@ -64,7 +64,8 @@ class SparseCategoricalAccuracy(Metric):
         y_pred = check.scores(y_pred, "y_pred")
         self.update(self.per_sample(check.class_labels(y_true, "y_true", *y_pred.shape), y_pred))
 
-    def per_sample(self, y_true, y_pred):
+    @staticmethod
+    def per_sample(y_true, y_pred):
         return y_pred.argmax(axis=1) == y_true
 
 

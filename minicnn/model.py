@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.layer import Layer
+from minicnn.layer import Layer, WithWeights
 from minicnn.layers import Input
 from minicnn.saving import model_file, weights_file
 from minicnn.session import automatic_name, random_stream
@@ -19,7 +19,7 @@ from minicnn.validation import Check
 from minicnn.validation.configuration import Known, from_plain_data, plain_data
 
 
-class Sequential(Trainer):
+class Sequential(Trainer, WithWeights):
     """A network of layers, each fed with the output of the one before.
 
     Parameters
@@ -61,10 +61,10 @@ class Sequential(Trainer):
         """
         if isinstance(layer, Input):
             if self.layers or self.input_shape:
-                raise ValueError(f"{self._check.who}: Input has to come first, and only once")
+                raise ValueError(f"{self.check.who}: Input has to come first, and only once")
             self.input_shape = layer.shape
             return
-        self._check.layer(layer, Layer, [other.name for other in self.layers])
+        self.check.layer(layer, Layer, [other.name for other in self.layers])
         input_shape = self.input_shape
         if not self.layers and input_shape is None:
             input_shape = layer.requested_input_shape
@@ -78,12 +78,12 @@ class Sequential(Trainer):
 
         They are drawn from `rng`, or from the session's stream if it is None.
         """
-        shape = self._check.batch_shape(input_shape)
-        self._check.has_layers(self.layers)
+        shape = self.check.batch_shape(input_shape)
+        self.check.has_layers(self.layers)
         if self.input_shape is None:
             self._build_layers(self.layers, shape, rng)
             self.input_shape = shape
-        self._check.samples_of(self.input_shape, shape)
+        self.check.samples_of(self.input_shape, shape)
 
     def _build_layers(self, layers: list[Layer], shape: Shape, rng: Any = None) -> None:
         """Build those that are not built yet; none if one of them cannot take its inputs."""
@@ -110,32 +110,13 @@ class Sequential(Trainer):
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the table of layers, output shapes and parameters, line by line."""
         self._require_built()
-        self._check.function(print_fn, "print_fn")
+        self.check.function(print_fn, "print_fn")
         for line in summary_lines(self.name, self.layers):
             print_fn(line)
 
-    def count_params(self) -> int:
-        """How many numbers the weights have, those that are not trained included."""
+    def all_weights(self):
         self._require_built()
-        return sum(layer.count_params() for layer in self.layers)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights, layer by layer, each with its kernel first."""
-        self._require_built()
-        return [weight for layer in self.layers for weight in layer.get_weights()]
-
-    def set_weights(self, weights: list[Any]) -> None:
-        """Overwrite all weights, in the order of `get_weights`.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If number, shapes or kinds differ from the model's; then nothing is changed.
-        """
-        self._require_built()
-        own = [weight for layer in self.layers for weight in layer.weights.values()]
-        for weight, new in zip(own, self._check.weights(weights, own), strict=True):
-            weight[...] = new
+        return [weight for layer in self.layers for weight in layer.all_weights()]
 
     def save_weights(self, path: Any) -> None:
         """Write the weights to an NPZ file, which replaces an older one only when complete."""
@@ -185,10 +166,6 @@ class Sequential(Trainer):
             model.build((None, *config["input_shape"]))
         return model
 
-    @property
-    def _check(self) -> Check:
-        return Check(f"Sequential '{self.name}'")
-
     def _require_built(self) -> None:
-        self._check.has_layers(self.layers)
-        self._check.knows_inputs(self.input_shape)
+        self.check.has_layers(self.layers)
+        self.check.knows_inputs(self.input_shape)

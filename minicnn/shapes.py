@@ -40,11 +40,6 @@ def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
 
     An odd cell goes after (bottom, right), as in TensorFlow; PyTorch pads both sides alike.
 
-    Parameters
-    ----------
-    size, window, stride : int
-        Cells of the image, of the window, and between windows, in that dimension.
-
     Examples
     --------
     >>> same_padding(28, 5, 1), same_padding(28, 4, 1), same_padding(28, 3, 2)

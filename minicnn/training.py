@@ -14,12 +14,11 @@ from minicnn.callbacks import CallbackList, History
 from minicnn.callbacks.progress import Progress, verbosity
 from minicnn.data import Dataset
 from minicnn.eager import EagerPlan
-from minicnn.layer import Layer, forward_options
+from minicnn.layer import forward_options
 from minicnn.losses import LOSSES, Loss
 from minicnn.metrics import METRICS, Mean, Metric
 from minicnn.optimizers import OPTIMIZERS, Optimizer
 from minicnn.session import random_stream
-from minicnn.shapes import Shape
 from minicnn.validation import Check, plain
 
 Logs = dict[str, float]
@@ -36,10 +35,6 @@ class Trainer:
     stop_training : bool
         Callbacks set it to end a `fit`.
     """
-
-    layers: list[Layer]
-    dtype: np.dtype
-    input_shape: Shape | None
 
     def __init__(self):
         self.optimizer: Optimizer | None = None
@@ -119,7 +114,7 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            For data that cannot be used: before any weight changes, or before the step of a batch.
+            If arguments or data cannot be used: before any weight changes, or before a batch's step.
         FloatingPointError
             If the loss becomes NaN or infinite: before the step that would spoil the weights.
         KeyboardInterrupt
@@ -168,15 +163,14 @@ class Trainer:
         """The steps of one epoch."""
         self.reset_metrics()
         seed = self._seed()
-        for batch, (images, labels) in enumerate(train):
+        for batch, (x, y) in enumerate(train):
             tell("on_train_batch_begin", batch)
             try:
-                step_seed = seed, self.optimizer.iterations
-                outcome = plan.train(self.optimizer, images, labels, step_seed)
+                outcome = plan.train(self.optimizer, x, y, (seed, self.optimizer.iterations))
             except FloatingPointError as error:
                 where = f"step {batch + 1} of epoch {epoch + 1}"
                 raise FloatingPointError(f"fit: in {where}, {error}") from None
-            self.history.end_batch(self._update_metrics(labels, *outcome))
+            self.history.end_batch(self._update_metrics(y, *outcome))
             logs = self._logs()
             progress.step(logs)
             tell("on_train_batch_end", batch, logs)
@@ -232,8 +226,8 @@ class Trainer:
         plan = self._plan()
         outputs = []
         with closing(epoch), Progress(verbose, epoch.steps) as progress, plan:
-            for images, _ in epoch:
-                outputs.append(plan.predict(images) if len(images) else no_rows)
+            for x, _ in epoch:
+                outputs.append(plan.predict(x) if len(x) else no_rows)
                 progress.step({})
         progress.end({})
         return np.concatenate(outputs)
@@ -253,13 +247,12 @@ class Trainer:
         Returns what `evaluate` does, of this batch alone and from before the step.
         """
         x = Check("train_on_batch").real_array(x, "x")
-        one_batch = source(self, "train_on_batch", x, y, max(x.size, 1))  # of at least len(x)
-        ((images, labels),) = one_batch.start_pass()
+        batches = source(self, "train_on_batch", x, y, batch_size=max(x.size, 1))
+        ((x, y),) = batches.start_pass()  # one batch: it may have as many samples as x has numbers
         self.reset_metrics()
         with self._plan(self.loss) as plan:
-            seed = self._seed(), self.optimizer.iterations
-            outcome = plan.train(self.optimizer, images, labels, seed)
-        self._update_metrics(labels, *outcome)
+            outcome = plan.train(self.optimizer, x, y, (self._seed(), self.optimizer.iterations))
+        self._update_metrics(y, *outcome)
         return self._results()
 
     def reset_metrics(self) -> None:
@@ -284,8 +277,8 @@ class Trainer:
         self.reset_metrics()
         plan = self._plan(self.loss)
         with closing(data), Progress(verbose, data.steps) as progress, plan:
-            for images, labels in data:
-                self._update_metrics(labels, *plan.evaluate(images, labels))
+            for x, y in data:
+                self._update_metrics(y, *plan.evaluate(x, y))
                 progress.step(self._logs())
         logs = self._logs()
         progress.end(logs)

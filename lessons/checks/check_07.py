@@ -202,7 +202,7 @@ def finite(error, claimed):
 
 
 class Planted:
-    """A layer with something wrong on its way back, or nothing."""
+    """A layer with something wrong in its backward pass, or nothing."""
 
     def __init__(self, layer, name="", spoil=None):
         self.layer, self.name, self.spoil = layer, name, spoil
@@ -243,7 +243,6 @@ def dense(**options):
 
 
 def conv(**options):
-    options = {"strides": 1, "padding": "valid", "algorithm": "im2col"} | options
     return built(Conv2D(2, 2, name="conv", **options), 4, 5, 2)
 
 
@@ -280,7 +279,7 @@ def first_missing(gradient):
 
 def turned(layer, x, y, dy, dx, grads):
     turned = conv()
-    turned.params["kernel"] = np.ascontiguousarray(layer.params["kernel"][::-1, ::-1])
+    turned.params["kernel"] = layer.params["kernel"][::-1, ::-1]
     return turned.backward(dy, turned.forward(x)[1])[0], grads
 
 
@@ -299,7 +298,7 @@ def layers():
     tied[0, 0, 0] = tied[0, 0, 1] + 5e-6
     yield Planted(dense()), random(5, 4)
     yield Planted(built(Softmax(name="softmax"), 4)), random(2, 4)
-    yield Planted(dense(), "a way back of twice the size", doubled), random(5, 4)
+    yield Planted(dense(), "a backward pass of twice the size", doubled), random(5, 4)
     yield Planted(built(ReLU(name="relu"), 6), " close to its kink"), close
     yield Planted(built(MaxPooling2D(2, name="pool"), 4, 4, 2), " close to a tie"), tied
     yield Planted(built(Flatten(name="flatten"), 2, 3, 2)), random(2, 2, 3, 2)

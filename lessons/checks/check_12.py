@@ -38,7 +38,7 @@ def _(layers):
     return size, step
 
 
-@receptive_field.mistake("behind a stride, neighbouring cells are further apart than one pixel")
+@receptive_field.mistake("after a stride, neighbouring cells are further apart than one pixel")
 def _(layers):
     return 1 + sum(k - 1 for k, _ in layers), receptive_field.reference(layers)[1]
 

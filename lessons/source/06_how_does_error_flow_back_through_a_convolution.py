@@ -530,4 +530,5 @@ assert 0 < abs(mutant.std() / dx.std() - 1) < 0.02
 # - `sum_windows` in [minicnn/windows.py](../minicnn/windows.py): the sum of the stamps.
 # - `backward` in [minicnn/step.py](../minicnn/step.py): from layer to layer, the last one first.
 # - `grad_input` and `grad_kernel` in
-#   [minicnn/engine/kernels/direct.py](../minicnn/engine/kernels/direct.py): the loops, compiled.
+#   [minicnn/engine/kernels/direct.py](../minicnn/engine/kernels/direct.py): the loops, compiled. The engine
+#   also leaves out the `dx` of the first layer.

@@ -3,7 +3,7 @@
 #
 # *25 minutes · needs lesson 6*
 #
-# **You will build** `gradients_right(layer, x)`, which finds out whether the way back of *any* layer is
+# **You will build** `gradients_right(layer, x)`, which finds out whether the backward pass of *any* layer is
 # right, without knowing what is in it; and see which mistakes nobody can find like this.
 
 # %%
@@ -217,7 +217,7 @@ check.relative_error(relative_error)
 #
 # All layers of minicnn keep a contract, which is all that a check has to know:
 #
-# - `y, cache = layer.forward(x)`, where `cache` is what the way back needs;
+# - `y, cache = layer.forward(x)`, where `cache` is what the backward pass needs;
 # - `dx, grads = layer.backward(dy, cache)`, where `grads` has the gradients of the weights;
 # - `layer.params` holds the weights, under the names that `grads` has: `"kernel"`, `"bias"`, or none.
 #
@@ -236,7 +236,7 @@ assert abs(dx).max() < 1e-15
 
 # %% [markdown]
 # Probabilities add up to 1, whatever the scores are. Their sum never changes, its gradient is zero, and **a
-# way back that returns nothing but zeros would pass.** There are published libraries
+# backward pass that returns nothing but zeros would pass the check.** There are published libraries
 # with just such tests. The remedy is the $L = \sum dy \cdot y$ of lesson 6, with *random* `dy`: every output gets a weight of its own, and
 # no cancellation is left but by chance. With `dy` of 1, -2, 3, Keras 3.15.1 and we agree:
 
@@ -594,13 +594,13 @@ assert {zoo[name].kind for name in WAY_THERE} == {"forward"}
 # %% [markdown]
 # ## The fast version, and what it costs
 #
-# There is none. Two ways there for each entry: for lesson 1's network, 253,514 parameters, that is half a million,
-# where the way back finds all gradients at once for about two. This is why networks learn by the
-# way back, and why the check is done on small arrays, or on some entries drawn at random.
+# There is none. Two forward passes for each entry: for lesson 1's network, 253,514 parameters, that is half a
+# million, where the backward pass finds all gradients at once for the price of about two. This is why networks learn
+# by backpropagation, and why the check is done on small arrays, or on some entries drawn at random.
 
 # %%
-ways_there = 2 * 253_514
-assert ways_there == 507_028
+forward_passes = 2 * 253_514
+assert forward_passes == 507_028
 
 # %% [markdown]
 # ## The fact
@@ -625,7 +625,7 @@ assert (false_alarms, looked_at) == (0, 6)
 #
 # ## In minicnn
 #
-# - `check_gradients` in [minicnn/gradcheck.py](../minicnn/gradcheck.py): your `gradients_right`, with a
+# - `check_gradients` in [minicnn/gradcheck/check.py](../minicnn/gradcheck/check.py): your `gradients_right`, with a
 #   report. It takes layers of your own, too.
 # - `Layer.branches` in [minicnn/layer.py](../minicnn/layer.py): how a layer tells of its kinks.
 # - `BUGS` in [minicnn/parity/bugs.py](../minicnn/parity/bugs.py): the zoo. Add the next slip you make.

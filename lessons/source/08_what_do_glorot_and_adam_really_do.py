@@ -57,7 +57,7 @@ assert (y**2).mean() == 5 == 1**2 + 2**2
 #
 # $$mean(y^2) = fan_{in} \cdot s^2 \cdot mean(x^2).$$
 #
-# Signals neither grow nor fade if $s^2 = 1 / fan_{in}$. On the way back (lesson 6) an input gets
+# Signals neither grow nor fade if $s^2 = 1 / fan_{in}$. In the backward pass (lesson 6) an input gets
 # its gradient from all the outputs that it had a part in, $fan_{out}$ of them: a sum of products
 # with weights again. Gradients neither grow nor fade if $s^2 = 1 / fan_{out}$. Both at once is too
 # much to ask. Glorot and Bengio (2010) put the mean of the two fans in their place:
@@ -99,12 +99,12 @@ check.glorot_uniform(glorot_uniform)
 # ## What it is good for, and what it overlooks
 #
 # A thousand random inputs go through twelve dense layers of 256 units, with Glorot's limit, half of
-# it, twice of it; and with a ReLU behind each layer.
+# it, twice of it; and with a ReLU after each layer.
 
 
 # %%
 def mean_squares(factor, relu=False):
-    """Mean squares of the inputs, and behind each of twelve layers."""
+    """Mean squares of the inputs, and after each of twelve layers."""
     rng = np.random.default_rng(8)
     x = rng.normal(size=(1000, 256))
     values = [(x**2).mean()]
@@ -190,7 +190,7 @@ for kernel, limit, keras_largest in each:
 #
 # ## Adam, by hand
 #
-# The plain way to learn is `w - learning_rate * g`, for each weight `w` and its gradient `g`. Of
+# The plain way to learn, *gradient descent*, is `w - learning_rate * g`, for each weight `w` and its gradient `g`. Of
 # two weights, the one whose gradient is a thousand times smaller then moves a thousand times less.
 # Adam (Kingma and Ba, 2014) takes each gradient *in units of its usual size*. For that it remembers
 # two numbers a weight, both 0 at first: `m`, a running mean of `g`, and `v`, a running mean of `g`
@@ -385,8 +385,8 @@ check.epsilon_of(epsilon_of)
 # %% [markdown]
 # ## One step of our network
 #
-# `train_on_batch` goes there and back with 32 images (lessons 2 to 6), and lets Adam move the
-# weights. After its first step $m = (1 - \beta_1) g$, so the gradients can be read from what Adam
+# `train_on_batch` makes a forward and a backward pass over 32 images (lessons 2 to 6), and lets
+# Adam move the weights. After its first step $m = (1 - \beta_1) g$, so the gradients can be read from what Adam
 # remembers:
 
 # %%
@@ -444,11 +444,11 @@ class PlantedAdam(Adam):
 
 def lengths(error, steps=50):
     """Of steps with a gradient that never changes, in units of the learning rate."""
-    optimizer, path = PlantedAdam(error), np.zeros((steps + 1, 1))
-    for t in range(steps):
-        path[t + 1] = path[t]
-        optimizer.apply([np.array([5e-4])], [path[t + 1]])
-    return abs(np.diff(path[:, 0])) / 0.001
+    optimizer, w, path = PlantedAdam(error), np.zeros(1), [0.0]
+    for _ in range(steps):
+        optimizer.apply([np.array([5e-4])], [w])
+        path.append(w[0])
+    return abs(np.diff(path)) / 0.001
 
 
 def losses(error, steps=50):
@@ -501,21 +501,18 @@ assert min(late, key=late.get) == "no correction"
 # ## The fast version, and what it costs
 #
 # With NumPy, each operation of exercise 2 goes over a whole array and writes a new one, and of long
-# arrays the fetching takes more time than the computing. minicnn's kernel, compiled like that of
-# lesson 2, does all of it for one weight, then for the next.
+# arrays the fetching takes more time than the computing. minicnn's core does so, too. Its engine
+# has a loop, compiled like that of lesson 2, that does all of it for one weight, then for the next.
 
 # %%
 import timeit
 
-from minicnn.kernels import updates
+from minicnn.engine import update_weights
 
 rng = np.random.default_rng(8)
 w, g = rng.normal(size=(2, 3136 * 64)).astype(np.float32)  # as many as `dense` has
 m, v = np.zeros_like(w), np.zeros_like(w)
 numbers = [np.float32(number) for number in (0.001, 0.9, 0.999, 1e-7)]
-smallest = np.finfo(
-    np.float32
-).tiny  # smaller moments are made 0, denormal numbers are slow
 
 
 def with_numpy(alpha, beta_1, beta_2, epsilon):
@@ -524,14 +521,14 @@ def with_numpy(alpha, beta_1, beta_2, epsilon):
     return w - alpha * new_m / (np.sqrt(new_v) + epsilon)
 
 
-expected = with_numpy(*numbers)
-updates.adam(w, g, m, v, *numbers, smallest)  # changes w, m and v
+alpha = np.float32(0.001 * np.sqrt(1 - 0.999) / (1 - 0.9))  # of the first step
+expected = with_numpy(alpha, *numbers[1:])
+optimizer = Adam()
+update_weights(optimizer, [[g]], [w])  # compiles, and changes w
 assert np.allclose(w, expected, atol=1e-6)
 slow = min(timeit.repeat(lambda: with_numpy(*numbers), number=5, repeat=5))
 fast = min(
-    timeit.repeat(
-        lambda: updates.adam(w, g, m, v, *numbers, smallest), number=5, repeat=5
-    )
+    timeit.repeat(lambda: update_weights(optimizer, [[g]], [w]), number=5, repeat=5)
 )
 assert slow > 1.5 * fast  # with room to spare
 
@@ -565,9 +562,9 @@ for size in np.logspace(-9, 3, 25):
 # ## In minicnn
 #
 # - `GlorotUniform` in [minicnn/initializers.py](../minicnn/initializers.py): your `glorot_uniform`.
-# - `Adam.update` in [minicnn/optimizers.py](../minicnn/optimizers.py): the number $\alpha$; and
-#   `Optimizer.apply`: the loop of exercise 3.
-# - `adam` in [minicnn/kernels/updates.py](../minicnn/kernels/updates.py): your `adam_step`, in one
-#   pass.
+# - `Adam.update` in [minicnn/optimizers.py](../minicnn/optimizers.py): your `adam_step`; `Adam.alpha`:
+#   the number $\alpha$; and `Optimizer.apply`: the loop of exercise 3.
+# - `adam` in [minicnn/engine/kernels/adam.py](../minicnn/engine/kernels/adam.py): the same in one
+#   pass over the weights.
 # - `test_item_8_a_thousand_steps_follow_keras` in
 #   [tests/test_optimizers.py](../tests/test_optimizers.py): next to Keras itself.

@@ -392,7 +392,7 @@ plots.worst_mistakes(x_test, y_test, probabilities, count=10)
 #
 # The running mean is the fast version. `Mean` in minicnn keeps two numbers, a total and a count, and the forward pass
 # it reports on has to be made for the gradient anyway: it costs nothing. The honest number, `evaluate`, costs another forward pass
-# over all images, though no way back. Side by side, for 480 images:
+# over all images, though no backward pass. Side by side, for 480 images:
 
 # %%
 other = tutorial_network()
@@ -527,6 +527,13 @@ assert (KERAS[:, 2] > KERAS[:, 1]).all()
 # ## In minicnn
 #
 # - `Mean` in [minicnn/metrics.py](../minicnn/metrics.py): your `running_means`, with two numbers to remember.
-# - `History` in [minicnn/history.py](../minicnn/history.py): what was noted, and the lines that are printed.
-# - `Trainer.fit` and `Trainer.evaluate` in [minicnn/trainer.py](../minicnn/trainer.py): when it is noted.
-# - `confusion_matrix`, `worst_mistakes` and `learning_curve` in [minicnn/plots.py](../minicnn/plots.py).
+# - `History` in [minicnn/callbacks/history.py](../minicnn/callbacks/history.py): what was noted; `Progress` in
+#   [minicnn/callbacks/progress.py](../minicnn/callbacks/progress.py): the bar.
+# - `Trainer.fit` and `Trainer.evaluate` in [minicnn/training.py](../minicnn/training.py): when it is noted;
+#   `train_step` in [minicnn/step.py](../minicnn/step.py): one step.
+# - `confusion_matrix` in [minicnn/plots/matrices.py](../minicnn/plots/matrices.py), `worst_mistakes` in
+#   [minicnn/plots/images.py](../minicnn/plots/images.py), `learning_curve` in
+#   [minicnn/plots/curves.py](../minicnn/plots/curves.py).
+#
+# To watch a step of your own: `model.compile(..., run_eagerly=True)` makes `fit` run `step.py` and `layers.py` as they
+# are written, so a breakpoint in `Conv2D.backward` stops there and shows the arrays of your own training. It is slower.

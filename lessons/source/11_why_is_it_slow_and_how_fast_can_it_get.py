@@ -13,9 +13,11 @@ import numpy as np
 
 import minicnn
 from checks import check_11 as check
-from minicnn import parallel, plots
-from minicnn.environment import machine
-from minicnn.kernels import direct, im2col, planes, updates, winograd
+from minicnn import plots
+from minicnn.checking.environment import machine
+from minicnn.engine.blas import one_thread
+from minicnn.engine.kernels import adam, direct, few_channels, im2col, winograd
+from minicnn.engine.threads import cut, run
 from minicnn.shapes import window_geometry
 
 # %% [markdown]
@@ -63,7 +65,7 @@ assert 14 * 14 * 64 * kernel[..., 0].size == 10_035_200
 def in_turns(functions, rounds=5, clock=time.thread_time):
     """Seconds that a call takes: the shortest of some, by the functions' names."""
     times = {name: [] for name in functions}
-    with parallel.blas_on_one_thread():  # matrix products on this thread, too
+    with one_thread:  # BLAS multiplies matrices on this thread, too
         for function in functions.values():
             function()  # whatever has to be compiled is compiled now
         for _ in range(rounds):
@@ -152,7 +154,7 @@ else:
 # %% [markdown]
 # The cost: `cols` is up to 25 times as large as the image. minicnn makes it for one image at a time, so that
 # it stays in the processor's cache. For images of one channel, where a row of a window has but five numbers, there is
-# `planes`, which on the way there multiplies without filling `cols`: all windows' first cells are the image itself, their
+# the algorithm `few_channels`, whose forward pass multiplies without filling `cols`: all windows' first cells are the image itself, their
 # second cells the image one pixel further on, and so forth.
 #
 # ## Multiply less: two polynomials
@@ -197,7 +199,7 @@ assert ((V2 @ g) * (V2 @ a)).tolist() == [10, 20, -3]
 assert (inverse @ ((V2 @ g) * (V2 @ a))).tolist() == [10, 13, -3]
 
 # %% [markdown]
-# ## A convolution is the way back of that
+# ## A convolution is the backward pass of that
 #
 # In a product of polynomials, $a_i g_k$ goes to the power $t^{i+k}$:
 #
@@ -209,8 +211,8 @@ assert (inverse @ ((V2 @ g) * (V2 @ a))).tolist() == [10, 13, -3]
 # $$y_i = \sum_k d_{i+k}\,g_k.$$
 #
 # **That is lesson 2's convolution**, of a row of pixels $d$ with a kernel $g$: nobody said that an "error" may not
-# be pixels. So whoever can multiply polynomials with few products needs only the way back. And this
-# we know: the way back through a matrix is the transposed matrix (lesson 6: $dcols = dy \cdot
+# be pixels. So whoever can multiply polynomials with few products needs only the backward pass of that. And this
+# we know: back through a matrix goes the transposed matrix (lesson 6: $dcols = dy \cdot
 # kernel^T$); through "times $V_2\,g$, cell by cell" it is the same multiplication again; and the steps come in
 # reverse order. From $c = V_3^{-1}[(V_2\,g) * (V_2\,a)]$ comes, with ${}'$ for "transposed",
 #
@@ -457,7 +459,7 @@ A, B, G = (matrix.astype(float) for matrix in (A, B, G))
 assert np.allclose(A.T @ ((G @ g) * (B.T @ d)), [d[i : i + 5] @ g for i in range(4)])
 
 # %% [markdown]
-# ## The way back is the way there, transposed
+# ## The backward pass is the forward pass, transposed
 #
 # Training needs two gradients for a given $dy$ (lesson 6): $dg$ of the kernel, $dd$ of the tile. No new idea is needed: every
 # step of $Y = A'[U * V]A$ is walked back, the last one first.
@@ -479,12 +481,13 @@ assert dg[0, 0] == dd[1, 1] == 8  # as by hand in lesson 6
 one_image = [array[None, ..., None].astype(float) for array in (d, dy)]
 weights = np.array([[1.0, -1], [2, 0]])[..., None, None]
 small = window_geometry((3, 3), (2, 2), (1, 1), "valid")
-dx, dkernel = direct.gradients(*one_image, weights, small)
+dx = direct.grad_input(one_image[1], weights, small)
+dkernel = direct.grad_kernel(*one_image, small)
 assert (dx[0, :, :, 0] == dd).all()
 assert (dkernel[:, :, 0, 0] == dg).all()
 
 # %% [markdown]
-# $dy$ is transformed once for both gradients, $U$ is there from the way there, and nobody has to turn a kernel.
+# $dy$ is transformed once for both gradients, $U$ is kept from the forward pass, and nobody has to turn a kernel.
 #
 # **What Winograd costs.** It needs stride 1, and matrices for each size of kernel. Transforms are work, too, and for few
 # channels more than is saved. The transformed kernel is larger, 64 numbers for 25. And it is less exact, as you saw; on our
@@ -506,8 +509,8 @@ assert 3 < abs(exact).max() < 10
 # %% [markdown]
 # ## Use all cores
 #
-# Images of a batch do not know of each other. So a batch of 64 is cut into four *shards* of 16, and each goes its way
-# through *all* layers on a thread of its own, there and back; then the shards' gradients are added up. Two rules keep that
+# Images of a batch do not know of each other. So a batch of 64 is cut into four *shards* of 16, and each goes
+# through *all* layers on a thread of its own, forward and backward; then the shards' gradients are added up. Two rules keep that
 # honest. **How a batch is cut depends on its size alone**, never on the number of threads, and sums are taken in the order of
 # the shards: as floating-point sums depend on their order, only so are the results the same to the bit. And **BLAS
 # is held to one thread** meanwhile, or its threads and ours fight for the same cores.
@@ -518,7 +521,7 @@ def in_shards():
     def of_shard(shard):
         return winograd.forward(x[shard], prepared, bias, geometry)
 
-    return np.concatenate(parallel.run(of_shard, parallel.cut(len(x))))
+    return np.concatenate(run(of_shard, cut(len(x))))
 
 
 threads = minicnn.get_num_threads()  # as many as there are cores
@@ -527,7 +530,7 @@ for count in (1, 2, 3, threads):
     minicnn.set_num_threads(count)
     results.append(in_shards())
 assert all((y == results[0]).all() for y in results)
-assert [shard.stop - shard.start for shard in parallel.cut(64)] == [16] * 4
+assert [shard.stop - shard.start for shard in cut(64)] == [16] * 4
 
 # %% [markdown]
 # ## The ladder
@@ -602,38 +605,33 @@ figure
 # ## What is left to do in a step?
 #
 # minicnn's own step of training, on 32 images and one thread, with a clock in each layer. Grey is the share of the
-# multiply-adds, there and back (lesson 6: three times those of the way there, twice in the first layer). A convolution's clock
-# includes the pooling behind it, since minicnn computes the two together when it trains
-# (`PooledConv2D` in [minicnn/objective.py](../minicnn/objective.py)).
+# multiply-adds, forward and backward (lesson 6: three times those of the forward pass, twice in the first layer). A
+# convolution's clock includes the pooling after it, since minicnn's engine computes the two together
+# (`PooledConvolution` in [minicnn/engine/operations.py](../minicnn/engine/operations.py)).
 
 # %% tags=["varies"]
 from collections import Counter
 
-from minicnn import step
+from minicnn.engine import Plan
 from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from minicnn.losses import SparseCategoricalCrossentropy
-from minicnn.objective import objective
 from minicnn.optimizers import Adam
 
 
-class Timed:
-    """A layer, and a clock that adds up the processor time of all that it does."""
+def put_clocks(operation, clock):
+    """Let the clock add up the processor time of all that an operation does."""
 
-    def __init__(self, layer, clock):
-        self.layer, self.clock = layer, clock
-
-    def __getattr__(self, name):
-        method = getattr(self.layer, name)
-        if name not in ("prepared", "forward", "backward", "weight_gradients"):
-            return method
-
-        def timed(*arguments):
+    def timed(method):
+        def clocked(*arguments):
             start = time.thread_time()
             result = method(*arguments)
-            self.clock[self.layer.name] += time.thread_time() - start
-            return Timed(result, self.clock) if name == "prepared" else result
+            clock[operation.layer.name] += time.thread_time() - start
+            return result
 
-        return timed
+        return clocked
+
+    for name in ("prepare", "forward", "backward", "weight_gradients"):
+        setattr(operation, name, timed(getattr(operation, name)))
 
 
 def step_profile(algorithm, steps=12):
@@ -644,16 +642,20 @@ def step_profile(algorithm, steps=12):
     stack += [Conv2D(64, **same, algorithm=algorithm), MaxPooling2D(2), Flatten()]
     stack += [Dense(64, activation="relu"), Dense(10, activation="softmax")]
     layers = minicnn.Sequential(stack).layers
-    goal = objective(layers, SparseCategoricalCrossentropy())
+    plan = Plan(layers, SparseCategoricalCrossentropy())  # how the engine runs them
     clock, optimizer = Counter(), Adam()
-    goal = goal._replace(layers=[Timed(layer, clock) for layer in goal.layers])
+    for segment in plan._segments:
+        for (
+            operation
+        ) in segment.operations:  # a layer, or a convolution and its pooling
+            put_clocks(operation, clock)
     images = rng.random((32, 28, 28, 1), np.float32)
     labels = rng.integers(0, 10, 32)
     for number in range(steps + 2):
         if number == 2:  # by now all is compiled
             clock.clear()
             start = time.thread_time()
-        step.train_step(goal, optimizer, images, labels)
+        plan.train(optimizer, images, labels, seed=(0, number))
     clock["Adam, rest"] = time.thread_time() - start - clock.total()
     return clock
 
@@ -688,9 +690,9 @@ axes.spines[["top", "right"]].set_visible(False)
 figure
 
 # %% [markdown]
-# In both profiles the way back is the same, and neither im2col nor Winograd: of each pooling window one cell has a gradient, the
+# In both profiles the backward pass is the same, and neither im2col nor Winograd: of each pooling window one cell has a gradient, the
 # winner, and where ReLU is at 0 not even that (lesson 4). So five of six products there have a factor of 0, and
-# [minicnn/kernels/sparse.py](../minicnn/kernels/sparse.py) leaves them out. That saves more than Winograd does, and rounds less.
+# [minicnn/engine/kernels/pooled_gradients.py](../minicnn/engine/kernels/pooled_gradients.py) leaves them out. That saves more than Winograd does, and rounds less.
 #
 # The faster the largest part gets, the more the others count: Adam has no multiply-adds worth mentioning, and yet
 # takes its time, since it reads and writes many numbers. Whoever makes a part that takes half of the time ten
@@ -720,8 +722,8 @@ own = 2 * 16 * 64 * 16 * 32 * 64  # of Winograd: images, points, tiles, c, f
 formula = 2 * 16 * 10_035_200
 moved = 16 * 14 * 14 * (32 + 64) + kernel.size
 layers = {
-    "conv2d, planes": (
-        lambda: planes.forward(x1, kernel1, bias1, first),
+    "conv2d, few_channels": (
+        lambda: few_channels.forward(x1, kernel1, bias1, first),
         2 * 16 * 627_200,
         16 * 28 * 28 * (1 + 32),
     ),
@@ -729,7 +731,7 @@ layers = {
     "conv2d_1, Winograd": (rungs["Winograd"][0], formula, moved),
     "dense": (lambda: x3 @ kernel3, 2 * 32 * 200_704, 32 * 3200 + 200_704),
     "Adam": (
-        lambda: updates.adam(*adam_arrays, *adam_numbers),
+        lambda: adam.adam(*adam_arrays, *adam_numbers),
         12 * 253_514,  # counted in its source
         7 * 253_514,  # four arrays read, three written
     ),
@@ -754,7 +756,8 @@ for name, (_, operations, numbers) in layers.items():
     at, height = operations / (4 * numbers), 100 * operations / times[name] / peak
     axes.plot(at, height, "o", color=plots.BLUE)
     # These two lie side by side below the roof: one text to the left, one to the right.
-    left, lower = {"dense": (-8, -14), "conv2d, planes": (8, -14)}.get(name, (8, -4))
+    offsets = {"dense": (-8, -14), "conv2d, few_channels": (8, -14)}
+    left, lower = offsets.get(name, (8, -4))
     side = {"ha": "right" if left < 0 else "left"}
     axes.annotate(
         f"{name}: {height:.0f} %", (at, height), (left, lower), **beside, **side
@@ -813,17 +816,24 @@ for measure in runs["keras"][0]:
 
 # %% [markdown]
 # > **On the same cores, Keras takes longer than minicnn, in training and in inference: the ratios to Keras are those printed above.** The
-# > libraries behind it are written in C++ by many people. What sets minicnn apart is 64 products in the place of 400 on the way
-# > there, and on the way back none with a factor of 0.
+# > libraries it runs on are written in C++ by many people. What sets minicnn apart is 64 products in the place of 400 in the
+# > forward pass, and in the backward pass none with a factor of 0.
 #
 # ## In minicnn
 #
-# - `forward` in [minicnn/kernels/im2col.py](../minicnn/kernels/im2col.py): your `conv_by_product`; in
-#   [minicnn/kernels/planes.py](../minicnn/kernels/planes.py) the same without copies.
-# - `matrices` in [minicnn/kernels/winograd.py](../minicnn/kernels/winograd.py): your `transforms`, in exact fractions; `forward` and
-#   `gradients` there, with the loops over tiles in [minicnn/kernels/tiles.py](../minicnn/kernels/tiles.py): your `tile_outputs`.
-# - `gradients` in [minicnn/kernels/sparse.py](../minicnn/kernels/sparse.py): the way back without its zeros.
-# - `cut` and `run` in [minicnn/parallel.py](../minicnn/parallel.py), `train_step` in [minicnn/step.py](../minicnn/step.py): shards
-#   and threads.
+# - `Conv2D.forward` in [minicnn/layers.py](../minicnn/layers.py): your `conv_by_product`, for a whole batch at once.
+#
+# What makes it fast is in `minicnn/engine/`:
+#
+# - `forward` in [minicnn/engine/kernels/im2col.py](../minicnn/engine/kernels/im2col.py): the same, image by image; in
+#   [minicnn/engine/kernels/few_channels.py](../minicnn/engine/kernels/few_channels.py) without copies.
+# - `matrices` in [minicnn/engine/kernels/winograd.py](../minicnn/engine/kernels/winograd.py): your `transforms`, in exact fractions;
+#   `forward` and `gradients` there, with the loops over tiles in
+#   [minicnn/engine/kernels/winograd_tiles.py](../minicnn/engine/kernels/winograd_tiles.py): your `tile_outputs`.
+# - `gradients` in [minicnn/engine/kernels/pooled_gradients.py](../minicnn/engine/kernels/pooled_gradients.py): the backward pass
+#   without its zeros.
+# - `cut` and `run` in [minicnn/engine/threads.py](../minicnn/engine/threads.py), `Plan.train` in
+#   [minicnn/engine/plan.py](../minicnn/engine/plan.py): shards and threads.
+# - `choose_algorithm` in [minicnn/engine/algorithms.py](../minicnn/engine/algorithms.py): which algorithm a layer gets.
 # - [benchmarks/README.md](../benchmarks/README.md): what was tried on the way, and did not help.
 #   [benchmarks/kernels.py](../benchmarks/kernels.py): the ladder as a command.

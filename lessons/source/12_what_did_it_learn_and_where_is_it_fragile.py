@@ -13,9 +13,10 @@ import numpy as np
 
 import minicnn
 from checks import check_12 as check
-from minicnn import plots, step
+from minicnn import plots
 from minicnn.activations import softmax
 from minicnn.datasets import mnist
+from minicnn.engine import Plan
 from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import SGD, Adam
@@ -84,7 +85,7 @@ assert drops.tolist() == KERAS["occlusion"]
 # %% [markdown]
 # ## What a cell can see
 #
-# Before we ask what the real network sees: what *can* it see? A cell behind a convolution sees `k` pixels in a row. A cell behind a pooling of 2
+# Before we ask what the real network sees: what *can* it see? A cell after a convolution sees `k` pixels in a row. A cell after a pooling of 2
 # sees two such cells. And so on. Two numbers are enough, along one dimension:
 #
 # - `size`: how many pixels one cell sees,
@@ -95,7 +96,7 @@ assert drops.tolist() == KERAS["occlusion"]
 #
 # $$size' = size + (k - 1) \cdot step, \qquad step' = step \cdot s.$$
 #
-# Behind a convolution of 5 with stride 1: $1 + 4 \cdot 1 = 5$ pixels, 1 apart. Behind a pooling of 2 with stride 2 after it:
+# After a convolution of 5 with stride 1: $1 + 4 \cdot 1 = 5$ pixels, 1 apart. After a pooling of 2 with stride 2 that follows:
 # $5 + 1 \cdot 1 = 6$ pixels, 2 apart.
 #
 # ## Exercise 1: the receptive field
@@ -103,7 +104,7 @@ assert drops.tolist() == KERAS["occlusion"]
 
 # %% tags=["exercise"]
 def receptive_field(layers):
-    """(size, step) behind some layers; `layers` is a list of (k, s), the first layer first."""
+    """(size, step) after some layers; `layers` is a list of (k, s), the first layer first."""
     # solution
     size, step = 1, 1
     for k, s in layers:
@@ -132,8 +133,8 @@ def network(dtype="float32"):
 
 
 def forward(layers, images):
-    """What comes out of the last of these layers."""
-    return step.forward(step.prepared(layers), images)
+    """What comes out of the last of these layers, computed by minicnn's engine."""
+    return Plan(layers).predict(images)
 
 
 # %% [markdown]
@@ -244,7 +245,7 @@ print(f"correlation of the first filters, before and after training: {similar:.2
 assert similar > 0.5
 
 # %% [markdown]
-# What they do is easier to look at than what they are. One digit, as it looks behind the first convolution and behind the last pooling:
+# What they do is easier to look at than what they are. One digit, as it looks after the first convolution and after the last pooling (its *feature maps*):
 
 # %%
 first_maps = forward(layers[:1], test[:1])[0]  # (28, 28, 32)
@@ -265,9 +266,9 @@ def tiled(maps, columns):
 figure = plots.new_figure(8.2)
 above, below = figure.subplots(2, 1, height_ratios=[2, 1])
 above.imshow(tiled(first_maps, 8), cmap="magma")
-above.set_title("behind the first convolution: 32 maps of 28 x 28")
+above.set_title("after the first convolution: 32 maps of 28 x 28")
 below.imshow(tiled(maps[0], 16), cmap="magma")
-below.set_title("behind the last pooling: 64 maps of 7 x 7")
+below.set_title("after the last pooling: 64 maps of 7 x 7")
 for axes in (above, below):
     axes.set_axis_off()
 figure
@@ -278,7 +279,7 @@ figure
 #
 # ## Where it looks
 #
-# Saliency, for the real network: a forward pass, and then back through all layers with the contract of lessons 4 and 6,
+# Saliency, for the real network: a forward pass, and then a backward pass through all layers with the contract of lessons 4 and 6,
 # `dx, grads = layer.backward(dy, cache)`. `dscores` says what to ask for: a 1 at the class whose score is meant.
 
 
@@ -493,7 +494,7 @@ again = (forward(layers[4:], left).argmax(axis=1) == y_test).mean()
 assert abs(again - second[0]) < 1e-3
 
 # %% [markdown]
-# Behind the first convolution there is no such trick, since a ReLU and a maximum stand in between. The long way, for 500 images:
+# After the first convolution there is no such trick, since a ReLU and a maximum stand in between. The long way, for 500 images:
 
 # %%
 pooled = forward(layers[:2], test[:500])
@@ -554,7 +555,7 @@ assert shares[63] < 0.25
 
 # %% [markdown]
 # Half of the second convolution, the layer that does 92 % of the work (lesson 1), can be thrown out without training anew, and few answers change.
-# Somewhere behind that, it breaks.
+# Somewhere beyond that, it breaks.
 #
 # ## The dead third
 #
@@ -724,6 +725,6 @@ assert by_chance[0.2] - by_choice[0.2] > 0.4
 # ## In minicnn
 #
 # - `Layer.backward` in [minicnn/layer.py](../minicnn/layer.py): the contract that lets any network be asked for its saliency.
-#   `Layer.weight_gradients` beside it is what training uses for the first layer, where nobody asks how to change the images.
-# - `forward` in [minicnn/step.py](../minicnn/step.py): how images go through some layers, in shards and on several threads.
-# - `filters` in [minicnn/plots.py](../minicnn/plots.py).
+# - `forward` and `backward` in [minicnn/step.py](../minicnn/step.py): your `gradient_by_images`, the loops through the layers.
+# - `Plan.predict` in [minicnn/engine/plan.py](../minicnn/engine/plan.py): how images go through some layers in shards, on several threads.
+# - `filters` in [minicnn/plots/architecture.py](../minicnn/plots/architecture.py).

@@ -19,8 +19,8 @@ import minicnn
 from checks import check_13 as check
 from minicnn import keras_reference, plots
 from minicnn.datasets import mnist
+from minicnn.engine import ALGORITHMS
 from minicnn.keras_reference import from_keras, to_keras
-from minicnn.kernels import winograd
 from minicnn.tutorial import scaled, tutorial_network
 
 try:
@@ -67,15 +67,15 @@ assert np.spacing(a) == 2  # from here to the next float32
 
 # %% [markdown]
 # Same numbers, same formula, and 0 is not 1. The naive code of a dense layer's output is a sum of
-# `inputs` products; NumPy, Keras and minicnn's kernels each add them in an order of their own. So the question
+# `inputs` products; NumPy, Keras and minicnn's engine each add them in an order of their own. So the question
 # has two halves. *What is only carried* from one library to the other has to stay the same **to the
 # bit**. *What is computed* has to be the same **up to rounding**, and we need to know what rounding does.
 #
-# ## There and back
+# ## To Keras and back
 #
 # minicnn keeps its arrays as Keras does: images `(n, h, w, c)`, kernels `(kh, kw, c, f)` and `(in,
 # out)`. So carrying weights over is copying them. `to_keras` makes the Keras *twin* of a model, with the
-# same layers, weights, and state of Adam (the `m`, `v` and step count of lesson 8); `from_keras` is the way back.
+# same layers, weights, and state of Adam (the `m`, `v` and step count of lesson 8); `from_keras` is the reverse.
 #
 # To check that nothing changed, `==` will not do. A bit pattern is more than a value: `0.0 == -0.0`
 # although one bit differs, and a NaN is not even equal to itself.
@@ -164,7 +164,7 @@ def first_apart(ours, theirs, limit):
 check.first_apart(first_apart)
 
 # %% tags=["varies"]
-from minicnn.parity.lockstep import lockstep
+from minicnn.checking.lockstep import lockstep
 
 STEPS = 30
 
@@ -256,6 +256,7 @@ figure
 # four outputs of a kernel of 5:
 
 # %% tags=["varies"]
+winograd = ALGORITHMS["winograd"]
 A, B, G = (matrix.astype(float) for matrix in winograd.matrices(5))
 kernel = np.array([0.3, -0.2, 0.5, 0.1, -0.4])
 pixels = np.array([0, 0, 0, 0, 0, 0.7, 0.2, 0.9])  # the first window sees zeros only
@@ -360,7 +361,7 @@ def free_addresses(count):
 
 
 def train_with_workers(count):
-    """Start the workers, wait for them, leave none behind: losses of each, last weights."""
+    """Start the workers, wait for them, leave none running: losses of each, last weights."""
     with tempfile.TemporaryDirectory() as folder:
         new_model("float64").save_weights(f"{folder}/first.npz")
         where = ",".join(free_addresses(count))
@@ -435,7 +436,7 @@ print(f"{4 * 253_514:,} bytes a step in float32, whatever the size of the batch"
 assert 4 * 253_514 == 1_014_056
 
 # %% [markdown]
-# A megabyte for 32 images, there and back through a network cable, in each step: for this small
+# A megabyte for 32 images, sent and received through a network cable, in each step: for this small
 # network that is a bad bargain. Two workers on *one* machine are slower than one process: they share its cores,
 # and talk besides. But the megabyte stays a megabyte when the batch grows to thousands, and then several machines pay off. The
 # rule of lesson 1 in another dress: look for where the *work* is and where the *parameters* are.
@@ -472,10 +473,12 @@ if have_keras():
 #
 # ## In minicnn
 #
-# - `to_keras`, `from_keras` and `compare` in
-#   [minicnn/keras_reference.py](../minicnn/keras_reference.py); `compare` shows every output and every gradient side by side.
-# - `lockstep` in [minicnn/parity/lockstep.py](../minicnn/parity/lockstep.py); `first_apart` is a method there. `python -m
+# - `to_keras` in [minicnn/keras_reference/to_keras.py](../minicnn/keras_reference/to_keras.py), `from_keras` in
+#   [minicnn/keras_reference/from_keras.py](../minicnn/keras_reference/from_keras.py), and `compare` in
+#   [minicnn/keras_reference/comparison.py](../minicnn/keras_reference/comparison.py), which shows every output and every
+#   gradient side by side.
+# - `lockstep` in [minicnn/checking/lockstep.py](../minicnn/checking/lockstep.py); `first_apart` is a method there. `python -m
 #   minicnn verify --lockstep` runs 200 steps.
-# - `put_bias_on_blanks` in [minicnn/kernels/tiles.py](../minicnn/kernels/tiles.py): the cure.
-# - `train_step` in [minicnn/step.py](../minicnn/step.py) for threads, `fit` in
-#   [minicnn/scale_out.py](../minicnn/scale_out.py) for machines: parts and sums in both.
+# - `put_bias_on_blanks` in [minicnn/engine/kernels/winograd_tiles.py](../minicnn/engine/kernels/winograd_tiles.py): the cure.
+# - `cut` and `run` in [minicnn/engine/threads.py](../minicnn/engine/threads.py) for threads, `fit` in
+#   [minicnn/scale_out/training.py](../minicnn/scale_out/training.py) for machines: parts and sums in both.

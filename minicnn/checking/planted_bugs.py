@@ -1,16 +1,16 @@
-"""The bugs of the zoo: slips that somebody has made in a network, each a replacement of source.
+"""The table of planted bugs: mistakes that somebody has made, each a replacement of source text.
 
-A new bug is a new row. Its `old` text has to occur once in its module, so that the table cannot
-grow old in silence.
+A new bug is a new row. Its `old` text has to occur exactly once in its module, so that the table
+cannot silently become out of date.
 """
 
 from typing import NamedTuple
 
 
 class Bug(NamedTuple):
-    """A defect: `new` in the place of `old`, which occurs once in the module's source.
+    """A bug: `new` in the place of `old`, which occurs once in the module's source.
 
-    What it makes wrong is its kind: outputs of a layer or loss ("forward"), their gradients
+    `kind` is what becomes wrong: outputs of a layer or loss ("forward"), their gradients
     ("gradient"), steps of training ("training"), or what is said about them ("reporting").
     """
 
@@ -23,31 +23,29 @@ class Bug(NamedTuple):
 
 # Each cell of a window that equals its maximum gets the gradient, instead of the first alone.
 PAY_ALL_TIES = """
-        return y, (winner, (x, y, geometry))
+        return y, (winner, raised == raised.max(axis=(3, 4), keepdims=True))
 
     def backward(self, dy, cache):
-        winner, (x, y, g) = cache
-        below, right = (g.oh - 1) * g.sh + g.kh, (g.ow - 1) * g.sw + g.kw
-        padded = np.full((len(x), g.h + below, g.w + right, x.shape[3]), -np.inf, x.dtype)
-        padded[:, g.top : g.top + g.h, g.left : g.left + g.w] = x
-        dx = np.zeros_like(x)
-        for cell in range(g.kh * g.kw):
-            ki, kj = divmod(cell, g.kw)
-            seen = padded[:, ki : ki + below - g.kh + 1 : g.sh, kj : kj + right - g.kw + 1 : g.sw]
-            dx += pooling.grad_input(dy * (seen == y), np.full_like(winner, cell), g)
-        return dx, {}
+        winner, chosen = cache
+        dy = self.checked_gradient(dy, winner.shape)
+        g = self.geometry(self.input_shape)
+        return sum_windows(dy[:, :, :, None, None] * chosen, g), {}
+
+    def branches(self, cache):
+        return [cache[0]]
 """
 
-# Negative sums become -0.0, which equals 0.0, so that the way back can tell them from 0.0.
-PASS_AT_ZERO = """
+# Negative sums become -0.0, which equals 0.0, so that the backward pass can tell them from 0.0.
+PASS_AT_ZERO = '''
     return np.copysign(np.maximum(z, 0), z)
 
 
-def relu_backward(dy, y):
+def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dz = dy where z > 0, else 0; at z = 0 exactly it is 0, as in TensorFlow."""
     return dy * ~np.signbit(y)
-"""
+'''
 
-BUGS = [  # module by module
+BUGS = [  # module by module: the core, then the engine
     Bug(
         "odd padding on the wrong side",
         "forward",
@@ -77,67 +75,73 @@ BUGS = [  # module by module
         "-(-(size - extent) // stride) + 1)",
     ),
     Bug(
-        "kernel rotated on the way there",
-        "forward",
-        "layers.py",
-        'prepare(self.params["kernel"])',
-        'prepare(np.ascontiguousarray(self.params["kernel"][::-1, ::-1]))',
+        "stride ignored in the backward pass",
+        "gradient",
+        "windows.py",
+        "rows = slice(ki, ki + g.oh * g.sh, g.sh)",
+        "rows = slice(ki, ki + g.oh)",
     ),
     Bug(
-        "convolution skips the activation on the way back",
+        "windows overwrite what they share",
+        "gradient",
+        "windows.py",
+        "dpadded[:, rows, columns] += dwindows",
+        "dpadded[:, rows, columns] = dwindows",
+    ),
+    Bug(
+        "kernel rotated in the forward pass",
+        "forward",
+        "layers.py",
+        'np.tensordot(cells, self.params["kernel"], axes=3)',
+        'np.tensordot(cells, self.params["kernel"][::-1, ::-1], axes=3)',
+    ),
+    Bug(
+        "kernel not rotated in dx",
         "gradient",
         "layers.py",
-        "_, y, _ = cache\n        return self.activation.backward(",
-        "_, y, _ = cache\n        return (lambda dy, y: dy)(",
+        "np.tensordot(dz, kernel, axes=(3, 3))",
+        "np.tensordot(dz, kernel[::-1, ::-1], axes=(3, 3))",
     ),
     Bug(
         "bias gradient of one position alone",
         "gradient",
         "layers.py",
-        '"bias": sum_of_rows(dz)}',
-        '"bias": sum_of_rows(dz[:, 0, 0])}',
+        "dz.sum(axis=tuple(range(dz.ndim - 1)))",
+        "dz.reshape(len(dz), -1, dz.shape[-1])[:, 0].sum(axis=0)",
     ),
     Bug(
-        "Winograd: transformed kernel never renewed",
-        "training",
+        "bias gradient a mean, not a sum",
+        "gradient",
         "layers.py",
-        "        layer = self.twin()\n",
-        "        self._prepared_kernel = self._prepare_kernel()\n        layer = self.twin()\n",
+        "dz.sum(axis=tuple(range(dz.ndim - 1)))",
+        "dz.mean(axis=tuple(range(dz.ndim - 1)))",
     ),
     Bug(
         "all tied maxima paid",
         "gradient",
         "layers.py",
         """
-        return y, (winner, geometry)
+        return y, winner  # both (n, oh, ow, c)
 
     def backward(self, dy, cache):
-        winner, geometry = cache
+        winner = cache  # (n, oh, ow, c)
         dy = self.checked_gradient(dy, winner.shape)
-        return pooling.grad_input(dy, winner, geometry), {}  # nothing to learn: no gradients
+        g = self.geometry(self.input_shape)
+        cells = np.arange(g.kh * g.kw).reshape(g.kh, g.kw, 1)
+        chosen = winner[:, :, :, None, None] == cells  # (n, oh, ow, kh, kw, c)
+        return sum_windows(dy[:, :, :, None, None] * chosen, g), {}
+
+    def branches(self, cache):
+        return [cache]
 """,
         PAY_ALL_TIES,
     ),
     Bug(
-        "winners of large windows overflow a byte",
+        "last maximum wins",
         "gradient",
         "layers.py",
-        "np.min_scalar_type(last_cell)",
-        "np.uint8",
-    ),
-    Bug(
-        "bias summed over the wrong axis",
-        "gradient",
-        "layers.py",
-        "np.ones(len(rows), dz.dtype) @ rows",
-        "rows @ np.ones(rows.shape[1], dz.dtype)",
-    ),
-    Bug(
-        "bias gradient a mean, not a sum",
-        "gradient",
-        "layers.py",
-        "np.ones(len(rows), dz.dtype) @ rows",
-        "np.ones(len(rows), dz.dtype) @ rows / len(rows)",
+        "raised.reshape(n, oh, ow, kh * kw, c).argmax(axis=3)",
+        "kh * kw - 1 - raised.reshape(n, oh, ow, kh * kw, c)[:, :, :, ::-1].argmax(axis=3)",
     ),
     Bug(
         "flattened channel by channel",
@@ -147,207 +151,38 @@ BUGS = [  # module by module
         "np.moveaxis(x, -1, 1).reshape(len(x), *self",
     ),
     Bug(
-        "Dense: rows behind the last full block left out",
+        "Dropout: scaled outside of training",
         "forward",
-        "kernels/dense.py",
-        "for first in range(rest, n):",
-        "for first in range(rest, rest):",
+        "layers.py",
+        "            return x, None\n",
+        "            return x * (1 - self.rate), None\n",
     ),
     Bug(
-        "Dense: of long sums only the last terms",
-        "forward",
-        "kernels/dense.py",
-        "y[first + row, unit + u] += sums[row, u]",
-        "y[first + row, unit + u] = bias[unit + u] + sums[row, u]",
-    ),
-    Bug(
-        "kernel reshaped for dx, not transposed",
+        "Dropout: mask forgotten in the backward pass",
         "gradient",
-        "kernels/dense.py",
-        "np.dot(kernel, dz.T, dx_transposed)",
-        "np.dot(kernel.reshape(units, inputs).T, dz.T, dx_transposed)",
+        "layers.py",
+        "(dy if mask is None else self.checked_gradient(dy, mask.shape) * mask)",
+        "dy",
     ),
     Bug(
-        "dkernel skips the activation",
-        "gradient",
-        "kernels/dense.py",
-        "_kernel_gradient(x, dz), dbias",
-        "_kernel_gradient(x, dy), dbias",
-    ),
-    Bug(
-        "kernel not rotated in dx",
-        "gradient",
-        "kernels/direct.py",
-        "dy[image, i, j, o] * kernel[ki, kj, ch, o]",
-        "dy[image, i, j, o] * kernel[g.kh - 1 - ki, g.kw - 1 - kj, ch, o]",
-    ),
-    Bug(
-        "stride ignored on the way back",
-        "gradient",
-        "kernels/im2col.py",
-        "target = dpadded[i * g.sh + ki,",
-        "target = dpadded[i + ki,",
-    ),
-    Bug(
-        "windows overwrite what they share",
-        "gradient",
-        "kernels/im2col.py",
-        "target[cell] += source[cell]",
-        "target[cell] = source[cell]",
-    ),
-    Bug(
-        "scratch not cleared between images",
-        "gradient",
-        "kernels/im2col.py",
-        "    dpadded[:] = 0\n",
-        "",
-    ),
-    Bug(
-        "dkernel of the last image alone",
-        "gradient",
-        "kernels/im2col.py",
-        "dkernel += product",
-        "dkernel = product.copy()",
-    ),
-    Bug(
-        "planes: cells of a window column by column",
-        "forward",
-        "kernels/planes.py",
-        "(ch * planes.shape[1] + ki) * planes.shape[2] + kj",
-        "(ch * planes.shape[1] + kj) * planes.shape[2] + ki",
-    ),
-    Bug(
-        "planes: border above and to the left swapped",
-        "forward",
-        "kernels/planes.py",
-        "source, target = image[i], planes[ch, i + g.top, g.left :]",
-        "source, target = image[i], planes[ch, i + g.left, g.top :]",
-    ),
-    Bug(
-        "Winograd: a coefficient has lost its sign",
-        "forward",
-        "kernels/winograd.py",
-        "g.append([point**k / value for",
-        "g.append([point**k / abs(value) for",
-    ),
-    Bug(
-        "Winograd: the point at infinity left out",
-        "forward",
-        "kernels/winograd.py",
-        "a.append([Fraction(int(i == TILE - r))",
-        "a.append([Fraction(0)",
-    ),
-    Bug(
-        "Winograd: kernel reshaped for dx, not transposed",
-        "gradient",
-        "kernels/winograd.py",
-        "np.ascontiguousarray(self.u.swapaxes(1, 2))",
-        "self.u.reshape(len(self.u), self.u.shape[2], -1)",
-    ),
-    Bug(
-        "Winograd: rounding left where windows are blank",
-        "forward",
-        "kernels/tiles.py",
-        "pixel[o] = 0 * pixel[o] + bias[o]",
-        "pass",
-    ),
-    Bug(
-        "Winograd: tiles overwrite what they should add to",
-        "forward",
-        "kernels/tiles.py",
-        "target[e] + source[e] if add else source[e]",
-        "source[e]",
-    ),
-    Bug(
-        "Winograd: tiles over the lower edge not added",
-        "forward",
-        "kernels/tiles.py",
-        "range(max(0, -row), min(q, h - row)):\n                target = pixels",
-        "range(max(0, -row), q if q <= h - row else 0):\n                target = pixels",
-    ),
-    Bug(
-        "Winograd: dkernel of the last group of images",
-        "gradient",
-        "kernels/tiles.py",
-        "_gemm(TRANSPOSED, x, y, out, zero_and_one[1:], zero_and_one[1:])",
-        "_gemm(TRANSPOSED, x, y, out, zero_and_one[1:], zero_and_one[:1])",
-    ),
-    Bug(
-        "Winograd: old pixels left over the edge",
-        "forward",
-        "kernels/tiles.py",
-        "tile[:] = 0  # what",
-        "pass  # what",
-    ),
-    Bug(
-        "last maximum wins",
-        "gradient",
-        "kernels/pooling.py",
-        "late <= early",
-        "late < early",
-    ),
-    Bug(
-        "maxima start at zero",
-        "forward",
-        "kernels/pooling.py",
-        "                untouched = True\n",
-        "                untouched = False\n                y[image, i, j] = 0\n"
-        "                winner[image, i, j] = 0\n",
-    ),
-    Bug(
-        "overlapping windows overwrite each other",
-        "gradient",
-        "kernels/pooling.py",
-        "target[ch] += source[ch]",
-        "target[ch] = source[ch]",
-    ),
-    Bug(
-        "ReLU's gradient let through everywhere",  # as if y were z
-        "gradient",
-        "kernels/relu.py",
-        "flat_y[i] > floor",
-        "flat_y[i] >= floor",
-    ),
-    Bug(
-        "ReLU's gradient by the sign of dy",
-        "gradient",
-        "kernels/relu.py",
-        "flat_y[i] > floor",
-        "flat_dy[i] > floor",
-    ),
-    Bug(
-        "softmax without its maximum taken off",
-        "forward",
-        "kernels/softmax.py",
-        "np.exp(z[j] - largest)",
-        "np.exp(z[j])",
-    ),
-    Bug(
-        "loss forgets the maximum taken off",
-        "forward",
-        "kernels/softmax.py",
-        "(np.float64(z[row, label]) - z[row].max())",
-        "np.float64(z[row, label])",
-    ),
-    Bug(
-        "label shifted in the loss's gradient",
-        "gradient",
-        "kernels/softmax.py",
-        "(j == label)",
-        "(j == label - 1)",
+        "Dropout: the same mask in each step",
+        "training",
+        "layer.py",
+        "(own, *seed[1:])), index])",
+        "(own, *seed[1:]))[:1], index])",
     ),
     Bug(
         "ReLU's gradient passes at zero",
         "gradient",
         "activations.py",
-        """
-    return np.maximum(z, 0, out=out)
+        '''
+    return np.maximum(z, 0)
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    \"\"\"dz = dy where z > 0, else 0; at z = 0 exactly it is 0, as in TensorFlow.\"\"\"
-    return grad_before_floor(dy, y, dy.dtype.type(0))
-""",
+    """dz = dy where z > 0, else 0; at z = 0 exactly it is 0, as in TensorFlow."""
+    return dy * (y > 0)
+''',
         PASS_AT_ZERO,
     ),
     Bug(
@@ -358,81 +193,60 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "y * (1 - y) * dy",
     ),
     Bug(
-        "winners looked up column by column",
-        "training",
-        "kernels/sparse.py",
-        "cell // pool.kw * down + cell % pool.kw * across",
-        "cell % pool.kh * down + cell // pool.kh * across",
+        "label shifted in the loss's gradient",
+        "gradient",
+        "losses.py",
+        "gradient[rows, labels] -= 1",
+        "gradient[rows, labels - 1] -= 1",
     ),
     Bug(
-        "row of the kernel ignored on the way to dx",
-        "training",
-        "kernels/sparse.py",
-        "(i * g.sh + ki) * width",
-        "i * g.sh * width",
-    ),
-    Bug(
-        "window of x begins at the pooling's row",
-        "training",
-        "kernels/sparse.py",
-        "(i * pool.sh - pool.top) * down",
-        "(i - pool.top) * down",
-    ),
-    Bug(
-        "ReLU lost behind a pooling",
-        "training",
-        "objective.py",
-        "new_winners(len(x)), self.convolution.kernels_floor(x.dtype)",
-        "new_winners(len(x)), x.dtype.type(-np.inf)",
+        "a subclass of the loss replaced by cross-entropy",
+        "forward",
+        "eager.py",
+        "type(loss) is not SparseCategoricalCrossentropy",
+        "not isinstance(loss, SparseCategoricalCrossentropy)",
     ),
     Bug(
         "missing division by the batch",
         "gradient",
         "step.py",
-        "dy /= batch_size",
-        "dy /= 1",
+        "dy / len(x))",
+        "dy)",
     ),
     Bug(
-        "divided by the shard, not by the batch",
-        "gradient",
-        "step.py",
-        "dy /= batch_size",
-        "dy /= len(dy)",
-    ),
-    Bug(
-        "the first layer never learns",
+        "`training` not passed on",
         "training",
         "step.py",
-        "grads = layer.weight_gradients(dy, cache)",
-        "grads = {key: 0 * weight for key, weight in layer.params.items()}",
+        "forward(layers, x, training=True, seed=seed)",
+        "forward(layers, x, seed=seed)",
+    ),
+    Bug(
+        "the core trains a frozen layer",
+        "training",
+        "step.py",
+        "        if layer.trainable\n",
+        "",
+    ),
+    Bug(
+        "state never updated",
+        "training",
+        "step.py",
+        "layer.update_state(cache)",
+        "layer.next_state(cache)",
     ),
     Bug(
         "labels not shuffled with their samples",
         "training",
         "batches.py",
-        "None if labels is None else labels[members]",
-        "None if labels is None else labels[start : start + size]",
+        "None if targets is None else targets[part]",
+        "None if targets is None else targets[start : start + size]",
     ),
     Bug(
         "the last partial batch left out",
         "training",
         "batches.py",
-        "for start in range(0, len(x), size):",
-        "for start in range(0, max(len(x) - size, 0) + 1, size):",
-    ),
-    Bug(
-        "a shard dropped from the sum",
-        "training",
-        "optimizers.py",
-        "for gradient in others:",
-        "for gradient in others[:-1]:",
-    ),
-    Bug(
-        "epsilon corrected for bias",
-        "training",
-        "optimizers.py",
-        "self.epsilon, SMALLEST[weight.dtype])",
-        "self.epsilon * math.sqrt(1 - self.beta_2**t), SMALLEST[weight.dtype])",
+        "for start in range(0, len(images), size):",
+        "for start in range(0, max(len(images) - size, 0) + 1, size):",
     ),
     Bug(
         "bias correction left out",
@@ -442,18 +256,11 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "self.learning_rate",
     ),
     Bug(
-        "bias correction multiplied",
+        "epsilon inside the root",
         "training",
         "optimizers.py",
-        ") / (1 - self.beta_1**t)",
-        ") * (1 - self.beta_1**t)",
-    ),
-    Bug(
-        "every weight array counted as a step",
-        "training",
-        "optimizers.py",
-        "            for index, numbers in part:\n",
-        "            for index, numbers in part:\n                self.iterations += index > 0\n",
+        "(np.sqrt(v) + self.epsilon)",
+        "np.sqrt(v + self.epsilon)",
     ),
     Bug(
         "Nesterov's look ahead left out",
@@ -461,13 +268,6 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "optimizers.py",
         "self.momentum * velocity + step if self.nesterov else velocity",
         "velocity",
-    ),
-    Bug(
-        "epsilon inside the root",
-        "training",
-        "kernels/updates.py",
-        "(np.sqrt(v[i]) + epsilon)",
-        "np.sqrt(v[i] + epsilon)",
     ),
     Bug(
         "mean of batch means",
@@ -487,8 +287,353 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     Bug(
         "means not reset between epochs",
         "reporting",
-        "trainer.py",
-        "        self.reset_metrics()\n        for batch, ",
-        "        for batch, ",
+        "training.py",
+        "        self.reset_metrics()\n        seed = ",
+        "        seed = ",
+    ),
+    Bug(
+        "activation skipped in the backward pass",
+        "gradient",
+        "engine/operations.py",
+        "dz = activation_gradient(self.activation, dy, y)\n        dx, dkernel",
+        "dz = dy\n        dx, dkernel",
+    ),
+    Bug(
+        "bias summed over the wrong axis",
+        "gradient",
+        "engine/operations.py",
+        "np.ones(len(rows), dz.dtype) @ rows",
+        "rows @ np.ones(rows.shape[1], dz.dtype)",
+    ),
+    Bug(
+        "winners of large windows overflow a byte",
+        "gradient",
+        "engine/operations.py",
+        "np.min_scalar_type(math.prod(layer.pool_size) - 1)",
+        "np.uint8",
+    ),
+    Bug(
+        "Winograd: transformed kernel never renewed",
+        "training",
+        "engine/operations.py",
+        "last is None or last[0].item(0) != kernel.item(0) or not (last[0] == kernel).all()",
+        "last is None",
+    ),
+    Bug(
+        "ReLU lost where a pooling is fused",
+        "training",
+        "engine/operations.py",
+        "self.pooling.new_winners(len(x)), self._floor(x)",
+        "self.pooling.new_winners(len(x)), x.dtype.type(-np.inf)",
+    ),
+    Bug(
+        "Dropout: mask depends on the shard",
+        "training",
+        "engine/operations.py",
+        "rng.bit_generator.advance(run.first * math.prod(x.shape[1:]))",
+        "rng.bit_generator.advance(run.first)",
+    ),
+    Bug(
+        "an own layer gets shards",
+        "forward",
+        "engine/operations.py",
+        "layer.samples_are_independent and not layer.state and not takes_rng",
+        "not layer.state and not takes_rng",
+    ),
+    Bug(
+        "a layer with state gets shards",
+        "training",
+        "engine/operations.py",
+        "layer.samples_are_independent and not layer.state and not takes_rng",
+        "layer.samples_are_independent and not takes_rng",
+    ),
+    Bug(
+        "a subclass taken for its base class",
+        "forward",
+        "engine/fusion.py",
+        """
+    known = type(layer) in OPERATIONS and fast.knows_activation(layer)
+    return OPERATIONS[type(layer)](layer, index) if known else fast.AsWritten(layer, index)
+""",
+        """
+    known = [kind for kind in OPERATIONS if isinstance(layer, kind)]
+    known = known if fast.knows_activation(layer) else []
+    return OPERATIONS[known[0]](layer, index) if known else fast.AsWritten(layer, index)
+""",
+    ),
+    Bug(
+        "divided by the shard, not by the batch",
+        "gradient",
+        "engine/plan.py",
+        "dy / len(x), is_first",
+        "dy / len(dy), is_first",
+    ),
+    Bug(
+        "the first layer never learns",
+        "training",
+        "engine/plan.py",
+        "return None, operations[0].weight_gradients(dy, caches[0]) + grads",
+        "return None, [0 * g for g in operations[0].weight_gradients(dy, caches[0])] + grads",
+    ),
+    Bug(
+        "own loss computed shard by shard",
+        "forward",
+        "engine/plan.py",
+        'getattr(\n            loss, "samples_are_independent", False\n        )',
+        "True",
+    ),
+    Bug(
+        "training=True in prediction",
+        "forward",
+        "engine/plan.py",
+        "run = Run(False, (0,), shard.start)",
+        "run = Run(True, (0,), shard.start)",
+    ),
+    Bug(
+        "the engine trains a frozen layer",
+        "training",
+        "engine/plan.py",
+        "            if layer.trainable\n",
+        "",
+    ),
+    Bug(
+        "state updated twice",
+        "training",
+        "engine/plan.py",
+        "layer.update_state(cache)",
+        "(layer.update_state(cache), layer.update_state(cache))",
+    ),
+    Bug(
+        "a shard left out of the sum",
+        "training",
+        "engine/updates.py",
+        "for part in others:",
+        "for part in others[:-1]:",
+    ),
+    Bug(
+        "an own optimizer gets parts of weights",
+        "training",
+        "engine/updates.py",
+        "if not (type(optimizer) in (SGD, Adam) or optimizer.elementwise):",
+        "if False:",
+    ),
+    Bug(
+        "epsilon corrected for bias",
+        "training",
+        "engine/updates.py",
+        "optimizer.beta_2, optimizer.epsilon\n",
+        "optimizer.beta_2, "
+        "optimizer.epsilon * (1 - optimizer.beta_2**optimizer.iterations) ** 0.5\n",
+    ),
+    Bug(
+        "every weight array counted as a step",
+        "training",
+        "engine/updates.py",
+        "        for index, numbers in part:\n",
+        "        for index, numbers in part:\n            optimizer.iterations += index > 0\n",
+    ),
+    Bug(
+        "Dense: rows after the last full block left out",
+        "forward",
+        "engine/kernels/dense.py",
+        "for first in range(rest, n):",
+        "for first in range(rest, rest):",
+    ),
+    Bug(
+        "Dense: of long sums only the last terms",
+        "forward",
+        "engine/kernels/dense.py",
+        "y[first + row, unit + u] += sums[row, u]",
+        "y[first + row, unit + u] = bias[unit + u] + sums[row, u]",
+    ),
+    Bug(
+        "Dense: kernel reshaped for dx, not transposed",
+        "gradient",
+        "engine/kernels/dense.py",
+        "np.dot(kernel, dz.T, dx_transposed)",
+        "np.dot(kernel.reshape(units, inputs).T, dz.T, dx_transposed)",
+    ),
+    Bug(
+        "Dense: dkernel skips the activation",
+        "gradient",
+        "engine/kernels/dense.py",
+        "_kernel_gradient(x, dz), dbias",
+        "_kernel_gradient(x, dy), dbias",
+    ),
+    Bug(
+        "direct: kernel not rotated in dx",
+        "gradient",
+        "engine/kernels/direct.py",
+        "dy[image, i, j, o] * kernel[ki, kj, ch, o]",
+        "dy[image, i, j, o] * kernel[g.kh - 1 - ki, g.kw - 1 - kj, ch, o]",
+    ),
+    Bug(
+        "im2col: stride ignored in the backward pass",
+        "gradient",
+        "engine/kernels/im2col.py",
+        "target = dpadded[i * g.sh + ki,",
+        "target = dpadded[i + ki,",
+    ),
+    Bug(
+        "im2col: scratch not cleared between images",
+        "gradient",
+        "engine/kernels/im2col.py",
+        "    dpadded[:] = 0\n",
+        "",
+    ),
+    Bug(
+        "im2col: dkernel of the last image alone",
+        "gradient",
+        "engine/kernels/im2col.py",
+        "dkernel += product",
+        "dkernel = product.copy()",
+    ),
+    Bug(
+        "few channels: cells of a window column by column",
+        "forward",
+        "engine/kernels/few_channels.py",
+        "(ch * planes.shape[1] + ki) * planes.shape[2] + kj",
+        "(ch * planes.shape[1] + kj) * planes.shape[2] + ki",
+    ),
+    Bug(
+        "few channels: borders above and left swapped",
+        "forward",
+        "engine/kernels/few_channels.py",
+        "source, target = image[i], planes[ch, i + g.top, g.left :]",
+        "source, target = image[i], planes[ch, i + g.left, g.top :]",
+    ),
+    Bug(
+        "Winograd: a coefficient has lost its sign",
+        "forward",
+        "engine/kernels/winograd.py",
+        "g.append([point**k / value for",
+        "g.append([point**k / abs(value) for",
+    ),
+    Bug(
+        "Winograd: the point at infinity left out",
+        "forward",
+        "engine/kernels/winograd.py",
+        "a.append([Fraction(int(i == TILE - r))",
+        "a.append([Fraction(0)",
+    ),
+    Bug(
+        "Winograd: kernel reshaped for dx, not transposed",
+        "gradient",
+        "engine/kernels/winograd.py",
+        "np.ascontiguousarray(self.u.swapaxes(1, 2))",
+        "self.u.reshape(len(self.u), self.u.shape[2], -1)",
+    ),
+    Bug(
+        "Winograd: rounding left where windows are blank",
+        "forward",
+        "engine/kernels/winograd_tiles.py",
+        "pixel[o] = 0 * pixel[o] + bias[o]",
+        "pass",
+    ),
+    Bug(
+        "Winograd: tiles overwrite what they should add to",
+        "forward",
+        "engine/kernels/winograd_tiles.py",
+        "target[e] + source[e] if add else source[e]",
+        "source[e]",
+    ),
+    Bug(
+        "Winograd: tiles over the lower edge not added",
+        "forward",
+        "engine/kernels/winograd_tiles.py",
+        "range(max(0, -row), min(q, h - row)):\n                target = pixels",
+        "range(max(0, -row), q if q <= h - row else 0):\n                target = pixels",
+    ),
+    Bug(
+        "Winograd: old pixels left over the edge",
+        "forward",
+        "engine/kernels/winograd_tiles.py",
+        "tile[:] = 0  # what",
+        "pass  # what",
+    ),
+    Bug(
+        "Winograd: dkernel of the last group of images",
+        "gradient",
+        "engine/kernels/strided_matmul.py",
+        "_gemm(TRANSPOSED, x, y, out, zero_and_one[1:], zero_and_one[1:])",
+        "_gemm(TRANSPOSED, x, y, out, zero_and_one[1:], zero_and_one[:1])",
+    ),
+    Bug(
+        "max pooling: last maximum wins",
+        "gradient",
+        "engine/kernels/pooling.py",
+        "late <= early",
+        "late < early",
+    ),
+    Bug(
+        "max pooling: maxima start at zero",
+        "forward",
+        "engine/kernels/pooling.py",
+        "                untouched = True\n",
+        "                untouched = False\n                y[image, i, j] = 0\n"
+        "                winner[image, i, j] = 0\n",
+    ),
+    Bug(
+        "max pooling: windows overwrite each other",
+        "gradient",
+        "engine/kernels/pooling.py",
+        "target[ch] += source[ch]",
+        "target[ch] = source[ch]",
+    ),
+    Bug(
+        "ReLU's gradient let through everywhere",  # as if y were z
+        "gradient",
+        "engine/kernels/relu.py",
+        "flat_y[i] > floor",
+        "flat_y[i] >= floor",
+    ),
+    Bug(
+        "ReLU's gradient by the sign of dy",
+        "gradient",
+        "engine/kernels/relu.py",
+        "flat_y[i] > floor",
+        "flat_dy[i] > floor",
+    ),
+    Bug(
+        "softmax without its maximum subtracted",
+        "forward",
+        "engine/kernels/softmax.py",
+        "np.exp(z[j] - largest)",
+        "np.exp(z[j])",
+    ),
+    Bug(
+        "loss forgets the subtracted maximum",
+        "forward",
+        "engine/kernels/softmax.py",
+        "(np.float64(z[row, label]) - z[row].max())",
+        "np.float64(z[row, label])",
+    ),
+    Bug(
+        "fused pooling: winners looked up column by column",
+        "training",
+        "engine/kernels/pooled_gradients.py",
+        "cell // pool.kw * down + cell % pool.kw * across",
+        "cell % pool.kh * down + cell // pool.kh * across",
+    ),
+    Bug(
+        "fused pooling: row of the kernel ignored in dx",
+        "training",
+        "engine/kernels/pooled_gradients.py",
+        "(i * g.sh + ki) * width",
+        "i * g.sh * width",
+    ),
+    Bug(
+        "fused pooling: window begins at the pooling's row",
+        "training",
+        "engine/kernels/pooled_gradients.py",
+        "(i * pool.sh - pool.top) * down",
+        "(i - pool.top) * down",
+    ),
+    Bug(
+        "Adam: epsilon inside the root",
+        "training",
+        "engine/kernels/adam.py",
+        "(np.sqrt(v[i]) + epsilon)",
+        "np.sqrt(v[i] + epsilon)",
     ),
 ]

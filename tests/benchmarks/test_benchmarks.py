@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minicnn
+from minicnn.engine import threads
 from minicnn.shapes import window_geometry
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -72,9 +73,8 @@ def test_compare_with_minicnn_alone(run_script, tmp_path):
 def test_compare_lists_what_is_missing_and_what_fails(script, run_script, monkeypatch, tmp_path):
     compare, peers = script("compare"), script("peers")
     absent = peers.Peer("Absent", "", peers.Library, {}, ("no_such_module",))
-    monkeypatch.setitem(
-        compare.PEERS, "absent", absent
-    )  # in this process only, so that its runs fail
+    # In this process only, so that its runs fail.
+    monkeypatch.setitem(compare.PEERS, "absent", absent)
     printed = run_script("compare", "--runs", 1, "--peers", "absent", "--networks", "tutorial")
     assert "missing: Absent (not installed: no_such_module)" in printed
     monkeypatch.setitem(compare.PEERS, "absent", absent._replace(needs=()))
@@ -96,9 +96,9 @@ def test_verdicts_of_compare(script):
 
 @pytest.mark.parametrize("name", ["tutorial", "3x3"])
 def test_weights_are_rearranged_for_other_libraries(script, name):
-    networks, peers = script("networks"), script("peers")
+    networks = script("networks")
     network = networks.NETWORKS[name]
-    model = peers.Minicnn.model_of(network)
+    model = networks.sequential(minicnn, network)
     weights = model.get_weights()
     turned = networks.channels_first(network, weights)
     assert networks.features(network) == model.layers[-len(network.units)].input_shape[0]
@@ -163,10 +163,9 @@ def test_the_profile_has_every_layer(run_script, tmp_path):
     run_script("kernels", "--layers", "--images", 8, "--runs", 1, *ROOFLINE, "--json", out)
     result = json.loads(out.read_text())
     work = {(row["part"], row["pass"]): row["multiply_adds"] for row in result["layers"]}
-    assert (
-        work["PooledConv2D conv2d", "forward"] == work["PooledConv2D conv2d", "backward"] == 627_200
-    )
-    assert work["PooledConv2D conv2d_1", "backward"] == 2 * 10_035_200
+    first, second = "PooledConvolution conv2d", "PooledConvolution conv2d_1"
+    assert work[first, "forward"] == work[first, "backward"] == 627_200
+    assert work[second, "backward"] == 2 * 10_035_200
     assert ("Adam", "update") in work
     assert result["step"]["1"][0] > 0
 
@@ -188,7 +187,7 @@ def test_parts_of_a_step_go_to_the_first_free_core(script):
     assert prediction.Pieces(1.0, [[3, 1], [2]]).on(2) == (3, 5)
     minicnn.set_num_threads(1)
     found = prediction.pieces(
-        lambda: minicnn.parallel.run(lambda part: sum(range(part)), [10**5, 2 * 10**5])
+        lambda: threads.run(lambda part: sum(range(part)), [10**5, 2 * 10**5])
     )
     ((short, long),) = found.calls
     assert 0 < short < long

@@ -100,19 +100,20 @@ def assert_training_equals_core(model_of, x, y, tolerance, **arguments):
     assert_close(losses, expected, tolerance)
     for found, wanted in zip(ours.get_weights(), core.get_weights(), strict=True):
         assert_close(found, wanted, tolerance)
+    x, y = x[:40], y[:40]
     assert_close(ours.predict(x, verbose=0), core.predict(x, verbose=0), tolerance)
     assert_close(ours.evaluate(x, y, verbose=0), core.evaluate(x, y, verbose=0), tolerance)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
 def test_fifty_steps_of_a_network(network, rng):
-    x, y = rng.random((147, 28, 28, 1)), rng.integers(0, 10, 147)  # the last batch is short
+    x, y = rng.random((99, 28, 28, 1)), rng.integers(0, 10, 99)  # the last batch is short
 
     def model():
         return Sequential(network(), dtype="float64")
 
     loss = SparseCategoricalCrossentropy(from_logits=network.__name__ == "strided")
-    assert_training_equals_core(model, x, y, "steps", batch_size=3, epochs=1, loss=loss)
+    assert_training_equals_core(model, x, y, "steps", batch_size=2, epochs=1, loss=loss)
 
 
 def test_run_eagerly_runs_the_code_of_the_layers(monkeypatch):
