@@ -9,10 +9,7 @@ import numpy as np
 class Activation(NamedTuple):
     """A function and its derivative over arrays: y = forward(z), dz = backward(dy, y).
 
-    An activation of your own may be passed to a layer in place of a name:
-
-        tanh = Activation("tanh", np.tanh, lambda dy, y: dy * (1 - y**2))
-        Dense(64, activation=tanh)
+    One of your own: `Dense(64, Activation("tanh", np.tanh, lambda dy, y: dy * (1 - y**2)))`.
     """
 
     name: str

@@ -5,14 +5,13 @@ step that would use it.
 """
 
 import itertools
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn.data import Dataset
-from minicnn.validation import Check, frames_to_user, plain
+from minicnn.validation import Check, plain
 
 Batch = tuple[np.ndarray, np.ndarray | None]  # x in the model's dtype; targets, unless predicting
 
@@ -122,12 +121,7 @@ class Epochs:
             self._pass, self.steps = None, steps
         elif steps < self._limit:
             self._pass = None
-            warnings.warn(
-                "Your input ran out of data; interrupting training. Make sure that your dataset "
-                "can generate at least `steps_per_epoch * epochs` batches. You may need to use "
-                "the `.repeat()` function when building your dataset.",
-                stacklevel=frames_to_user(),
-            )
+            self._source.check.warn_of_too_few_batches()
 
     def close(self) -> None:
         """End the current pass, and with it a thread that prefetches for it."""

@@ -31,10 +31,7 @@ class Dataset:
     cardinality : int
         Elements in a pass, or INFINITE_CARDINALITY, or UNKNOWN_CARDINALITY.
 
-    Raises
-    ------
-    TypeError, ValueError
-        Here and in all methods, for arguments that cannot be used: at once, and not in a pass.
+    Arguments that cannot be used are refused at once (TypeError, ValueError), not in a pass.
     """
 
     def __init__(self, make_iterator: Callable[[], Iterator], cardinality: int):
@@ -192,8 +189,7 @@ class Dataset:
     def prefetch(self, buffer_size: int) -> "Dataset":
         """Prepare up to `buffer_size` elements ahead, on a background thread of each pass.
 
-        The content does not change. An error in the source is raised where its element would have
-        come. The thread ends with its pass, also when the loop over it is left early.
+        The content does not change. See `engine.prefetched`.
         """
         ahead = Check("prefetch").integer(buffer_size, "buffer_size", minimum=AUTOTUNE)
         if ahead == 0:

@@ -5,6 +5,7 @@ the model was compiled with `run_eagerly=True`.
 """
 
 import copy
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -40,19 +41,15 @@ def without_softmax(layers: list[Layer], loss: Loss | None) -> tuple[list[Layer]
     return [*layers[:-1], *logits], SparseCategoricalCrossentropy(True, loss.name)
 
 
-class EagerPlan:
-    """Runs layers (built) and a loss (None for predicting only) as they are written.
+class EagerPlan(AbstractContextManager):
+    """Runs layers and a loss (None for predicting only) as they are written, in one thread.
 
-    All in one thread, so that a debugger can follow. Ctrl-C acts at once, as in any Python
-    program, even in the middle of an update.
+    Ctrl-C acts at once, as in any Python program, even in the middle of an update.
     """
 
     def __init__(self, layers: list[Layer], loss: Loss | None = None):
         self.layers, self.loss = without_softmax(layers, loss)
         self._last_activation = ACTIVATIONS["linear" if self.layers is layers else "softmax"]
-
-    def __enter__(self) -> "EagerPlan":
-        return self
 
     def __exit__(self, *_error: Any) -> None:
         pass

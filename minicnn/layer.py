@@ -51,10 +51,7 @@ class WithWeights(Configurable):
     def set_weights(self, weights: list[Any]) -> None:
         """Overwrite all weights, in the order of `get_weights`.
 
-        Raises
-        ------
-        ValueError, TypeError
-            If number, shapes or kinds differ; then nothing is changed.
+        If number, shapes or kinds differ, raises ValueError or TypeError and changes nothing.
         """
         own = self.all_weights()
         for weight, new in zip(own, self.check.weights(weights, own), strict=True):
@@ -62,7 +59,7 @@ class WithWeights(Configurable):
 
 
 class Layer(WithWeights):
-    """Base class. A layer of your own defines `output_shape`, `forward` and `backward`.
+    """Base class. A layer of your own defines `forward`, `backward`, often `output_shape`.
 
     Shapes passed to and returned by methods are those of one sample; arrays have the axis of the
     samples in front.
@@ -72,7 +69,7 @@ class Layer(WithWeights):
     name : str, optional
         Unique within a model; by default the class in snake case with a counter.
     input_shape : tuple, optional
-        Of a model's first layer. Deprecated, as in Keras: start the model with `Input` instead.
+        Deprecated, as in Keras: start the model with `Input` instead.
 
     Attributes
     ----------
@@ -109,10 +106,7 @@ class Layer(WithWeights):
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = "float32") -> None:
         """Make the weights for inputs of that shape, drawing from `rng`.
 
-        Raises
-        ------
-        TypeError, ValueError
-            If the layer cannot take such inputs, or for a dtype other than float32 and float64.
+        Raises TypeError or ValueError if the layer cannot take such inputs.
         """
         input_shape = self.check.shape(input_shape, "input_shape")
         dtype = self.check.float_dtype(dtype)
@@ -130,8 +124,8 @@ class Layer(WithWeights):
         return {}
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of one output. Pure geometry: needs no weights."""
-        raise NotImplementedError
+        """Shape of one output; by default that of the input. Pure geometry: needs no weights."""
+        return input_shape
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         """Output y, and what `backward` needs to know about this pass.

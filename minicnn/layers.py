@@ -115,7 +115,7 @@ class Conv2D(KernelLayer):
     ------
     TypeError, ValueError
         For sizes that are no positive integers and for unknown names; in `build`, for images that
-        no window fits, and for an algorithm that cannot serve.
+        no window fits.
     """
 
     def __init__(
@@ -220,8 +220,8 @@ class MaxPooling2D(Layer):
         y = windows(x, geometry, padding=-np.inf).max(axis=(3, 4))
         # Padding is -inf; so that it never wins, not even against -inf, the image is raised a bit.
         raised = windows(np.maximum(x, np.finfo(x.dtype).min), geometry, padding=-np.inf)
-        n, oh, ow, kh, kw, c = raised.shape
-        winner = raised.reshape(n, oh, ow, kh * kw, c).argmax(axis=3)  # the first, or the first NaN
+        cells = raised.reshape(*y.shape[:3], -1, y.shape[3])  # (n, oh, ow, kh*kw, c)
+        winner = cells.argmax(axis=3)  # the first maximum, or the first NaN
         return y, winner  # both (n, oh, ow, c)
 
     def backward(self, dy, cache):
@@ -299,11 +299,10 @@ class Dense(KernelLayer):
 
 
 class Dropout(Layer):
-    """Sets each input to 0 with probability `rate` during training, and scales up the others.
+    """Sets each input to 0 with probability `rate`, and divides the others by 1 - rate.
 
-    The others are divided by 1 - rate, which keeps the expected sum; outside of training the layer
-    does nothing. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
-    Overfitting" (2014), in the inverted form that Keras uses.
+    This keeps the expected sum; outside of training the layer does nothing. Srivastava et al.,
+    "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014).
 
     Parameters
     ----------
@@ -317,9 +316,6 @@ class Dropout(Layer):
         super().__init__(name)
         self.rate = self.check.number(rate, "rate", 0, 1)
         self.seed = None if seed is None else self.check.integer(seed, "seed", 0, maximum=None)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
 
     def forward(self, x, training=False, rng=None):
         x = self.checked_input(x)
@@ -336,9 +332,6 @@ class Dropout(Layer):
 
 class _ActivationLayer(Layer):
     activation: Activation
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
 
     def forward(self, x):
         y = self.activation.forward(self.checked_input(x))

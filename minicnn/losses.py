@@ -79,9 +79,8 @@ class SparseCategoricalCrossentropy(Loss):
 
     Notes
     -----
-    A model that ends in softmax is trained on its logits even with `from_logits=False`, as Keras
-    does under TensorFlow: see `eager.without_softmax`. Only bare probabilities, in a call
-    of your own, are clipped to [1e-7, 1 - 1e-7] and renormalised.
+    A model that ends in softmax is trained on its logits even with `from_logits=False`: see
+    `eager.without_softmax`. Other probabilities are clipped to [1e-7, 1 - 1e-7] and renormalised.
 
     Examples
     --------
@@ -98,13 +97,12 @@ class SparseCategoricalCrossentropy(Loss):
         self.name = check.name(name)
 
     def __call__(self, y_true: Any, y_pred: Any) -> float:
-        """Mean loss over the samples.
+        """Mean loss over the samples, for labels (n,) and predictions (n, classes).
 
         Raises
         ------
         ValueError, TypeError
-            For labels (n,) that are no integers in [0, classes), for predictions of a shape other
-            than (n, classes), and for no samples.
+            For labels that are no integers in [0, classes), for other shapes, for no samples.
         """
         check = Check(type(self).__name__)
         y_pred = check.scores(y_pred, "y_pred")

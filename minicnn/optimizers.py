@@ -60,15 +60,16 @@ class Optimizer(Configurable):
                 f"{type(self).__name__}: expected gradients of the weights' shapes {shapes}, "
                 f"received {gradient_shapes}"
             )
-        places = self._places(weights, shapes)
+        places = self.places(weights)
         self.iterations += 1
         return [
             (weight, *(self.state[slot][place] for slot in self.slots))
             for weight, place in zip(weights, places, strict=True)
         ]
 
-    def _places(self, weights: list[np.ndarray], shapes: list[Shape]) -> list[int]:
-        """Where in the state each weight has its slots; frozen weights may be left out."""
+    def places(self, weights: list[np.ndarray]) -> list[int]:
+        """Where in the lists of `state` each weight has its slots; frozen ones may be left out."""
+        shapes = [weight.shape for weight in weights]
         if not self.state:
             self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
         made_for = [w.shape for w in next(iter(self.state.values()), self._weights or weights)]

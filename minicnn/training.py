@@ -25,24 +25,15 @@ Logs = dict[str, float]
 
 
 class Trainer:
-    """The part of a model that learns. The model has `layers`, `dtype` and `input_shape`.
-
-    Attributes
-    ----------
-    optimizer, loss, metrics, run_eagerly : as compiled
-    history : History
-        Of the latest `fit`.
-    stop_training : bool
-        Callbacks set it to end a `fit`.
-    """
+    """The part of a model that learns. The model has `layers`, `dtype` and `input_shape`."""
 
     def __init__(self):
         self.optimizer: Optimizer | None = None
         self.loss: Loss | None = None
         self.metrics: list[Metric] = []
         self.run_eagerly = False
-        self.history: History | None = None
-        self.stop_training = False
+        self.history: History | None = None  # of the latest `fit`
+        self.stop_training = False  # callbacks set it to end a `fit`
         self._mean_loss = Mean("loss")
         self._order: np.random.Generator | None = None  # draws the orders of the current `fit`
 
@@ -99,10 +90,8 @@ class Trainer:
         shuffle : bool
             Draw a new order of all samples for each epoch. A Dataset is taken as it comes.
         initial_epoch : int
-            Epochs that an earlier `fit` has done, if this one continues it. A Dataset starts a new
-            pass: made anew, with the same seeds, it continues where it was by
-            `dataset.skip(initial_epoch * steps_per_epoch)`; if an epoch is a pass of n batches, by
-            `dataset.repeat().skip(initial_epoch * n)` and steps_per_epoch=n.
+            Epochs that an earlier `fit` has done, if this one continues it. A Dataset, made anew
+            with the same seeds, continues by `.skip(initial_epoch * steps_per_epoch)`.
         steps_per_epoch : int, optional
             Batches in an epoch, instead of one pass over the data: see `batches.Epochs`.
 
@@ -114,7 +103,7 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            If arguments or data cannot be used: before any weight changes, or before a batch's step.
+            If arguments or data cannot be used: before any step, or that of a Dataset's batch.
         FloatingPointError
             If the loss becomes NaN or infinite: before the step that would spoil the weights.
         KeyboardInterrupt

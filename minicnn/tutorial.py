@@ -11,12 +11,7 @@ def tutorial_network(
 ) -> Sequential:
     """Two convolutions, each followed by pooling, then two dense layers; built, not compiled.
 
-    Parameters
-    ----------
-    input_shape : (h, w, c)
-        Of one image; pooling twice needs at least 4 x 4 pixels. For MNIST: 253,514 weights.
-    classes : int
-    dtype : "float32" or "float64"
+    Pooling twice needs images (h, w, c) of at least 4 x 4 pixels. For MNIST: 253,514 weights.
     """
     return Sequential(
         [

@@ -5,9 +5,11 @@
     golden.py         Keras' answers, stored for where there is no TensorFlow
     ledger.py         the differences, case by case, against tolerances that have reasons
     lockstep.py       two networks trained side by side, step by step
-    planting.py       the package with one line of its source altered
+    checks.py         types of checks: ways in which people test a network
+    contract.py       one of them: layers of the user's own, Dropout, state, frozen layers
+    planting.py       the package with one place in its source altered
     planted_bugs.py   a table of such bugs
-    kill_matrix.py    which type of check notices which of them
+    kill_matrix.py    which type of check notices which bug
     environment.py    processor, cores and versions, to go with every figure
 
 `python -m minicnn verify` prints them: see `minicnn.cli.verify`.

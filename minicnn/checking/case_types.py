@@ -1,8 +1,8 @@
-"""Types of cases, and how minicnn's engine, its core, and Keras answer them.
+"""Types of cases, and their answers: by minicnn's engine, by its core, and by Keras.
 
 A case has `ours()`, `core()` and `theirs()`, which return the same quantities by name: "output",
-"dx", "dkernel", "dbias"; "output: ..." where there are several outputs. Its inputs are drawn from
-raw random bits, whose sequence NumPy guarantees for all time, so that answers can be stored.
+"dx", "dkernel", "dbias"; "output: ..." where there are several outputs. Its inputs are made from
+raw random bits, which NumPy guarantees never to change, so that answers can be stored.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,26 +22,26 @@ Answer = dict[str, np.ndarray]
 
 
 class Numbers:
-    """Numbers drawn in turn; each can be written in float32 without rounding.
+    """A stream of random numbers that float32 represents exactly.
 
-    So a case in single precision has the same inputs as its twin in double precision.
+    So a case in single precision has the same inputs as in double precision.
     """
 
     def __init__(self, *seed: int):
         self._bits = np.random.PCG64(np.random.SeedSequence(seed))
 
     def whole(self, shape: tuple[int, ...], largest: int = 3) -> np.ndarray:
-        """Integers from -largest to largest: full of ties, and no sum of products is rounded."""
+        """Integers from -largest to largest: many ties, and sums of products are exact."""
         raw = self._bits.random_raw(int(np.prod(shape)))
         return (raw % (2 * largest + 1)).astype(np.float64).reshape(shape) - largest
 
     def real(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Evenly from -2 to 2."""
+        """Uniform between -2 and 2."""
         raw = self._bits.random_raw(int(np.prod(shape))) >> np.uint64(40)  # 24 bits: a mantissa
         return raw.astype(np.float64).reshape(shape) / 2**22 - 2
 
     def labels(self, n: int, classes: int) -> np.ndarray:
-        """n classes."""
+        """n integers from 0 to classes - 1."""
         return (self._bits.random_raw(n) % np.uint64(classes)).astype(np.intp)
 
 
@@ -71,7 +71,7 @@ class LayerCase:
 
     @property
     def key(self) -> str:
-        """Of Keras' answer, which does not depend on the algorithm."""
+        """Identifies Keras' answer, which does not depend on the algorithm."""
         options = sorted(self.arguments.items())
         numbers = f"{self.whole} {self.scale:g} {self.dtype} {self.seed}"
         return f"{self.kind} {options} {self.x_shape} {numbers}"
@@ -89,7 +89,7 @@ class LayerCase:
         return "softmax" in (self.layer, self.arguments.get("activation"))
 
     def new_layer(self) -> Layer:
-        """The layer, not built; errors call it by its class, and no automatic name is used up."""
+        """The layer, not built; its name is fixed, so that no automatic name is used up."""
         extra = {"algorithm": self.algorithm} if self.algorithm else {}
         return getattr(layers, self.kind)(**self.arguments, **extra, name=self.layer)
 
@@ -101,8 +101,8 @@ class LayerCase:
         layer.build(self.x_shape[1:], np.random.default_rng(0), self.dtype)
         layer.set_weights([draw(weight.shape) for weight in layer.params.values()])
         if self._has_softmax and "kernel" in layer.params:
-            # Where a softmax is as good as certain its gradient is a difference of nearly equal
-            # numbers, and all digits of single precision cancel.
+            # If one probability is close to 1, the gradient is a difference of nearly equal
+            # numbers, in which all digits of single precision cancel.
             x /= float(2 ** np.ceil(np.log2(layer.params["kernel"][..., 0].size)))
         dy = draw((len(x), *layer.output_shape(self.x_shape[1:])))
         return layer, x.astype(self.dtype), dy.astype(self.dtype)
@@ -133,7 +133,7 @@ def _in_words(option: tuple[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class LossCase:
-    """Cross-entropy of a batch: its mean, and the gradient by the predictions."""
+    """Cross-entropy of a batch: its mean, and its gradient with respect to the predictions."""
 
     configuration: str
     predictions: Callable[[], np.ndarray] = field(repr=False)  # (n, classes)
@@ -151,7 +151,7 @@ class LossCase:
         return self.dtype
 
     def ours(self) -> Answer:
-        layer = Flatten(name="flatten")  # a network of nothing but this
+        layer = Flatten(name="flatten")  # the only layer of the network
         layer.build((10,), np.random.default_rng(0), self.dtype)
         return self._answer(Plan([layer], self._loss()))
 
@@ -180,7 +180,7 @@ class LossCase:
 
 @dataclass(frozen=True)
 class OptimizerCase:
-    """Weights that follow random gradients of very different sizes, 1e-8 to 1e3."""
+    """Steps of an optimizer with random gradients of very different magnitudes, 1e-8 to 1e3."""
 
     kind: str
     arguments: dict[str, Any]
@@ -207,7 +207,7 @@ class OptimizerCase:
         return "optimizer" if self.dtype == "float32" else self.dtype
 
     def gradients(self) -> Iterator[np.ndarray]:
-        """One array (sizes, 3) a step."""
+        """One array (sizes, 3) per step."""
         numbers = Numbers(11)
         for _ in range(self.steps):
             gradient = numbers.real((len(self.sizes), 3)) * np.array(self.sizes)[:, None]
@@ -248,17 +248,17 @@ class OptimizerCase:
         return {name: getattr(optimizer, name) for name in names}
 
     def _by_size(self, path: list[np.ndarray]) -> Answer:
-        """An answer for each size of gradients: none may hide behind a larger one."""
-        ways = np.array(path[:10] + path[10::30])  # each of the first steps, then one in thirty
-        return {f"output: {size:g}": ways[:, index] for index, size in enumerate(self.sizes)}
+        """One answer for each magnitude, since differences are relative to the largest value."""
+        chosen = np.array(path[:10] + path[10::30])  # the first ten steps, then one in thirty
+        return {f"output: {size:g}": chosen[:, index] for index, size in enumerate(self.sizes)}
 
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """A small network of all layers: what `evaluate` and `fit` report, and steps of training.
+    """A small network: what `evaluate` and `fit` report, and losses of some steps of training.
 
-    44 samples in batches of 20: a batch is more than one shard, and the last one is short. Images
-    are mostly blank and biases zero, as with digits: many sums stand exactly on the kink of a ReLU.
+    44 samples in batches of 20: a batch has several shards, and the last batch is smaller. Images
+    are mostly blank and biases 0, as for digits, so that many inputs of ReLU are exactly 0.
     """
 
     layer: str  # "evaluate", "fit" or "lockstep"
@@ -273,7 +273,7 @@ class TrainingCase:
         return f"{self.layer} {self.configuration} {self.dtype}"
 
     def model(self, run_eagerly: bool = False) -> Sequential:
-        """Compiled, with weights that are always the same."""
+        """The network, compiled, with fixed weights."""
         model = Sequential(
             [
                 Input((12, 8, 2)),

@@ -1,4 +1,4 @@
-"""Which cases are compared with Keras: the ledger's quick ones, and any number of random ones."""
+"""The cases that are compared with Keras: the default rows of the ledger, and random ones."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,10 +16,10 @@ CONVOLUTION_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
     # The tutorial's two, in whole numbers.
     ({"filters": 32, "kernel_size": (5, 5), "padding": "same"}, (1, 28, 28, 1), True),
     ({"filters": 64, "kernel_size": (5, 5), "padding": "same"}, (1, 14, 14, 32), True),
-    # Tiles that stand over the edge.
+    # Winograd tiles that extend over the edge of the image.
     ({"filters": 4, "kernel_size": (5, 5), "padding": "same"}, (3, 9, 11, 3), False),
     ({"filters": 5, "kernel_size": (3, 3), "padding": "valid"}, (2, 10, 7, 2), False),
-    # An odd number of cells of padding, and strides that divide nothing.
+    # An odd number of cells of padding, and strides that leave a remainder.
     ({"filters": 3, "kernel_size": (4, 2), "padding": "same"}, (3, 6, 9, 2), False),
     (
         {"filters": 3, "kernel_size": (3, 2), "strides": (2, 3), "padding": "same"},
@@ -27,7 +27,7 @@ CONVOLUTION_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
         False,
     ),
     ({"filters": 2, "kernel_size": (2, 3), "strides": (3, 2)}, (2, 9, 8, 3), False),
-    # A kernel as large as the image; one of one cell; no bias; ReLU, with many sums exactly zero.
+    # A kernel as large as the image; a 1x1 kernel without bias; ReLU with many sums exactly zero.
     ({"filters": 4, "kernel_size": (4, 5)}, (20, 4, 5, 1), False),
     ({"filters": 3, "kernel_size": (1, 1), "use_bias": False}, (2, 3, 4, 5), False),
     (
@@ -35,7 +35,7 @@ CONVOLUTION_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
         (2, 7, 6, 2),
         True,
     ),
-    # Several groups of images, for an algorithm that takes some at a time.
+    # Several groups of images: Winograd processes a few images at a time.
     (
         {"filters": 4, "kernel_size": (3, 3), "padding": "same", "activation": "relu"},
         (17, 8, 7, 3),
@@ -54,7 +54,7 @@ DENSE_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
     ({"units": 7, "activation": "relu"}, (5, 12), True),
     ({"units": 5, "activation": "softmax"}, (6, 9), False),
     ({"units": 4, "use_bias": False}, (2, 3, 5), False),
-    ({"units": 32, "activation": "relu"}, (11, 260), True),  # more than a block of sums each way
+    ({"units": 32, "activation": "relu"}, (11, 260), True),  # more than one block of units and of terms
 ]
 
 
@@ -68,7 +68,7 @@ def _loss_cases(dtype: str) -> Iterator[LossCase]:
     yield LossCase("all logits equal", lambda: np.full((6, 10), 7.0), labels, dtype)
     thousand = np.where(np.arange(10) % 2, 1000.0, -1000.0)
     yield LossCase("logits of +-1000", lambda: np.tile(thousand, (6, 1)), labels, dtype)
-    # Only rows that are right: elsewhere TensorFlow's loss is infinite, the true one is 6e38.
+    # Correct predictions only: for others TensorFlow's loss is infinite, the exact one 6e38.
     yield LossCase(
         "logits of +-3e38", lambda: np.where(np.eye(10), huge, -huge)[list(labels)], labels, dtype
     )
@@ -76,20 +76,20 @@ def _loss_cases(dtype: str) -> Iterator[LossCase]:
     def probabilities() -> np.ndarray:
         values = np.abs(real()) + 0.1
         values /= values.sum(axis=1, keepdims=True)
-        values[0] = np.eye(10)[7]  # is clipped: certain, and wrong
+        values[0] = np.eye(10)[7]  # certain and wrong: is clipped
         return values
 
     yield LossCase("bare probabilities", probabilities, labels, dtype, from_logits=False)
 
 
 def quick_cases() -> list[Any]:
-    """The ledger's rows where nobody asks for more; their answers are stored in `golden.npz`."""
+    """The default rows of the ledger; Keras' answers to them are stored in `golden.npz`."""
     cases: list[Any] = []
     for dtype in FLOATS:
         for arguments, shape, whole in CONVOLUTION_CASES:
             case = LayerCase("Conv2D", arguments, shape, dtype, whole)
             cases += with_algorithms(case)
-        for arguments, shape in POOLING_CASES:  # of integers: ties everywhere
+        for arguments, shape in POOLING_CASES:  # integers: many ties
             ties = arguments["pool_size"] != (32, 32)
             cases.append(LayerCase("MaxPooling2D", arguments, shape, dtype, ties))
         cases += [LayerCase("Dense", *rest[:2], dtype, rest[2]) for rest in DENSE_CASES]
@@ -116,8 +116,8 @@ def quick_cases() -> list[Any]:
 def with_algorithms(case: LayerCase) -> list[LayerCase]:
     """The case, once for each algorithm that can serve it.
 
-    Winograd's sums of whole numbers are not always whole: where a sum is exactly zero, it may say
-    1e-16, and the ReLU after it passes a gradient that it should not. Neither is wrong.
+    Winograd's sums of integers are not always integers: where the exact sum is 0, the result may be
+    1e-16, and ReLU then passes a gradient that it would stop otherwise. Neither is wrong.
     """
     on_kinks = case.whole and case.arguments.get("activation") == "relu"
     geometry = Conv2D(**case.arguments, name="conv2d").geometry(case.x_shape[1:])
@@ -129,7 +129,7 @@ def with_algorithms(case: LayerCase) -> list[LayerCase]:
 
 
 class Window(NamedTuple):
-    """A window that slides over images: n images (h, w, c), f outputs, kh x kw, strides."""
+    """A window that slides over images; the letters are those of `minicnn.shapes`."""
 
     n: int
     h: int
@@ -144,16 +144,16 @@ class Window(NamedTuple):
 
 
 def random_window(integer: Callable[[int, int], int], images: int, longest: int = 12) -> Window:
-    """A random one; `integer(low, high)` draws, both ends included.
+    """A random window; `integer(low, high)` draws an integer, both ends included.
 
-    Height and width, and so on, are drawn apart. A window may be as large as the image, and with
-    "same" padding even larger; strides need not divide anything. One in four is square, of 3 or 5
-    cells, and moves by one, as in real networks.
+    Height and width are drawn independently, and so are the other pairs. A window may be as large
+    as the image, and even larger with "same" padding; strides may leave a remainder. One window in
+    four is 3x3 or 5x5 with strides of 1, as in real networks.
     """
     padding = ("valid", "same")[integer(0, 1)]
     h, w = integer(1, longest), integer(1, longest)
     beyond = 2 if padding == "same" else 0
-    # Small windows are the interesting ones; any size comes up in one of four cases.
+    # Most windows are small, as in real networks; one in four may have any size.
     largest = (5, 5, 5, longest)[integer(0, 3)]
     kh, kw = integer(1, min(h + beyond, largest)), integer(1, min(w + beyond, largest))
     sh, sw = integer(1, 4), integer(1, 4)
@@ -166,8 +166,8 @@ def random_window(integer: Callable[[int, int], int], images: int, longest: int 
 def random_cases(kind: str, count: int) -> Iterator[LayerCase]:
     """`count` random cases of a layer in double precision; the algorithm is left open.
 
-    In single precision ReLU gets whole numbers only: a sum that is 1e-7 here and -1e-7 there passes
-    a gradient in one of the two, and neither is wrong.
+    Cases with ReLU use integers only. Otherwise a sum may be 1e-7 in one library and -1e-7 in the
+    other, so that only one of them passes a gradient, and neither is wrong.
     """
     for number in range(count):
         numbers = Numbers(23, number)
@@ -176,8 +176,8 @@ def random_cases(kind: str, count: int) -> Iterator[LayerCase]:
             return low + int(numbers.labels(1, high - low + 1)[0])
 
         window = random_window(integer, images=(5, 33)[integer(0, 3) == 0])
-        # The softmax of one unit is 1, and its gradient nothing but rounding; that of two units is
-        # a multiple of dy[0] - dy[1], which may be as good as nothing.
+        # The gradient of a softmax over one unit is 0, up to rounding; over two units it is a
+        # multiple of dy[0] - dy[1], which may be close to 0. Relative differences mean nothing then.
         activation = ("linear", "linear", "relu", "softmax")[integer(0, 3 if window.f > 2 else 2)]
         whole = integer(0, 1) == 1 or activation == "relu"
         options: dict[str, Any]
@@ -192,7 +192,7 @@ def random_cases(kind: str, count: int) -> Iterator[LayerCase]:
             axes = (1, 1, 1, 2, 3)[integer(0, 4)]
             shape = (*(integer(1, 6) for _ in range(axes)), integer(1, 50))
             options = {"units": window.f + integer(0, 15)}
-            if integer(0, 3) == 0:  # blocks of sums, full and not: see `kernels.dense`
+            if integer(0, 3) == 0:  # full and partial blocks: see `kernels.dense`
                 shape, options = (integer(1, 20), integer(1, 600)), {"units": 32 * integer(1, 2)}
         if kind != "MaxPooling2D":
             options |= {"activation": activation, "use_bias": integer(0, 3) > 0}

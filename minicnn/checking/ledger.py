@@ -1,6 +1,6 @@
-"""The ledger: how far minicnn is from Keras, case by case, and how far it may be.
+"""The ledger: the differences between minicnn and Keras, case by case, and their tolerances.
 
-Compared are the engine, quantity by quantity, and the core, in one column.
+The engine is compared quantity by quantity, and the core in one column.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,10 +14,10 @@ from minicnn.checking.case_types import Answer
 from minicnn.keras_reference import difference
 from minicnn.session import snake_case
 
-# How far the output, and a gradient, may be from Keras', as a share of the largest value in Keras'
-# array; and why not nearer.
+# Largest differences of outputs and of gradients, relative to the largest value in Keras' array,
+# with the reason why they are not smaller.
 TOLERANCES = {
-    "exact": (0.0, 0.0, "whole numbers: no sum and no product is rounded"),
+    "exact": (0.0, 0.0, "integers: no sum and no product is rounded"),
     "float64": (1e-10, 1e-10, "the same formula; sums are in another order"),
     "float32": (1e-5, 1e-4, "sums of up to some thousand rounded products in another order"),
     "float32 winograd": (5e-5, 1e-4, "its transforms multiply and divide by up to some dozen"),

@@ -1,9 +1,9 @@
-"""Two networks side by side: the same weights, the same batches, step by step in both libraries.
+"""Training in lockstep: the same weights and the same batches, step by step in both libraries.
 
-In single precision they part sooner or later, since rounding errors of one step are magnified by
-the next: Adam divides every gradient by its own size, the smallest ones too. Whether it is rounding
-that parts them or a bug shows in double precision, where rounding is 10^9 times smaller and a bug
-as large as ever.
+In single precision the two networks diverge sooner or later, since each step magnifies the rounding
+errors of the one before: Adam divides every gradient by its own magnitude, even the smallest.
+Double precision shows whether the cause is rounding or a bug: there, rounding errors are 10^9 times
+smaller, and the effect of a bug is as large as before.
 """
 
 from typing import NamedTuple
@@ -14,14 +14,14 @@ from minicnn import keras_reference
 from minicnn.keras_reference import difference
 from minicnn.model import Sequential
 
-APART = 1e-3  # relative: what nobody would call rounding, if it happened in one step
+APART = 1e-3  # relative; rounding errors of a single step are far smaller
 
 
 class Lockstep(NamedTuple):
-    """What happened; each array has one entry a step.
+    """The losses of both, and how much the weights differ; each array has one entry per step.
 
-    `weights` is the largest difference of two weights, `relative_losses` that of the losses, each
-    before the step of that number is taken. Prints as a table.
+    All values are those before the step. `ours` and `theirs` are the losses, `weights` is the
+    largest absolute difference between two weights. Prints as a table.
     """
 
     dtype: str
@@ -31,11 +31,11 @@ class Lockstep(NamedTuple):
 
     @property
     def relative_losses(self) -> np.ndarray:
-        """Difference of the losses by step, as a share of Keras'."""
+        """Difference of the losses in each step, relative to Keras' loss."""
         return np.abs(self.ours - self.theirs) / np.abs(self.theirs)
 
     def first_apart(self, limit: float = APART) -> int | None:
-        """The first step, counted from 1, with losses further apart than that; None: no such."""
+        """The first step, counted from 1, whose losses differ by more than `limit`, or None."""
         apart = np.flatnonzero(self.relative_losses > limit)
         return int(apart[0]) + 1 if apart.size else None
 
@@ -58,7 +58,7 @@ def lockstep(model: Sequential, x: np.ndarray, y: np.ndarray, batch_size: int = 
     Parameters
     ----------
     model : Sequential
-        Built and compiled. It is trained: afterwards it has other weights.
+        Built and compiled. It is trained, so its weights change.
     x : (n, ...) array
     y : (n,) integers
     batch_size : int

@@ -84,12 +84,13 @@ class Plan:
         found = self.gradients(x, y_true, seed)
         require_finite(found.losses)
         weights = [(layer, weight) for layer in self.layers for weight in layer.params.values()]
-        trained = [
+        parts_and_weights = [
             (parts, weight)
             for parts, (layer, weight) in zip(found.by_weight, weights, strict=True)
             if layer.trainable
         ]
-        updates.update_weights(optimizer, [parts for parts, _ in trained], [weight for _, weight in trained])
+        parts, trained = ([pair[i] for pair in parts_and_weights] for i in (0, 1))
+        updates.update_weights(optimizer, parts, trained)
         for layer, cache in found.states:
             layer.update_state(cache)
         interrupts.act()

@@ -308,8 +308,9 @@ def _movable(array: Any, name: str, step: float) -> np.ndarray:
     dtype = getattr(array, "dtype", type(array).__name__)
     if dtype == np.float32:
         raise TypeError(
-            f"check_gradients: expected {name} in float64, received float32: differences of {step:g} "
-            'drown in float32\'s rounding; build in float64, with Sequential(dtype="float64") or '
+            f"check_gradients: expected {name} in float64, received float32: differences of "
+            f"{step:g} drown in float32's rounding; "
+            'build in float64, with Sequential(dtype="float64") or '
             'layer.build(shape, rng, "float64"), and pass x.astype("float64")'
         )
     if not isinstance(array, np.ndarray) or dtype != np.float64:

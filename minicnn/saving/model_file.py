@@ -94,7 +94,7 @@ def _slots(model: Any) -> dict[str, np.ndarray]:
         return {}
     trained = by_key(model.layers, trained_only=True)
     weights = list(trained.values())
-    places = model.optimizer._places(weights, [weight.shape for weight in weights])
+    places = model.optimizer.places(weights)
     return {
         f"optimizer/{slot}/{key}": arrays[place]
         for slot, arrays in model.optimizer.state.items()

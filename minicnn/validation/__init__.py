@@ -31,6 +31,15 @@ class Check(ArgumentChecks, ArrayChecks, DataChecks, ModelChecks):
     def __init__(self, who: str):
         self.who = who
 
+    def warn_of_too_few_batches(self) -> None:
+        """Keras' warning that a data set has ended in the middle of an epoch."""
+        warnings.warn(
+            "Your input ran out of data; interrupting training. Make sure that your dataset can "
+            "generate at least `steps_per_epoch * epochs` batches. You may need to use the "
+            "`.repeat()` function when building your dataset.",
+            stacklevel=frames_to_user(),
+        )
+
     def deprecated_input_shape(self, value: Any) -> tuple[int, ...]:
         """A layer's `input_shape`, with the warning that Keras gives for it."""
         shape = self.shape(value, "input_shape")

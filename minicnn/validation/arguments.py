@@ -32,10 +32,8 @@ class ArgumentChecks:
         if number < minimum:
             raise ValueError(f"{self.who}: {name} must be at least {minimum}, received {value!r}")
         if maximum is not None and number > maximum:  # no array is that large
-            bits = number.bit_length()
-            raise ValueError(
-                f"{self.who}: {name} must be at most {maximum}, received one of {bits} bits"
-            )
+            received = number if number < 1 << 64 else f"one of {number.bit_length()} bits"
+            raise ValueError(f"{self.who}: {name} must be at most {maximum}, received {received}")
         return number
 
     def shape(self, value: Any, name: str) -> tuple[int, ...]:

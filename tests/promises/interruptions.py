@@ -25,8 +25,9 @@ TRAINER = """
 import hashlib, signal, sys, threading, time
 import numpy as np
 import minicnn
-from minicnn import Input, Sequential, callbacks, layers, parallel
+from minicnn import Input, Sequential, callbacks, layers
 from minicnn.data import Dataset
+from minicnn.engine import blas
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
 rng = np.random.default_rng(0)
@@ -60,7 +61,7 @@ for kind in ("arrays", "dataset"):
     model, dataset = start()
     undisturbed[kind] = [None]  # no state before the first step
     fit(kind, model, dataset, callbacks=Digests())
-usual_blas = [library.num_threads for library in parallel._blas_libraries()]
+usual_blas = [library.num_threads for library in blas.libraries()]
 print("ready", flush=True)
 for number in range(int(sys.argv[1])):
     kind = ("arrays", "dataset")[number % 2]
@@ -89,8 +90,8 @@ for number in range(int(sys.argv[1])):
     if steps and digest(model) != expected or not steps and model.get_weights() and not all(
             np.array_equal(a, b) for a, b in zip(model.get_weights(), start()[0].get_weights())):
         wrong.append("bits")
-    blas = [library.num_threads for library in parallel._blas_libraries()]
-    if parallel._blas_limit.inside or blas != usual_blas:
+    blas_threads = [library.num_threads for library in blas.libraries()]
+    if blas.one_thread.inside or blas_threads != usual_blas:
         wrong.append("BLAS")
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         wrong.append("handler")
