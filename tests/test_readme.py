@@ -12,6 +12,7 @@ import minicnn
 from minicnn.cli.main import main
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "minicnn"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [text.strip() for _, text in BLOCKS if text.startswith("python3 -m venv")]
@@ -59,6 +60,22 @@ def test_named_files_exist():
     assert named
     for path in linked + named:
         assert (ROOT / path).exists(), path
+
+
+def test_the_reading_path_is_the_core_in_the_order_of_its_imports():
+    rows = re.findall(
+        r"^\| \d+ \| `minicnn/(\w+)\.py` \|.*\| (\d+) \|$", README, flags=re.MULTILINE
+    )
+    names = [name for name, _ in rows]
+    files = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")}
+    assert sorted(names) == sorted(set(files) - {"__init__", "__main__"})
+    for place, name in enumerate(names):
+        imported = re.findall(r"^from minicnn\.(\w+) import", files[name], flags=re.MULTILINE)
+        above = {*names[:place], *(path.name for path in PACKAGE.iterdir() if path.is_dir())}
+        assert set(imported) <= above, name
+    for name, minutes in rows:  # twenty lines a minute
+        assert abs(len(files[name].splitlines()) / 20 - int(minutes)) <= 1, name
+    assert f"it takes {sum(int(minutes) for _, minutes in rows)} minutes" in README
 
 
 def test_the_linter_finds_nothing():
