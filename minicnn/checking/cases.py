@@ -54,7 +54,7 @@ DENSE_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
     ({"units": 7, "activation": "relu"}, (5, 12), True),
     ({"units": 5, "activation": "softmax"}, (6, 9), False),
     ({"units": 4, "use_bias": False}, (2, 3, 5), False),
-    ({"units": 32, "activation": "relu"}, (11, 260), True),  # more than one block of units and of terms
+    ({"units": 32, "activation": "relu"}, (11, 260), True),  # several blocks, also of terms
 ]
 
 
@@ -177,7 +177,7 @@ def random_cases(kind: str, count: int) -> Iterator[LayerCase]:
 
         window = random_window(integer, images=(5, 33)[integer(0, 3) == 0])
         # The gradient of a softmax over one unit is 0, up to rounding; over two units it is a
-        # multiple of dy[0] - dy[1], which may be close to 0. Relative differences mean nothing then.
+        # multiple of dy[0] - dy[1], which may be close to 0. Then all of its digits are rounding.
         activation = ("linear", "linear", "relu", "softmax")[integer(0, 3 if window.f > 2 else 2)]
         whole = integer(0, 1) == 1 or activation == "relu"
         options: dict[str, Any]

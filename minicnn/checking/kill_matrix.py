@@ -6,8 +6,9 @@ which check notices which bug:
 
     python -m minicnn verify --planted-bugs
 
-It shows what each check is worth, and that the checks of this package leave no gap: a wrong number
-is noticed element by element or numerically, and the right code gives no alarm.
+It shows what each check is worth, and that the checks of this package leave no gap: a wrong output
+or gradient is noticed by a check that compares every number, any other bug by some check, and the
+right code raises no alarm.
 """
 
 import contextlib

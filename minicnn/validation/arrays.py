@@ -23,8 +23,8 @@ class ArrayChecks:
         Raises
         ------
         TypeError
-            For text, objects, complex numbers, dates, ragged lists, and for arrays that hide some
-            of their numbers behind a mask.
+            For text, objects, complex numbers, dates, ragged lists, and for masked arrays in which
+            some numbers are masked.
         """
         expected = f"{self.who}: {name} must be an array of real numbers"
         if np.ma.is_masked(value):

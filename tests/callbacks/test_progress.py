@@ -7,9 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from minicnn.history import COMPILING
 
 from minicnn import Input, Sequential, layers
+from minicnn.callbacks import progress as progress_module
+from minicnn.callbacks.progress import COMPILING, Progress
 from minicnn.data import Dataset
 from tests.twins import SPARSE
 
@@ -94,11 +95,9 @@ def test_item_15_steps_are_counted_where_their_number_was_unknown(model, capsys)
 
 
 def test_item_15_the_first_step_is_left_out_of_the_pace(monkeypatch, capsys):
-    from minicnn import history
-
     clock = iter([0.0, 7.0, 7.25, 7.5])
-    monkeypatch.setattr(history.time, "perf_counter", lambda: next(clock))
-    progress = history.Progress(2, steps=3)  # started at 0
+    monkeypatch.setattr(progress_module.time, "perf_counter", lambda: next(clock))
+    progress = Progress(2, steps=3)  # started at 0
     for _ in range(3):
         progress.step({})  # the first ends at 7 s, with compiling
     progress.end({"loss": 0.0005})  # at 7.25 s the line, at 7.5 s the pace: 2 steps in 0.5 s

@@ -73,16 +73,15 @@ def test_only_text_that_occurs_once_can_be_replaced(old, times):
 
 
 def test_planting_alters_one_module_of_a_fresh_package():
-    right = relu_gradient(minicnn)
+    assert relu_gradient(minicnn) == [0, 0, 1]
     with planted(RELU, altered(RELU, *RELU_ALTERED)) as package:
         assert package is sys.modules["minicnn"]
         assert package is not minicnn
         assert relu_gradient(package) == [1, 1, 1]
-        assert relu_gradient(minicnn) == right == [0, 0, 1]  # the other package has not changed
         from minicnn.engine.kernels import relu
 
         assert Path(relu.__file__) == Path(minicnn.__file__).parent / RELU  # finds its data files
-    assert relu_gradient(minicnn) == right
+    assert relu_gradient(minicnn) == [0, 0, 1]
 
 
 def test_a_package_file_can_be_altered_too():
