@@ -35,14 +35,14 @@ DIRECTIONS = ("forward", "backward")
 
 
 def main() -> None:
-    """Print the ladder, or the profile of a step."""
+    """Print the comparison, or the profile of a step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=14, help="height and width (default 14)")
     parser.add_argument("--channels", type=int, default=32, help="(default 32)")
     parser.add_argument("--filters", type=int, default=64, help="(default 64)")
     parser.add_argument("--kernel-size", type=int, default=5, help="3 or 5 (default 5)")
     parser.add_argument("--images", type=int, default=64, help="in a batch (default 64)")
-    parser.add_argument("--runs", type=int, default=7, help="of each way (default 7)")
+    parser.add_argument("--runs", type=int, default=7, help="of each implementation (default 7)")
     parser.add_argument("--layers", action="store_true", help="profile one training step instead")
     parser.add_argument("--sgemm-size", type=int, default=2048, help=argparse.SUPPRESS)
     parser.add_argument("--json", metavar="FILE", help="write all figures there as well")
@@ -57,14 +57,14 @@ def main() -> None:
     if arguments.layers:
         measured = profile(arguments.images, arguments.runs, peaks)
     else:
-        measured = ladder(arguments, peaks)
+        measured = compare(arguments, peaks)
     if arguments.json:
         settings = {k: v for k, v in vars(arguments).items() if k != "json"}
         write_json(arguments.json, {**made, **settings, "sgemm_gflops": peaks, **measured})
 
 
-class Rung(NamedTuple):
-    """One way to compute a convolution.
+class Implementation(NamedTuple):
+    """One implementation of a convolution.
 
     `forward(x, kernel, bias, geometry)` returns y, `backward(x, dy, kernel, geometry)` dx and
     dkernel.
@@ -133,7 +133,7 @@ def core_backward(x, dy, kernel, g):
     return dx, grads["kernel"]
 
 
-def by_algorithm(title: str, name: str) -> Rung:
+def by_algorithm(title: str, name: str) -> Implementation:
     """An algorithm of the engine on one thread; what it prepares from the kernel is timed, too."""
 
     def forward(x, kernel, bias, g):
@@ -143,10 +143,10 @@ def by_algorithm(title: str, name: str) -> Rung:
     def backward(x, dy, kernel, g):
         return algorithms.gradients(name, x, dy, algorithms.prepare(name, kernel), g)
 
-    return Rung(title, forward, backward)
+    return Implementation(title, forward, backward)
 
 
-def on_threads(title: str, name: str, cores: int) -> Rung:
+def on_threads(title: str, name: str, cores: int) -> Implementation:
     """The same on all threads: the batch is cut into shards, whose gradients are summed."""
 
     def forward(x, kernel, bias, g):
@@ -162,14 +162,14 @@ def on_threads(title: str, name: str, cores: int) -> Rung:
         dx, dkernel = zip(*parts, strict=True)
         return np.concatenate(dx), np.sum(dkernel, axis=0)
 
-    return Rung(title, forward, backward, threads=cores)
+    return Implementation(title, forward, backward, threads=cores)
 
 
-def rungs(cores: int) -> list[Rung]:
-    """All ways, in the order of the table."""
+def implementations(cores: int) -> list[Implementation]:
+    """All versions, in the order of the table."""
     return [
-        Rung("pure Python", python_forward, python_backward, images=1),
-        Rung("core: NumPy (run_eagerly=True)", core_forward, core_backward),
+        Implementation("pure Python", python_forward, python_backward, images=1),
+        Implementation("core: NumPy (run_eagerly=True)", core_forward, core_backward),
         by_algorithm("direct: the loops, compiled", "direct"),
         by_algorithm("im2col + BLAS", "im2col"),
         by_algorithm("Winograd", "winograd"),
@@ -177,8 +177,8 @@ def rungs(cores: int) -> list[Rung]:
     ]
 
 
-def ladder(arguments: argparse.Namespace, peaks: dict[str, float]) -> dict[str, Any]:
-    """Check and time all ways and print the table; returns its figures."""
+def compare(arguments: argparse.Namespace, peaks: dict[str, float]) -> dict[str, Any]:
+    """Check and time all versions and print the table; returns its figures."""
     size, kernel_size = arguments.size, arguments.kernel_size
     geometry = window_geometry((size, size), (kernel_size, kernel_size), (1, 1), "same")
     inputs = arrays(geometry, arguments)
@@ -192,13 +192,13 @@ def ladder(arguments: argparse.Namespace, peaks: dict[str, float]) -> dict[str, 
         f"{work:,} multiply-adds per image for each of y, dx and dkernel"
     )
     with one_thread:  # once for all runs, since setting BLAS' threads takes time
-        ways = rungs(cores)
-        for rung in ways:
-            check(rung, inputs, geometry)
+        versions = implementations(cores)
+        for version in versions:
+            check(version, inputs, geometry)
         for direction in DIRECTIONS:
-            times = time_rungs(ways, direction, inputs, geometry, arguments.runs)
+            times = time_all(versions, direction, inputs, geometry, arguments.runs)
             flops = 2 * work * (1 if direction == "forward" else 2)  # two gradients
-            found["ladder"][direction] = print_ladder(direction, ways, times, flops, peaks)
+            found["ladder"][direction] = print_table(direction, versions, times, flops, peaks)
     return found
 
 
@@ -215,7 +215,7 @@ def arrays(g: Geometry, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def check(rung: Rung, inputs: dict[str, np.ndarray], g: Geometry) -> None:
+def check(version: Implementation, inputs: dict[str, np.ndarray], g: Geometry) -> None:
     """Compare an implementation with the formula, which `direct` computes in float64.
 
     Raises
@@ -223,39 +223,39 @@ def check(rung: Rung, inputs: dict[str, np.ndarray], g: Geometry) -> None:
     ValueError
         If they differ by more than rounding.
     """
-    x, dy = inputs["x"][: rung.images], inputs["dy"][: rung.images]
+    x, dy = inputs["x"][: version.images], inputs["dy"][: version.images]
     kernel, bias = inputs["kernel"], inputs["bias"]
-    dx, dkernel = rung.backward(x, dy, kernel, g)
+    dx, dkernel = version.backward(x, dy, kernel, g)
     x64, dy64, kernel64, bias64 = (array.astype(np.float64) for array in (x, dy, kernel, bias))
     pairs = {
-        "y": (rung.forward(x, kernel, bias, g), direct.forward(x64, kernel64, bias64, g)),
+        "y": (version.forward(x, kernel, bias, g), direct.forward(x64, kernel64, bias64, g)),
         "dx": (dx, direct.grad_input(dy64, kernel64, g)),
         "dkernel": (dkernel, direct.grad_kernel(x64, dy64, g)),
     }
     for name, (ours, formula) in pairs.items():
         error = np.abs(ours - formula).max() / np.abs(formula).max()
-        if ours.shape != formula.shape or not error < LARGEST_ERROR.get(rung.title, USUAL_ERROR):
-            raise ValueError(f"{rung.title}: {name} is not the formula's: off by {error:.1e}")
+        if ours.shape != formula.shape or not error < LARGEST_ERROR.get(version.title, USUAL_ERROR):
+            raise ValueError(f"{version.title}: {name} is not the formula's: off by {error:.1e}")
 
 
-def time_rungs(ways, direction, inputs, g, runs) -> Times:
-    """Microseconds per image of each way; Python's loops once, all others in turns."""
+def time_all(versions, direction, inputs, g, runs) -> Times:
+    """Microseconds per image of each implementation; Python's loops once, all others in turns."""
 
-    def call(rung: Rung) -> Callable[[], Any]:
-        x, dy = inputs["x"][: rung.images], inputs["dy"][: rung.images]
+    def call(version: Implementation) -> Callable[[], Any]:
+        x, dy = inputs["x"][: version.images], inputs["dy"][: version.images]
         if direction == "forward":
-            return lambda: rung.forward(x, inputs["kernel"], inputs["bias"], g)
-        return lambda: rung.backward(x, dy, inputs["kernel"], g)
+            return lambda: version.forward(x, inputs["kernel"], inputs["bias"], g)
+        return lambda: version.backward(x, dy, inputs["kernel"], g)
 
-    slow = {rung.title: call(rung) for rung in ways if rung.images}
-    fast = {rung.title: call(rung) for rung in ways if not rung.images}
+    slow = {version.title: call(version) for version in versions if version.images}
+    fast = {version.title: call(version) for version in versions if not version.images}
     times = in_turns(slow, 1, warm_up=False) | in_turns(fast, runs)
-    counts = {rung.title: rung.images or len(inputs["x"]) for rung in ways}
+    counts = {version.title: version.images or len(inputs["x"]) for version in versions}
     return {title: [t / counts[title] * 1e6 for t in own] for title, own in times.items()}
 
 
-def print_ladder(direction, ways, times, flops, peaks) -> dict[str, dict[str, Any]]:
-    """Print one line for each way; returns the figures."""
+def print_table(direction, versions, times, flops, peaks) -> dict[str, dict[str, Any]]:
+    """Print one line for each implementation; returns the figures."""
     print(f"\n{direction}")
     print(
         f"{'':30}{'us per image (lowest - highest)':>36}{'times as fast':>14}{'GFLOP/s':>10}"
@@ -263,20 +263,21 @@ def print_ladder(direction, ways, times, flops, peaks) -> dict[str, dict[str, An
     )
     rows: dict[str, dict[str, Any]] = {}
     before = None
-    for rung in ways:
-        us = median(times[rung.title])
-        gflops, peak = flops / us / 1e3, peaks[str(rung.threads)]
-        rows[rung.title] = {
-            "us": times[rung.title],
-            "images": rung.images,
+    for version in versions:
+        own = times[version.title]
+        us = median(own)
+        gflops, peak = flops / us / 1e3, peaks[str(version.threads)]
+        rows[version.title] = {
+            "us": own,
+            "images": version.images,
             "times_as_fast": before / us if before else None,
             "gflops": gflops,
             "of_roofline": gflops / peak,
         }
         ratio = f"{before / us:.1f}" if before else ""
-        note = f" ({rung.images} image only)" if rung.images else ""
+        note = f" ({version.images} image only)" if version.images else ""
         print(
-            f"{rung.title + note:30}{spread(times[rung.title], figure_form(us)):>36}{ratio:>14}"
+            f"{version.title + note:30}{spread(own, figure_form(us)):>36}{ratio:>14}"
             f"{figure_form(gflops).format(gflops):>10}{gflops / peak:>13.1%}"
         )
         before = us

@@ -224,6 +224,6 @@ def print_rows(rows: list[dict[str, Any]], cores: int, laptop: Laptop) -> None:
             )
     hungry = max(rows, key=lambda row: row["GB/s needed"])
     print(
-        f"At most {hungry['GB/s needed']:.0f} of {laptop.bandwidth:.0f} GB/s are needed "
-        f"({hungry['work']}, batch {hungry['batch']})."
+        f"At most {hungry['GB/s needed']:.0f} GB/s are needed ({hungry['work']}, batch "
+        f"{hungry['batch']}); the laptop has {laptop.bandwidth:.0f}."
     )

@@ -1,8 +1,6 @@
 """minicnn: a convolutional network from scratch, equal to Keras and fast on a CPU.
 
-    from minicnn import Sequential, layers, datasets
-
-Modules and names are Keras', so that code moves by changing its imports.
+Modules and names are those of Keras: `from minicnn import Sequential, layers, datasets`.
 """
 
 from minicnn import callbacks, data, datasets, initializers, layers, losses, metrics, optimizers

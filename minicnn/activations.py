@@ -1,4 +1,4 @@
-"""Activation functions. The backward pass of each needs only its output, so layers keep no more."""
+"""Activation functions. The backward pass of each needs only its output y, so z is not kept."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Activation(NamedTuple):
-    """A function and its derivative over arrays: y = forward(z), dz = backward(dy, y).
+    """A function and its derivative: y = forward(z), dz = backward(dy, y).
 
     One of your own: `Dense(64, Activation("tanh", np.tanh, lambda dy, y: dy * (1 - y**2)))`.
     """
@@ -18,7 +18,7 @@ class Activation(NamedTuple):
     has_kink: bool = False  # at z = 0, where y is 0
 
     def branches(self, y: np.ndarray) -> list[np.ndarray]:
-        """On which side of the kink each cell is, if there is one: see `Layer.branches`."""
+        """On which side of the kink each element is, if there is one: see `Layer.branches`."""
         return [y > 0] if self.has_kink else []
 
 

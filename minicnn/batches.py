@@ -25,18 +25,18 @@ class Source(NamedTuple):
 
 
 def source(
-    model: Any, who: str, x: Any, y: Any, batch_size: Any, order: Any = None, labelled: bool = True
+    model: Any, who: str, x: Any, y: Any, batch_size: Any, rng: Any = None, labelled: bool = True
 ) -> Source:
     """Batches for a model, from arrays or from a Dataset of batches; what can be checked now, is.
 
     Parameters
     ----------
     model : Sequential
-        Built now if it has waited for its first data; compiled, if samples are `labelled`.
+        Built now if it has waited for its first data; it must be compiled if `labelled`.
     x, y : arrays; or a Dataset and None
     batch_size : int or None
         For arrays, 32 if None. A Dataset has its own batches.
-    order : Generator or None
+    rng : Generator or None
         Draws a new order of all samples for each pass over arrays. None leaves them as they are.
     """
     check = Check(who)
@@ -63,10 +63,10 @@ def source(
     images, targets = checked(x, y, "x")
 
     def pass_over_arrays() -> Iterator[Batch]:
-        numbers = None if order is None else order.permutation(len(images))
+        order = None if rng is None else rng.permutation(len(images))
         for start in range(0, len(images), size):
             part = slice(start, start + size)
-            part = part if numbers is None else numbers[part]
+            part = part if order is None else order[part]
             yield plain(images[part], dtype), None if targets is None else targets[part]
 
     return Source(check, pass_over_arrays, -(-len(images) // size))
@@ -88,8 +88,8 @@ class Epochs:
 
     Without `steps` an epoch is a pass. With it, one pass lives across the epochs: the second
     continues where the first ended. Data that end in the middle of an epoch cut it short, with a
-    warning, and the next epoch starts a new pass, as in Keras 3. Errors call `steps` by `name`,
-    the argument of the caller; None if it has no such argument.
+    warning, and the next epoch starts a new pass, as in Keras 3. Error messages call `steps` by
+    `name`, the caller's argument; None if there is none.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ class Dataset:
         return self._make_iterator()
 
     def cardinality(self) -> int:
-        """Elements in a pass, or -1 if there is no end, or -2 if nobody can know beforehand."""
+        """Elements in a pass, or -1 if there is no end, or -2 if it is unknown."""
         return self._cardinality
 
     def __len__(self) -> int:
@@ -166,7 +166,7 @@ class Dataset:
     def skip(self, count: int) -> "Dataset":
         """All but the first `count` elements of each pass; -1 leaves none.
 
-        They are drawn all the same, so what follows is in the order it would have been in.
+        Skipped elements are still drawn, so the rest keeps its order.
         """
         count = Check("skip").integer(count, "count", minimum=-1)
         if count == -1:

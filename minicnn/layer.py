@@ -1,11 +1,11 @@
 """What a layer is: the contract that every layer keeps, and what all of them share.
 
-A layer holds its weights and nothing else, and a pass changes nothing:
+Between passes a layer remembers nothing but its weights, and a pass changes nothing:
 
     y, cache = layer.forward(x)            # cache: what the backward pass needs, nothing more
     dx, grads = layer.backward(dy, cache)  # grads: same keys and shapes as layer.params
 
-dy is the gradient of the loss with respect to y, and so on. Only the optimizer changes `params`.
+dy is the gradient of the loss with respect to y, and so on. Only the optimizer trains `params`.
 """
 
 import inspect
@@ -22,7 +22,7 @@ Weights = dict[str, np.ndarray]
 
 
 class WithWeights(Configurable):
-    """What layers and models share: a name, checks in that name, and lists of their weights."""
+    """What layers and models share: a name, checks that mention it, and lists of weights."""
 
     name: str
 
@@ -59,7 +59,8 @@ class WithWeights(Configurable):
 
 
 class Layer(WithWeights):
-    """Base class. A layer of your own defines `forward`, `backward`, often `output_shape`.
+    """Base class. A layer of your own defines `forward` and `backward`, perhaps `output_shape`;
+    `new_params` if it has weights; `new_state` and `next_state` if it has state.
 
     Shapes passed to and returned by methods are those of one sample; arrays have the axis of the
     samples in front.
@@ -149,8 +150,9 @@ class Layer(WithWeights):
             self.state[key][...] = value
 
     def branches(self, cache: Any) -> list[np.ndarray]:
-        """On which side of each kink the pass was (signs of ReLU, winners of pooling), for
-        `minicnn.gradcheck`: where these differ between two inputs, differences are no derivative.
+        """Which branch each operation with a kink took: signs of ReLU, winners of pooling.
+
+        Between inputs that took different ones, differences are no estimate of the derivative.
         """
         return []
 
@@ -168,7 +170,7 @@ class Layer(WithWeights):
         return super().count_params()
 
     def checked_input(self, x: Any) -> np.ndarray:
-        """`x` as an array of the layer's dtype and of the shape that the layer was built for."""
+        """`x` in the dtype of the weights (its own if there are none) and of the right shape."""
         if self.input_shape is None:
             raise ValueError(f"{self.who} has to be built before it can compute")
         return plain(self.check.samples(x, "x", self.input_shape), self._dtype(x))
@@ -191,20 +193,22 @@ class Layer(WithWeights):
 
 def forward_options(layer: Any, training: bool, seed: Any, index: int) -> dict[str, Any]:
     """The optional arguments that `layer.forward` asks for; see `step_generator`."""
-    wanted = inspect.signature(layer.forward).parameters
-    options: dict[str, Any] = {}
-    if "training" in wanted:
-        options["training"] = training
-    if "rng" in wanted:
+    options: dict[str, Any] = {"training": training} if asks_for(layer, "training") else {}
+    if asks_for(layer, "rng"):
         options["rng"] = step_generator(layer, seed, index) if training else None
     return options
+
+
+def asks_for(layer: Any, option: str) -> bool:
+    """Whether `layer.forward` has a parameter of that name."""
+    return option in inspect.signature(layer.forward).parameters
 
 
 def step_generator(layer: Any, seed: Any, index: int) -> np.random.Generator:
     """The generator of one layer in one step, for the layer at place `index` of its model.
 
-    `seed` is a pair: a number for the training, and that of the step; a layer's own `seed`
-    replaces the former.
+    `seed` is a pair: a number drawn once per epoch, and the number of the step; a layer's own
+    `seed` replaces the first.
     """
     own = getattr(layer, "seed", None)
     return np.random.default_rng([*(seed if own is None else (own, *seed[1:])), index])

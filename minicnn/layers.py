@@ -18,8 +18,8 @@ from minicnn.validation import Check
 from minicnn.validation.configuration import Configurable
 from minicnn.windows import sum_windows, windows
 
-BUILT_IN = "Conv2D Dense Dropout Flatten MaxPooling2D ReLU Softmax"
-__all__ = [*BUILT_IN.split(), "Input", "Layer"]
+__all__ = ["Conv2D", "Dense", "Dropout", "Flatten", "Input", "Layer", "MaxPooling2D"]
+__all__ += ["ReLU", "Softmax"]
 
 
 class Input(Configurable):
@@ -71,12 +71,12 @@ class KernelLayer(Layer):
                 )
         return params
 
-    def outputs(self, z: np.ndarray) -> np.ndarray:
+    def activated(self, z: np.ndarray) -> np.ndarray:
         """y = activation(z + bias)."""
         return self.activation.forward(z + self.params["bias"] if self.use_bias else z)
 
     def gradients(self, dkernel: np.ndarray, dz: np.ndarray) -> dict[str, np.ndarray]:
-        """The gradients of the weights; the bias was added at every position of every sample."""
+        """Those of kernel and bias; every position of every sample adds to that of the bias."""
         grads = {"kernel": dkernel}
         if self.use_bias:
             grads["bias"] = dz.sum(axis=tuple(range(dz.ndim - 1)))
@@ -94,8 +94,8 @@ class Conv2D(KernelLayer):
                                    x[n, i*sh + ki - top, j*sw + kj - left, c] kernel[ki, kj, c, f])
 
     Cells outside the image count as zero; output sizes are those of `shapes.window_geometry`.
-    (This is cross-correlation; deep learning calls it convolution.) In the backward pass, every
-    product in a sum sends the gradient of the sum, times one factor, to the other factor.
+    (This is cross-correlation; deep learning calls it convolution.) In the backward pass, each
+    product x * kernel in a sum gives x the gradient dz * kernel, and the kernel dz * x.
 
     Weights: kernel (kh, kw, c, filters), bias (filters,).
 
@@ -114,7 +114,7 @@ class Conv2D(KernelLayer):
     Raises
     ------
     TypeError, ValueError
-        For sizes that are no positive integers and for unknown names; in `build`, for images that
+        For sizes that are not positive integers and for unknown names; in `build`, for images that
         no window fits.
     """
 
@@ -164,14 +164,14 @@ class Conv2D(KernelLayer):
         x = self.checked_input(x)
         cells = windows(x, self.geometry(self.input_shape))  # (n, oh, ow, kh, kw, c)
         z = np.tensordot(cells, self.params["kernel"], axes=3)  # sum over kh, kw, c
-        y = self.outputs(z)  # (n, oh, ow, f)
+        y = self.activated(z)  # (n, oh, ow, f)
         return y, (x, y)
 
     def backward(self, dy, cache):
         x, y = cache
         kernel, geometry = self.params["kernel"], self.geometry(self.input_shape)
         dz = self.activation.backward(self.checked_gradient(dy, y.shape), y)
-        cells = windows(x, geometry).reshape(-1, kernel[..., 0].size)  # (n*oh*ow, kh*kw*c)
+        cells = windows(x, geometry).reshape(dz[..., 0].size, -1)  # (n*oh*ow, kh*kw*c)
         dkernel = (cells.T @ dz.reshape(-1, self.filters)).reshape(kernel.shape)
         dcells = np.tensordot(dz, kernel, axes=(3, 3))  # sum over filters: (n, oh, ow, kh, kw, c)
         return sum_windows(dcells, geometry), self.gradients(dkernel, dz)
@@ -218,7 +218,7 @@ class MaxPooling2D(Layer):
         x = self.checked_input(x)
         geometry = self.geometry(self.input_shape)
         y = windows(x, geometry, padding=-np.inf).max(axis=(3, 4))
-        # Padding is -inf; so that it never wins, not even against -inf, the image is raised a bit.
+        # In the image, -inf becomes the lowest finite number, so that padding (-inf) never wins.
         raised = windows(np.maximum(x, np.finfo(x.dtype).min), geometry, padding=-np.inf)
         cells = raised.reshape(*y.shape[:3], -1, y.shape[3])  # (n, oh, ow, kh*kw, c)
         winner = cells.argmax(axis=3)  # the first maximum, or the first NaN
@@ -228,8 +228,8 @@ class MaxPooling2D(Layer):
         winner = cache  # (n, oh, ow, c)
         dy = self.checked_gradient(dy, winner.shape)
         g = self.geometry(self.input_shape)
-        cells = np.arange(g.kh * g.kw).reshape(g.kh, g.kw, 1)
-        chosen = winner[:, :, :, None, None] == cells  # (n, oh, ow, kh, kw, c)
+        numbers = np.arange(g.kh * g.kw).reshape(g.kh, g.kw, 1)  # of the cells of a window
+        chosen = winner[:, :, :, None, None] == numbers  # (n, oh, ow, kh, kw, c)
         return sum_windows(dy[:, :, :, None, None] * chosen, g), {}
 
     def branches(self, cache):
@@ -287,7 +287,7 @@ class Dense(KernelLayer):
 
     def forward(self, x):
         x = self.checked_input(x)
-        y = self.outputs(x @ self.params["kernel"])
+        y = self.activated(x @ self.params["kernel"])
         return y, (x, y)
 
     def backward(self, dy, cache):
@@ -309,7 +309,7 @@ class Dropout(Layer):
     rate : float
         In [0, 1).
     seed : int, optional
-        Fixes the masks by the number of the step. By default `set_random_seed` does.
+        Fixes the masks of each step. By default they depend on `set_random_seed`.
     """
 
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None):

@@ -1,4 +1,4 @@
-"""The loss: how far predictions are from the labels, and in which direction to change them."""
+"""The loss: how far predictions are from the labels, and in which direction they should move."""
 
 from typing import Any
 
@@ -15,8 +15,6 @@ class Loss(Configurable):
     It receives whole batches, unless it sets `samples_are_independent` to True: the loss of a
     sample then depends on that sample alone, and parts of a batch may run on several threads.
 
-    Examples
-    --------
     >>> class MeanSquaredError(Loss):
     ...     def losses_and_gradient(self, y_true, y_pred):
     ...         error = y_pred - y_true
@@ -36,7 +34,7 @@ class Loss(Configurable):
         raise NotImplementedError
 
     def targets(self, check: Check, y: Any, name: str, n: int, output_shape: Shape) -> np.ndarray:
-        """`y` as `losses_and_gradient` takes it, or an error; here, any n numbers or arrays.
+        """`y` as `losses_and_gradient` takes it, checked; here, any n numbers or arrays.
 
         `output_shape` is that of one sample's predictions.
         """
@@ -79,8 +77,9 @@ class SparseCategoricalCrossentropy(Loss):
 
     Notes
     -----
-    A model that ends in softmax is trained on its logits even with `from_logits=False`: see
-    `eager.without_softmax`. Other probabilities are clipped to [1e-7, 1 - 1e-7] and renormalised.
+    A model that ends in Softmax, or in a Dense with it, is trained on its logits all the same: see
+    `eager.without_softmax`. Other probabilities p are clipped to [1e-7, 1 - 1e-7] and renormalised,
+    as softmax(log(p)) = p / sum(p).
 
     Examples
     --------
@@ -102,7 +101,7 @@ class SparseCategoricalCrossentropy(Loss):
         Raises
         ------
         ValueError, TypeError
-            For labels that are no integers in [0, classes), for other shapes, for no samples.
+            For labels that are not integers in [0, classes), for other shapes, for no samples.
         """
         check = Check(type(self).__name__)
         y_pred = check.scores(y_pred, "y_pred")
@@ -114,7 +113,7 @@ class SparseCategoricalCrossentropy(Loss):
             return cross_entropy_of_logits(y_true, y_pred)
         clipped = np.clip(y_pred, self.clip, 1 - self.clip)
         losses, dlog = cross_entropy_of_logits(y_true, np.log(clipped))
-        return losses, dlog / clipped * (clipped == y_pred)  # the clipped part is constant
+        return losses, dlog / clipped * (clipped == y_pred)  # none where it was clipped
 
     def targets(self, check, y, name, n, output_shape):
         if len(output_shape) != 1:

@@ -47,8 +47,6 @@ class Metric(Mean):
 class SparseCategoricalAccuracy(Metric):
     """Share of samples whose largest prediction is at the label; the first of equal ones counts.
 
-    Examples
-    --------
     >>> accuracy = SparseCategoricalAccuracy()
     >>> accuracy.update_state([1, 0], [[0.1, 0.9], [0.5, 0.5]])
     >>> accuracy.result()

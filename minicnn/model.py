@@ -74,7 +74,7 @@ class Sequential(Trainer, WithWeights):
         self.layers.append(layer)
 
     def build(self, input_shape: Any, rng: np.random.Generator | None = None) -> None:
-        """Make the weights for batches of that shape, samples included: (None, 28, 28, 1).
+        """Make the weights for batches of that shape, with the axis of samples: (None, 28, 28, 1).
 
         They are drawn from `rng`, or from the session's stream if it is None.
         """

@@ -1,4 +1,4 @@
-"""Optimizers: the only code that changes a trained weight."""
+"""Optimizers: in training, the only code that changes a trained weight."""
 
 import math
 
@@ -72,6 +72,7 @@ class Optimizer(Configurable):
         shapes = [weight.shape for weight in weights]
         if not self.state:
             self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
+        # The shapes that the state was made for: those of a slot or, if there is none, of weights.
         made_for = [w.shape for w in next(iter(self.state.values()), self._weights or weights)]
         if self._weights is None and made_for == shapes:
             self._weights = list(weights)
@@ -80,7 +81,7 @@ class Optimizer(Configurable):
             raise ValueError(
                 f"{type(self).__name__}: its state was made for other weights, of shapes "
                 f"{made_for}, received {shapes}; give each model an optimizer of its own, and "
-                "call compile again if a model has new layers"
+                "call compile again after adding or unfreezing layers"
             )
         return [places[id(weight)] for weight in weights]
 
@@ -151,7 +152,6 @@ class Adam(Optimizer):
         return self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
 
     def update(self, gradient, weight, m, v):
-        gradient = gradient.astype(weight.dtype, copy=False)
         m += (gradient - m) * (1 - self.beta_1)
         v += (gradient * gradient - v) * (1 - self.beta_2)
         weight -= m * self.alpha / (np.sqrt(v) + self.epsilon)

@@ -1,4 +1,4 @@
-"""The only global state: the names given so far, and the random stream used without a seed."""
+"""The core's global state: the names given so far, and the random stream used without a seed."""
 
 import collections
 import re
@@ -17,7 +17,7 @@ def clear_session() -> None:
 
 
 def set_random_seed(seed: int) -> None:
-    """Make all that follows repeatable: initial weights, the order of `fit`, unseeded shuffles.
+    """Make what follows repeatable: first weights, orders of `fit`, dropout masks, shuffles.
 
     Raises a TypeError or ValueError if `seed` is not an integer of at least 0.
     """

@@ -21,7 +21,8 @@ def train_step(
     y_true: np.ndarray,
     seed: tuple[int, ...],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One step on one mini-batch; returns the losses (n,) and the outputs (n, ...)."""
+    """One step on a mini-batch; returns losses (n,) and outputs (n, ...). See `step_generator`
+    for `seed`, `eager.without_softmax` for why `layers` often lack the model's softmax."""
     activations, caches = forward(layers, x, training=True, seed=seed)
     losses, dy = loss.losses_and_gradient(y_true, activations[-1])
     require_finite(losses)

@@ -14,7 +14,7 @@ from minicnn.callbacks import CallbackList, History
 from minicnn.callbacks.progress import Progress, verbosity
 from minicnn.data import Dataset
 from minicnn.eager import EagerPlan
-from minicnn.layer import forward_options
+from minicnn.layer import asks_for
 from minicnn.losses import LOSSES, Loss
 from minicnn.metrics import METRICS, Mean, Metric
 from minicnn.optimizers import OPTIMIZERS, Optimizer
@@ -35,7 +35,7 @@ class Trainer:
         self.history: History | None = None  # of the latest `fit`
         self.stop_training = False  # callbacks set it to end a `fit`
         self._mean_loss = Mean("loss")
-        self._order: np.random.Generator | None = None  # draws the orders of the current `fit`
+        self._shuffle_rng: np.random.Generator | None = None  # of the current `fit`
 
     def compile(
         self, optimizer: Any, loss: Any, *, metrics: Any = None, run_eagerly: bool = False
@@ -81,7 +81,7 @@ class Trainer:
         batch_size : int, optional
             32 for arrays. The last batch may be smaller.
         epochs : int
-            The last one, counted from 1.
+            The number of the last one, counted from 1.
         verbose : "auto", 0, 1 or 2
             Silent (0), a bar if there is a terminal (1, "auto"), or one line an epoch (2).
         callbacks : list of Callback, optional
@@ -98,30 +98,31 @@ class Trainer:
         Returns
         -------
         History
-            A new one; also available as `model.history`.
+            Also available as `model.history`.
 
         Raises
         ------
         TypeError, ValueError
-            If arguments or data cannot be used: before any step, or that of a Dataset's batch.
+            For arguments and data that cannot be used: before the first step, or, in a Dataset,
+            before the batch's own.
         FloatingPointError
             If the loss becomes NaN or infinite: before the step that would spoil the weights.
         KeyboardInterrupt
-            By Ctrl-C, between two steps.
+            By Ctrl-C: between two steps, or at once with `run_eagerly=True`.
         """
         check = Check("fit")
         tell = CallbackList(callbacks, "fit")
         epochs, initial_epoch = check.epochs(epochs, initial_epoch)
         verbose = verbosity(verbose, "fit")
-        order = random_stream() if check.flag(shuffle, "shuffle") else None
-        batches = source(self, "fit", x, y, batch_size, order)
+        shuffle_rng = random_stream() if check.flag(shuffle, "shuffle") else None
+        batches = source(self, "fit", x, y, batch_size, shuffle_rng)
         train = Epochs(batches, steps_per_epoch, "steps_per_epoch")
         validation = self._validation(validation_data, batch_size)
         plan = self._plan(self.loss)
         history = History({"verbose": verbose, "epochs": epochs, "steps": train.steps})
         tell("set_model", self)
         tell("set_params", history.params)
-        self.history, self.stop_training, self._order = history, False, order
+        self.history, self.stop_training, self._shuffle_rng = history, False, shuffle_rng
         logs = None
         try:
             tell("on_train_begin")
@@ -142,7 +143,7 @@ class Trainer:
                     break
             tell("on_train_end", logs)
         finally:
-            self._order = None
+            self._shuffle_rng = None
             train.close()
         return history
 
@@ -250,15 +251,15 @@ class Trainer:
             metric.reset_state()
 
     def random_stream(self) -> np.random.Generator:
-        """What draws the order of the next epoch."""
-        return random_stream() if self._order is None else self._order
+        """What draws the order of the next epoch, and the seed of its random layers."""
+        return random_stream() if self._shuffle_rng is None else self._shuffle_rng
 
     def _plan(self, loss: Loss | None = None) -> Any:
         return (EagerPlan if self.run_eagerly else engine.Plan)(self.layers, loss)
 
     def _seed(self) -> int:
-        """For the random layers in the steps of one epoch; nothing is drawn if there are none."""
-        if not any("rng" in forward_options(layer, False, (0,), 0) for layer in self.layers):
+        """A seed for the random layers of one epoch; nothing is drawn if there are none."""
+        if not any(asks_for(layer, "rng") for layer in self.layers):
             return 0
         return int(self.random_stream().integers(2**63))
 

@@ -1,8 +1,8 @@
 """All windows of a batch of images, and the transpose of taking them.
 
-Convolution and pooling both look at an image through windows. `windows` copies every image cell
-to each window that covers it. Its transpose, `sum_windows`, adds up over the windows what belongs
-to the same image cell: that is how gradients of windows become gradients of images.
+Convolution and pooling both look at an image through windows. `windows` shows every cell of the
+image in each window that covers it. Its transpose, `sum_windows`, adds up over the windows what
+belongs to the same cell: that is how gradients of windows become gradients of images.
 """
 
 import numpy as np
@@ -20,8 +20,8 @@ def windows(x: np.ndarray, g: Geometry, padding: float = 0.0) -> np.ndarray:
     right = max(0, (g.ow - 1) * g.sw + g.kw - g.left - g.w)
     border = (0, 0), (g.top, below), (g.left, right), (0, 0)
     padded = np.pad(x, border, constant_values=padding)
-    cells = sliding_window_view(padded, (g.kh, g.kw), axis=(1, 2))  # at every position
-    return np.moveaxis(cells, 3, 5)[:, :: g.sh, :: g.sw][:, : g.oh, : g.ow]
+    cells = sliding_window_view(padded, (g.kh, g.kw), axis=(1, 2))  # as if strides were 1
+    return np.moveaxis(cells, 3, 5)[:, :: g.sh, :: g.sw]
 
 
 def sum_windows(dwindows: np.ndarray, g: Geometry) -> np.ndarray:

@@ -484,9 +484,10 @@ assert sum(row.skipped for row in on_noise.rows) == 0
 # %% [markdown]
 # ## Planted bugs
 #
-# A checker is trusted for what it catches. minicnn keeps a zoo of bugs, slips that somebody has made somewhere, each a
+# A checker is trusted for what it catches. minicnn has a table of *planted bugs*, slips that somebody has made somewhere, each a
 # small change in its source. Let us plant 21 that concern gradients, and as the last one a bug of another kind, one after the
-# other, and let `check_gradients` look at a few layers and a small network.
+# other, and let `check_gradients` look at a few layers and two small networks. The first ten are bugs of the formulas in
+# `layers.py` and its neighbours, the next eleven of the fast engine, whose gradients are checked in the second network.
 
 # %%
 import importlib
@@ -494,44 +495,43 @@ from unittest import mock
 
 import numba
 
-from minicnn.parity.bugs import BUGS
-from minicnn.parity.planting import altered, planted
+from minicnn.checking.planted_bugs import BUGS
+from minicnn.checking.planting import altered, planted
 
 NAMES = """
-convolution skips the activation on the way back
-bias gradient of one position alone
-all tied maxima paid
-kernel reshaped for dx, not transposed
-dkernel skips the activation
-bias summed over the wrong axis
-bias gradient a mean, not a sum
-kernel not rotated in dx
-stride ignored on the way back
+stride ignored in the backward pass
 windows overwrite what they share
-scratch not cleared between images
-dkernel of the last image alone
+kernel not rotated in dx
+bias gradient of one position alone
+bias gradient a mean, not a sum
+all tied maxima paid
 last maximum wins
-overlapping windows overwrite each other
-ReLU's gradient let through everywhere
-ReLU's gradient by the sign of dy
 ReLU's gradient passes at zero
 softmax's gradient cell by cell
 label shifted in the loss's gradient
-missing division by the batch
+activation skipped in the backward pass
+bias summed over the wrong axis
 divided by the shard, not by the batch
+Dense: kernel reshaped for dx, not transposed
+Dense: dkernel skips the activation
+im2col: stride ignored in the backward pass
+im2col: scratch not cleared between images
+im2col: dkernel of the last image alone
+max pooling: windows overwrite each other
+ReLU's gradient let through everywhere
+ReLU's gradient by the sign of dy
 odd padding on the wrong side
 """
 
 
 def alarms():
-    """What check_gradients says of some layers and a network of the package as it is now."""
+    """What check_gradients says of some layers and networks of the package as it is now."""
     package = importlib.import_module("minicnn")
     layers = importlib.import_module("minicnn.layers")
     look = importlib.import_module("minicnn.gradcheck").check_gradients
-    odd = {"kernel_size": (3, 2), "strides": (2, 3), "padding": "same"}
+    odd = {"kernel_size": (3, 2), "padding": "same", "activation": "relu"}
     suspects = [
-        (layers.Conv2D(3, algorithm="direct", **odd), (5, 7, 2)),
-        (layers.Conv2D(3, algorithm="im2col", activation="relu", **odd), (5, 7, 2)),
+        (layers.Conv2D(3, strides=(2, 1), **odd), (5, 7, 2)),
         (layers.MaxPooling2D((3, 2), strides=(1, 2), padding="same"), (5, 6, 2)),
         (layers.Dense(3, activation="relu"), (7,)),
         (layers.Softmax(), (4,)),
@@ -543,11 +543,23 @@ def alarms():
         x = rng.standard_normal((3, *shape))
         reports.append(look(layer, x, rng=rng, sample=20))
     package.set_random_seed(0)
-    network = [package.Input((4,)), layers.Dense(3, activation="softmax")]
-    model = package.Sequential(network, dtype="float64")
-    model.compile("adam", "sparse_categorical_crossentropy")
-    x, labels = rng.standard_normal((6, 4)), rng.integers(0, 3, 6)
-    reports.append(look(model, x, labels, rng=rng))
+    small = [package.Input((4,)), layers.Dense(3, activation="softmax")]
+    larger = [
+        package.Input((6, 7, 2)),
+        layers.Conv2D(2, 2),
+        layers.ReLU(),
+        layers.MaxPooling2D((2, 3), strides=1),
+        layers.Conv2D(3, strides=2, algorithm="im2col", **odd),
+        layers.Flatten(),
+        layers.Dense(4, activation="relu"),
+        layers.Dense(3, activation="softmax"),
+    ]
+    for network, eagerly in [(small, True), (larger, False)]:
+        model = package.Sequential(network, dtype="float64")
+        loss = "sparse_categorical_crossentropy"
+        model.compile("adam", loss, run_eagerly=eagerly)  # False: the engine
+        x, labels = rng.standard_normal((6, *network[0].shape)), rng.integers(0, 3, 6)
+        reports.append(look(model, x, labels, rng=rng, sample=20))
     return sum(not report.ok for report in reports), len(reports)
 
 
@@ -556,11 +568,11 @@ def alarms_with(bug):
         return alarms()[0]
 
 
-zoo = {bug.name: bug for bug in BUGS}
+bugs = {bug.name: bug for bug in BUGS}
 names = NAMES.strip().split("\n")
-# Kernels run as plain Python meanwhile, so that nothing has to be compiled.
+# The engine runs as plain Python meanwhile, so that nothing has to be compiled.
 with mock.patch.object(numba.config, "DISABLE_JIT", True):
-    caught = {name: alarms_with(zoo[name]) > 0 for name in names}
+    caught = {name: alarms_with(bugs[name]) > 0 for name in names}
 
 for name, found in caught.items():
     print("caught  " if found else "NOT SEEN", name)
@@ -573,9 +585,9 @@ for name, found in caught.items():
 #   and on digits that matters a lot, as you just saw.
 # - **divided by the shard, not by the batch**: a large batch is cut into parts; a small one has only one part, and
 #   there it is the same. A check sees what it is shown.
-# - **odd padding on the wrong side**, the last one, is no bug of gradients at all: the way *there* is wrong, the
-#   zeros are on the wrong side (lesson 3), and the way back is its right gradient. *A right gradient of the wrong
-#   function:* a gradient check says nothing about the way there.
+# - **odd padding on the wrong side**, the last one, is no bug of gradients at all: the *forward* pass is wrong, the
+#   zeros are on the wrong side (lesson 3), and the backward pass is its right gradient. *A right gradient of the wrong
+#   function:* a gradient check says nothing about the forward pass.
 
 # %%
 ON_KINKS = {
@@ -584,12 +596,12 @@ ON_KINKS = {
     "ReLU's gradient passes at zero",
 }
 NOT_SHOWN = {"divided by the shard, not by the batch"}
-WAY_THERE = {"odd padding on the wrong side"}
+FORWARD = {"odd padding on the wrong side"}
 
 not_seen = {name for name, found in caught.items() if not found}
-assert not_seen == ON_KINKS | NOT_SHOWN | WAY_THERE
-assert {zoo[name].kind for name in caught.keys() - WAY_THERE} == {"gradient"}
-assert {zoo[name].kind for name in WAY_THERE} == {"forward"}
+assert not_seen == ON_KINKS | NOT_SHOWN | FORWARD
+assert {bugs[name].kind for name in caught.keys() - FORWARD} == {"gradient"}
+assert {bugs[name].kind for name in FORWARD} == {"forward"}
 
 # %% [markdown]
 # ## The fast version, and what it costs
@@ -606,13 +618,13 @@ assert forward_passes == 507_028
 # ## The fact
 
 # %%
-of_gradients = [name for name in caught if zoo[name].kind == "gradient"]
+of_gradients = [name for name in caught if bugs[name].kind == "gradient"]
 found = sum(caught[name] for name in of_gradients)
 false_alarms, looked_at = alarms()
 print(f"{found} of {len(of_gradients)} bugs of gradients caught")
 print(f"{false_alarms} false alarms in {looked_at} reports on the right code")
 assert (found, len(of_gradients)) == (17, 21)
-assert not_seen == ON_KINKS | NOT_SHOWN | WAY_THERE
+assert not_seen == ON_KINKS | NOT_SHOWN | FORWARD
 assert (false_alarms, looked_at) == (0, 6)
 
 # %% [markdown]
@@ -620,7 +632,7 @@ assert (false_alarms, looked_at) == (0, 6)
 # > show only on a kink, one only in batches larger than it was given. On two digits 314 of 400 pixels had to be skipped
 # > for kinks, on noise none.
 #
-# `python -m minicnn verify --zoo` plants all bugs of the zoo and tries several kinds of checks on each: what
+# `python -m minicnn verify --planted-bugs` plants all bugs of the table and tries several kinds of checks on each: what
 # comparing shapes, means or accuracy is worth can be read there.
 #
 # ## In minicnn
@@ -628,4 +640,5 @@ assert (false_alarms, looked_at) == (0, 6)
 # - `check_gradients` in [minicnn/gradcheck/check.py](../minicnn/gradcheck/check.py): your `gradients_right`, with a
 #   report. It takes layers of your own, too.
 # - `Layer.branches` in [minicnn/layer.py](../minicnn/layer.py): how a layer tells of its kinks.
-# - `BUGS` in [minicnn/parity/bugs.py](../minicnn/parity/bugs.py): the zoo. Add the next slip you make.
+# - `BUGS` in [minicnn/checking/planted_bugs.py](../minicnn/checking/planted_bugs.py): the table of planted bugs. Add the next
+#   slip you make.

@@ -136,7 +136,7 @@ def _networks_to_differentiate() -> list[tuple[tuple[int, ...], list[Layer], boo
             (8, 7, 2),
             [
                 Conv2D(2, 3, **small, algorithm="winograd"),
-                Conv2D(3, 5, padding="same", algorithm="winograd"),
+                Conv2D(3, 5, **small, algorithm="winograd"),
                 Conv2D(3, (3, 2), strides=(1, 2), padding="same", algorithm="direct"),
                 Conv2D(4, (3, 2), strides=(2, 1), algorithm="im2col"),
                 ReLU(),

@@ -9,7 +9,7 @@ Each operation has the passes of its layer, over a shard of a batch:
 Arrays are contiguous, of the model's dtype, and of the right shapes: kernels do not check.
 """
 
-import inspect
+import functools
 import math
 import weakref
 from typing import Any, NamedTuple
@@ -19,7 +19,8 @@ import numpy as np
 from minicnn.activations import ACTIVATIONS
 from minicnn.engine import algorithms
 from minicnn.engine.kernels import dense, pooled_gradients, pooling, relu, softmax
-from minicnn.layer import Layer, forward_options, step_generator
+from minicnn.layer import Layer, asks_for, forward_options, step_generator
+from minicnn.shapes import Geometry, window_geometry
 from minicnn.validation import plain
 
 Grads = list[np.ndarray]
@@ -76,6 +77,13 @@ def knows_activation(layer: Layer) -> bool:
     return activation is None or activation in ACTIVATIONS.values()
 
 
+_cached_geometry = functools.lru_cache(window_geometry)  # asked for by every plan
+
+
+def _geometry(layer: Any, window: tuple[int, int]) -> Geometry:
+    return _cached_geometry(layer.input_shape[:2], window, layer.strides, layer.padding)
+
+
 def activate(name: str, z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """y = activation(z); with `out=z`, ReLU puts it in the place of z."""
     if name == "relu":
@@ -102,7 +110,7 @@ class Convolution(Operation):
     def __init__(self, layer, index):
         super().__init__(layer, index)
         self.name = layer.algorithm_
-        self.geometry = layer.geometry(layer.input_shape)
+        self.geometry = _geometry(layer, layer.kernel_size)
         self.activation = layer.activation.name
         self.floor = FLOORS.get(self.activation)
         self.kernel: Any = None
@@ -190,7 +198,7 @@ class MaxPooling(Operation):
 
     def __init__(self, layer, index):
         super().__init__(layer, index)
-        self.geometry = layer.geometry(layer.input_shape)
+        self.geometry = _geometry(layer, layer.pool_size)
         self.output_shape = layer.output_shape(layer.input_shape)
         self.winner_dtype = np.min_scalar_type(math.prod(layer.pool_size) - 1)
 
@@ -277,8 +285,8 @@ class AsWritten(Operation):
 
     def __init__(self, layer, index):
         super().__init__(layer, index)
-        takes_rng = "rng" in inspect.signature(layer.forward).parameters
-        self.in_shards = layer.samples_are_independent and not layer.state and not takes_rng
+        whole = bool(layer.state) or asks_for(layer, "rng")
+        self.in_shards = layer.samples_are_independent and not whole
         self.output_shape = layer.output_shape(layer.input_shape)
 
     def forward(self, x, run):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import step
+from minicnn.engine import Plan
 from minicnn.model import Sequential
 from minicnn.tutorial import scaled, tutorial_network
 from tests.idx_files import write_learnable_data
@@ -304,15 +304,15 @@ def test_ctrl_c_in_an_epoch_repeats_it_when_resumed(run, data, tmp_path, monkeyp
     command = ["train", "--data", data, "--batch-size", 24, "--epochs", 2]
     file, whole, resumed = (tmp_path / f"{name}.npz" for name in ("file", "whole", "resumed"))
     assert run(*command, "--save", whole).status == 0
-    steps, train_step = itertools.count(), step.train_step
+    steps, train = itertools.count(), Plan.train
 
     def interrupted(*arguments):
         if next(steps) == 3 * epoch + 2:  # of 3 steps an epoch
             raise KeyboardInterrupt
-        return train_step(*arguments)
+        return train(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(step, "train_step", interrupted)
+        patch.setattr(Plan, "train", interrupted)
         status, _, err = run(*command, "--checkpoint", file)
     assert status == 130
     assert err == f"minicnn train: interrupted; to go on, pass --resume {file}\n"

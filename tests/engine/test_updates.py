@@ -27,7 +27,7 @@ def test_steps_equal_those_of_the_optimizer(optimizer, arguments, threads, dtype
     for _ in range(3):
         shards = [arrays(rng, dtype) for _ in range(3)]
         core.apply([a + b + c for a, b, c in zip(*shards, strict=True)], expected)
-        updates.apply(ours, [list(parts) for parts in zip(*shards, strict=True)], weights)
+        updates.update_weights(ours, [list(parts) for parts in zip(*shards, strict=True)], weights)
     for found, wanted in zip(weights, expected, strict=True):
         assert_close(found, wanted, dtype)
     assert ours.iterations == core.iterations == 3
@@ -50,7 +50,7 @@ def test_an_own_optimizer_receives_whole_weights(base, rng):
 
     weights, gradients = arrays(rng), arrays(rng)
     expected = [w - 0.1 * g for w, g in zip(weights, gradients, strict=True)]
-    updates.apply(Own(learning_rate=0.1), [[gradient] for gradient in gradients], weights)
+    updates.update_weights(Own(learning_rate=0.1), [[gradient] for gradient in gradients], weights)
     assert shapes == SHAPES
     for found, wanted in zip(weights, expected, strict=True):
         assert_close(found, wanted, "float32")
@@ -60,9 +60,9 @@ def test_an_own_optimizer_receives_whole_weights(base, rng):
 def test_moments_of_a_gradient_that_has_become_zero_become_zero(dtype):
     """And not as denormal numbers, with which processors are a hundred times slower."""
     weight, optimizer = np.zeros(3, dtype), Adam(beta_1=0.5, beta_2=0.5)
-    updates.apply(optimizer, [[np.array([1, -1e-3, 1e-15], dtype)]], [weight])
+    updates.update_weights(optimizer, [[np.array([1, -1e-3, 1e-15], dtype)]], [weight])
     for _ in range(1200):
-        updates.apply(optimizer, [[np.zeros(3, dtype)]], [weight])
+        updates.update_weights(optimizer, [[np.zeros(3, dtype)]], [weight])
         for moment in (optimizer.state["m"][0], optimizer.state["v"][0]):
             assert ((moment == 0) | (np.abs(moment) >= np.finfo(dtype).tiny)).all()
     assert not optimizer.state["m"][0].any()
