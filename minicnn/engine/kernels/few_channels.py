@@ -39,21 +39,7 @@ from minicnn.engine.kernels.vector_registers import BLOCK_COLUMNS, BLOCK_ROWS, m
 
 @jit
 def forward(x, kernel, bias, g):
-    """Forward pass of a convolution.
-
-    Parameters
-    ----------
-    x : ndarray (n, h, w, c)
-        Images.
-    kernel : ndarray (kh, kw, c, f)
-    bias : ndarray (f,)
-    g : Geometry
-
-    Returns
-    -------
-    ndarray (n, oh, ow, f)
-        Outputs y.
-    """
+    """Output y (n, oh, ow, f) of images x (n, h, w, c), kernel (kh, kw, c, f) and bias (f,)."""
     y = np.empty((len(x), g.oh, g.ow, kernel.shape[3]), x.dtype)
     planes, offsets, matrix, z = _workspace(kernel, g)
     for image in range(len(x)):
@@ -140,20 +126,7 @@ def _put_outputs(planes, offsets, matrix, bias, g, z):
 
 @jit
 def grad_input(dy, kernel, g):
-    """Gradient of the images.
-
-    Parameters
-    ----------
-    dy : ndarray (n, oh, ow, f)
-        Gradient of the outputs.
-    kernel : ndarray (kh, kw, c, f)
-    g : Geometry
-
-    Returns
-    -------
-    ndarray (n, h, w, c)
-        dx.
-    """
+    """Gradient dx (n, h, w, c) of the images, from dy (n, oh, ow, f) and the kernel."""
     n, _, _, f = dy.shape
     c = kernel.shape[2]
     matrix = kernel.reshape(g.kh * g.kw * c, f)
@@ -168,21 +141,7 @@ def grad_input(dy, kernel, g):
 
 @jit
 def grad_kernel(x, dy, g):
-    """Gradient of the kernel, summed over the images.
-
-    Parameters
-    ----------
-    x : ndarray (n, h, w, c)
-        Images.
-    dy : ndarray (n, oh, ow, f)
-        Gradient of the outputs.
-    g : Geometry
-
-    Returns
-    -------
-    ndarray (kh, kw, c, f)
-        dkernel.
-    """
+    """Gradient dkernel (kh, kw, c, f), summed over the images, from x and dy (n, oh, ow, f)."""
     n, _, _, c = x.shape
     f = dy.shape[3]
     planes = _padded_planes(g, g.ow, c, x.dtype)

@@ -30,21 +30,7 @@ from minicnn.engine.compiling import jit
 
 @jit
 def forward(x, kernel, bias, g):
-    """Forward pass of a convolution.
-
-    Parameters
-    ----------
-    x : ndarray (n, h, w, c)
-        Images.
-    kernel : ndarray (kh, kw, c, f)
-    bias : ndarray (f,)
-    g : Geometry
-
-    Returns
-    -------
-    ndarray (n, oh, ow, f)
-        Outputs y.
-    """
+    """Output y (n, oh, ow, f) of images x (n, h, w, c), kernel (kh, kw, c, f) and bias (f,)."""
     n, _, _, c = x.shape
     f = kernel.shape[3]
     matrix = kernel.reshape(g.kh * g.kw * c, f)
@@ -63,22 +49,10 @@ def forward(x, kernel, bias, g):
 
 @jit
 def grad_input(dy, kernel, g):
-    """Gradient of the images.
+    """Gradient dx (n, h, w, c) of the images, from dy (n, oh, ow, f) and the kernel.
 
     These are the two steps of the forward pass, transposed and in reverse order: the product
     dcols = dy @ kernel', then every value of every window is added to the pixel it was copied from.
-
-    Parameters
-    ----------
-    dy : ndarray (n, oh, ow, f)
-        Gradient of the outputs.
-    kernel : ndarray (kh, kw, c, f)
-    g : Geometry
-
-    Returns
-    -------
-    ndarray (n, h, w, c)
-        dx.
     """
     n, _, _, f = dy.shape
     c = kernel.shape[2]
@@ -94,21 +68,7 @@ def grad_input(dy, kernel, g):
 
 @jit
 def grad_kernel(x, dy, g):
-    """Gradient of the kernel, summed over the images.
-
-    Parameters
-    ----------
-    x : ndarray (n, h, w, c)
-        Images.
-    dy : ndarray (n, oh, ow, f)
-        Gradient of the outputs.
-    g : Geometry
-
-    Returns
-    -------
-    ndarray (kh, kw, c, f)
-        dkernel.
-    """
+    """Gradient dkernel (kh, kw, c, f), summed over the images, from x and dy (n, oh, ow, f)."""
     n, _, _, c = x.shape
     f = dy.shape[3]
     padded = _padded_image(g, c, x.dtype)
