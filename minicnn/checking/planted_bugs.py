@@ -127,8 +127,8 @@ BUGS = [  # module by module: the core, then the engine
         winner = cache  # (n, oh, ow, c)
         dy = self.checked_gradient(dy, winner.shape)
         g = self.geometry(self.input_shape)
-        cells = np.arange(g.kh * g.kw).reshape(g.kh, g.kw, 1)
-        chosen = winner[:, :, :, None, None] == cells  # (n, oh, ow, kh, kw, c)
+        numbers = np.arange(g.kh * g.kw).reshape(g.kh, g.kw, 1)  # of the cells of a window
+        chosen = winner[:, :, :, None, None] == numbers  # (n, oh, ow, kh, kw, c)
         return sum_windows(dy[:, :, :, None, None] * chosen, g), {}
 
     def branches(self, cache):
@@ -337,15 +337,15 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "an own layer gets shards",
         "forward",
         "engine/operations.py",
-        "layer.samples_are_independent and not layer.state and not takes_rng",
-        "not layer.state and not takes_rng",
+        "layer.samples_are_independent and not whole",
+        "not whole",
     ),
     Bug(
         "a layer with state gets shards",
         "training",
         "engine/operations.py",
-        "layer.samples_are_independent and not layer.state and not takes_rng",
-        "layer.samples_are_independent and not takes_rng",
+        'bool(layer.state) or asks_for(layer, "rng")',
+        'asks_for(layer, "rng")',
     ),
     Bug(
         "a subclass taken for its base class",

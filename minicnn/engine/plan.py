@@ -5,6 +5,7 @@ on several threads wherever the samples are independent of each other.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -60,7 +61,6 @@ class Plan:
         joined = self._segments and last_in_shards == self._loss_in_shards
         self._last = self._segments[-1] if joined else Segment([], self._loss_in_shards)
         self._first = self._segments[:-1] if joined else self._segments
-        self._prepared = False
         self._context = contextlib.ExitStack()
 
     def __enter__(self) -> "Plan":
@@ -174,53 +174,44 @@ class Plan:
         return self.loss.losses_and_gradient(y_true, y)
 
     def _outputs(self, x: np.ndarray) -> np.ndarray:
+        """The output of the last layer, outside of training."""
         self._prepare()
         for segment in self._segments:
-
-            def outputs(shard: slice, segment: Segment = segment, x: np.ndarray = x) -> np.ndarray:
-                run = Run(False, (0,), shard.start)
-                y = x[shard]
-                for operation in segment.operations:
-                    y, _ = operation.forward(y, run)
-                return y
-
+            outputs = functools.partial(_outputs, segment.operations, x)
             x = np.concatenate(self._run(outputs, segment.in_shards, len(x)))
         return x
 
-    def _forward(self, segment: Segment, x: np.ndarray, training: bool, seed: Seed) -> Any:
+    def _forward(
+        self, segment: Segment, x: np.ndarray, training: bool, seed: Seed
+    ) -> tuple[np.ndarray, list[Any]]:
         """The output of a segment, and for each shard the caches of its operations."""
 
-        def forward(shard: slice) -> Any:
+        def forward(shard: slice) -> tuple[np.ndarray, list[Any]]:
             return _forward(segment.operations, x[shard], Run(training, seed, shard.start))
 
         outputs, tape = zip(*self._run(forward, segment.in_shards, len(x)), strict=True)
         return np.concatenate(outputs), list(tape)
 
     def _backward(self, tapes: list[Any], dy: np.ndarray, with_dx: bool = False) -> Any:
-        """dx, and the gradients by weight, of the first segments, of which there are `tapes`."""
+        """dx, and the gradients by weight, of the first segments: those that there are tapes of."""
         by_weight: list[list[np.ndarray]] = []
-        places = range(len(tapes))
-        for place, segment, tape in reversed(
-            list(zip(places, self._segments, tapes, strict=False))
-        ):
-            shards = self._shards(segment.in_shards, len(dy))
+        for place in reversed(range(len(tapes))):
             is_first = place == 0 and not with_dx
-
-            def backward(
-                number: int,
-                segment: Segment = segment,
-                tape: Any = tape,
-                shards: list[slice] = shards,
-                dy: np.ndarray = dy,
-                is_first: bool = is_first,
-            ) -> Any:
-                return _backward(segment.operations, tape[number], dy[shards[number]], is_first)
-
-            results = threads.run(backward, list(range(len(shards))))
-            dxs, grads = zip(*results, strict=True)
-            by_weight = _by_weight(grads) + by_weight
-            dy = None if is_first else np.concatenate(dxs)
+            dy, own = self._segment_backward(self._segments[place], tapes[place], dy, is_first)
+            by_weight = own + by_weight
         return dy, by_weight
+
+    def _segment_backward(
+        self, segment: Segment, tape: list[Any], dy: np.ndarray, is_first: bool
+    ) -> tuple[Any, list[list[np.ndarray]]]:
+        def backward(part: tuple[slice, Any]) -> Any:
+            shard, caches = part
+            return _backward(segment.operations, caches, dy[shard], is_first)
+
+        shards = self._shards(segment.in_shards, len(dy))
+        results = threads.run(backward, list(zip(shards, tape, strict=True)))
+        dxs, grads = zip(*results, strict=True)
+        return None if is_first else np.concatenate(dxs), _by_weight(grads)
 
     def _run(self, function: Callable[[slice], Any], in_shards: bool, n: int) -> list[Any]:
         return threads.run(function, self._shards(in_shards, n))
@@ -228,6 +219,14 @@ class Plan:
     @staticmethod
     def _shards(in_shards: bool, n: int) -> list[slice]:
         return threads.cut(n) if in_shards else [slice(0, n)]
+
+
+def _outputs(operations: list[Operation], x: np.ndarray, shard: slice) -> np.ndarray:
+    """The output of some operations for a shard, without their caches: memory is freed at once."""
+    y, run = x[shard], Run(False, (0,), shard.start)
+    for operation in operations:
+        y, _ = operation.forward(y, run)
+    return y
 
 
 def _forward(operations: list[Operation], x: np.ndarray, run: Run) -> tuple[np.ndarray, list[Any]]:

@@ -22,7 +22,7 @@ def test_verify_prints_the_ledger(run, tmp_path):
     written = json.loads(path.read_text())
     assert len(written["rows"]) == len(cases.quick_cases())
     assert written["versions"]["minicnn"] == minicnn.__version__
-    assert all(len(line) <= 135 for line in result.out.splitlines()[3:-2])
+    assert all(len(line) <= 144 for line in result.out.splitlines()[3:-2])
 
 
 def test_verify_live(keras, run):

@@ -59,7 +59,7 @@ def keras_state(model):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__)
 def test_conversion_to_keras_and_back_keeps_every_bit(rng, dtype, optimizer):
-    model = small_model(dtype, minicnn.optimizers.get(optimizer))
+    model = small_model(dtype, optimizer)
     optimizer.state, optimizer.iterations = {}, 0
     for _ in range(3):
         model.train_on_batch(*batch(rng))
@@ -131,21 +131,31 @@ def test_a_model_made_by_keras(keras, rng):
     assert_close(ours.evaluate(x, y, verbose=0), expected, "float32 loss")
 
 
+def test_dropout_and_frozen_layers_are_converted():
+    parts = [layers.Dense(4), layers.Dropout(0.25, seed=3), layers.Dense(2, "softmax")]
+    model = minicnn.Sequential([minicnn.Input((5,)), *parts])
+    parts[0].trainable = False
+    twin = to_keras(model)
+    assert (twin.layers[1].rate, twin.layers[1].seed) == (0.25, 3)
+    back = from_keras(twin)
+    for converted in (twin, back):
+        assert [layer.trainable for layer in converted.layers] == [False, True, True]
+    assert back.layers[1].get_config() == parts[1].get_config()
+
+
 def refusals(keras):
     """Layers that minicnn does not have, by a word that the error has to contain."""
     k = keras.layers
     dense = k.Dense(2)
-    frozen = k.Dense(2, trainable=False)
     regularized = k.Dense(2, kernel_regularizer="l2")
     return {
-        "Dropout": [k.Dropout(0.5)],
+        "noise_shape": [k.Dropout(0.5, noise_shape=(1, 6, 6, 2))],
         "BatchNormalization": [k.BatchNormalization()],
         "dilation_rate=(2, 2)": [k.Conv2D(2, 3, dilation_rate=2)],
         "groups=2": [k.Conv2D(2, 3, groups=2)],
         "kernel_regularizer": [k.Flatten(), regularized],
         "negative_slope": [k.ReLU(negative_slope=0.1)],
         "axis=1": [k.Softmax(axis=1)],
-        "frozen": [k.Flatten(), frozen],
         "activation": [k.Flatten(), k.Dense(2, activation="tanh")],
         "float32, float64": [k.Flatten(dtype="float64"), dense],
         "mixed_float16": [k.Flatten(dtype="mixed_float16")],
@@ -214,6 +224,7 @@ def test_compare_finds_every_array_of_every_layer(rng):
     report = compare(model, *batch(rng))
     found = {(d.layer, d.quantity) for d in report.differences}
     expected = {(layer.name, f"d{key}") for layer in model.layers for key in layer.params}
+    expected |= {(layer.name, f"d{key} (fit)") for layer in model.layers for key in layer.params}
     expected |= {(layer.name, q) for layer in model.layers for q in ("output", "dX")}
     assert found == expected
     assert report.worst.relative < 1e-12
