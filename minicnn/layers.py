@@ -171,7 +171,7 @@ class Conv2D(KernelLayer):
         x, y = cache
         kernel, geometry = self.params["kernel"], self.geometry(self.input_shape)
         dz = self.activation.backward(self.checked_gradient(dy, y.shape), y)
-        cells = windows(x, geometry).reshape(dz[..., 0].size, -1)  # (n*oh*ow, kh*kw*c)
+        cells = windows(x, geometry).reshape(-1, kernel[..., 0].size)  # (n*oh*ow, kh*kw*c)
         dkernel = (cells.T @ dz.reshape(-1, self.filters)).reshape(kernel.shape)
         dcells = np.tensordot(dz, kernel, axes=(3, 3))  # sum over filters: (n, oh, ow, kh, kw, c)
         return sum_windows(dcells, geometry), self.gradients(dkernel, dz)
@@ -220,8 +220,8 @@ class MaxPooling2D(Layer):
         y = windows(x, geometry, padding=-np.inf).max(axis=(3, 4))
         # In the image, -inf becomes the lowest finite number, so that padding (-inf) never wins.
         raised = windows(np.maximum(x, np.finfo(x.dtype).min), geometry, padding=-np.inf)
-        cells = raised.reshape(*y.shape[:3], -1, y.shape[3])  # (n, oh, ow, kh*kw, c)
-        winner = cells.argmax(axis=3)  # the first maximum, or the first NaN
+        n, oh, ow, kh, kw, c = raised.shape
+        winner = raised.reshape(n, oh, ow, kh * kw, c).argmax(axis=3)  # the first, or the first NaN
         return y, winner  # both (n, oh, ow, c)
 
     def backward(self, dy, cache):
@@ -244,10 +244,11 @@ class Flatten(Layer):
 
     def forward(self, x):
         x = self.checked_input(x)
-        return x.reshape(len(x), *self.output_shape(self.input_shape)), None
+        y = x.reshape(len(x), *self.output_shape(self.input_shape))
+        return y, y.shape
 
     def backward(self, dy, cache):
-        dy = self.checked_gradient(dy, (len(dy), *self.output_shape(self.input_shape)))
+        dy = self.checked_gradient(dy, cache)
         return dy.reshape(len(dy), *self.input_shape), {}
 
 

@@ -70,19 +70,19 @@ class Optimizer(Configurable):
     def places(self, weights: list[np.ndarray]) -> list[int]:
         """Where in the lists of `state` each weight has its slots; frozen ones may be left out."""
         shapes = [weight.shape for weight in weights]
-        if not self.state:
-            self.state = {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
-        # The shapes that the state was made for: those of a slot or, if there is none, of weights.
-        made_for = [w.shape for w in next(iter(self.state.values()), self._weights or weights)]
-        if self._weights is None and made_for == shapes:
-            self._weights = list(weights)
-        places = {id(weight): place for place, weight in enumerate(self._weights or [])}
-        if any(id(weight) not in places for weight in weights):
+        state = self.state or {slot: [np.zeros_like(w) for w in weights] for slot in self.slots}
+        # What it was made for: the shapes in a slot or, if there is none, of the weights.
+        made_for = [array.shape for array in next(iter(state.values()), self._weights or weights)]
+        known = weights if self._weights is None and made_for == shapes else self._weights or []
+        places = {id(weight): place for place, weight in enumerate(known)}
+        found = {places.get(id(weight)) for weight in weights}
+        if None in found or len(found) < len(weights):  # unknown ones, or one of them twice
             raise ValueError(
                 f"{type(self).__name__}: its state was made for other weights, of shapes "
                 f"{made_for}, received {shapes}; give each model an optimizer of its own, and "
                 "call compile again after adding or unfreezing layers"
             )
+        self.state, self._weights = state, list(known)
         return [places[id(weight)] for weight in weights]
 
     def update(self, gradient: np.ndarray, weight: np.ndarray, *slots: np.ndarray) -> None:

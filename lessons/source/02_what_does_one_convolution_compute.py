@@ -128,8 +128,8 @@ assert np.allclose(mirrored, -slide(digit, kernels["right minus left"])[:, ::-1]
 # ## Channels and filters
 #
 # A real layer has `c` channels coming in and `f` going out. One output is a sum over the window
-# *and over all channels*; and for each of the `f` outputs (called *feature maps*, or just maps)
-# there is another kernel and another bias:
+# *and over all channels*; and for each of the `f` channels going out (*feature maps*) there is
+# another kernel and another bias:
 #
 # $$y[i, j, o] = bias[o] + \sum_{ki=0}^{kh-1}\ \sum_{kj=0}^{kw-1}\ \sum_{ch=0}^{c-1}
 # x[i + ki,\ j + kj,\ ch] \cdot kernel[ki, kj, ch, o]$$

@@ -28,7 +28,7 @@ from minicnn.checking.planting import altered, planted
 
 RIGHT_CODE = "the right code"
 QUIET, NOTICED, BROKEN = ".", "x", "!"
-PATIENCE = 600.0  # seconds, compiling included, after which a bug counts as a hang
+PATIENCE = 1200.0  # seconds, compiling included, after which a bug counts as a hang
 NAME_WIDTH = 52
 EVERY_NUMBER = ("elementwise", "numerical", "contract")  # checks that compare every number
 
@@ -130,7 +130,7 @@ def kill_matrix(
     """Run all checks on the right code, then on every bug, or on those of the given names.
 
     Each runs in a process of its own, as many at a time as there are cores. A bug in a large
-    kernel, which has to be compiled, takes about a minute, and others some ten seconds.
+    kernel, which has to be compiled, takes one or two minutes, others about twenty seconds.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from unittest import mock
 
 from numba.core import caching
 
-from minicnn.engine.compiling import kernel_imports
+from minicnn.engine import kernel_imports
 
 PACKAGE = "minicnn"
 ROOT = Path(__file__).parents[1]

@@ -24,6 +24,7 @@ _MODULES = {
     "available_cores": "threads",
     "choose_algorithm": "algorithms",
     "get_num_threads": "threads",
+    "kernel_imports": "compiling",
     "prefetched": "prefetching",
     "set_num_threads": "threads",
     "update_weights": "updates",

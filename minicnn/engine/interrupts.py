@@ -36,23 +36,31 @@ class Deferred:
 
     def __enter__(self) -> None:
         global _current
-        if _current is None and threading.current_thread() is threading.main_thread():
-            _current = self
+        if _current is not None or threading.current_thread() is not threading.main_thread():
+            return
+        try:
             for number in SIGNALS:
                 handler = signal.getsignal(number)
                 if callable(handler):
                     self.usual[number] = handler
                     signal.signal(number, self.on_signal)
+        except BaseException:  # raised by a handler that had not been replaced yet
+            self._restore()
+            raise
+        _current = self
 
     def __exit__(self, *_error: Any) -> None:
         global _current
         if _current is not self:
             return
         _current = None
+        self._restore()
+        self.act()
+
+    def _restore(self) -> None:
         for number, handler in reversed(self.usual.items()):
             if signal.getsignal(number) == self.on_signal:  # else somebody has set another one
                 signal.signal(number, handler)
-        self.act()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The handler: records the signal, or passes it on."""

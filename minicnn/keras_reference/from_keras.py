@@ -18,6 +18,7 @@ from minicnn.optimizers import Optimizer
 HARMLESS = {
     "name",
     "dtype",
+    "trainable",  # of a layer; taken over
     "learning_rate",
     "kernel_initializer",
     "bias_initializer",

@@ -108,6 +108,8 @@ def each_call_interrupted(block):
             block()
         except KeyboardInterrupt:
             pass
+        except RuntimeError as error:  # from Python's Thread.start, if it was waiting
+            assert "release unlocked lock" in str(error)  # noqa: PT017
         finally:
             sys.settrace(tracer)
         yield

@@ -56,6 +56,22 @@ def test_an_own_optimizer_receives_whole_weights(base, rng):
         assert_close(found, wanted, "float32")
 
 
+def test_an_own_apply_receives_the_sums_of_all_gradients(rng):
+    received = []
+
+    class Own(Optimizer):
+        def apply(self, gradients, weights):
+            received.append((gradients, weights))
+
+    weights, shards = arrays(rng), [arrays(rng) for _ in range(3)]
+    expected = [a + b + c for a, b, c in zip(*shards, strict=True)]
+    updates.update_weights(Own(0.1), [list(parts) for parts in zip(*shards, strict=True)], weights)
+    ((gradients, given),) = received
+    assert given is weights
+    for found, wanted in zip(gradients, expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_moments_of_a_gradient_that_has_become_zero_become_zero(dtype):
     """And not as denormal numbers, with which processors are a hundred times slower."""

@@ -1,4 +1,4 @@
-"""Small defects for the whole core: every place where one can be made, found through `ast`.
+"""Small defects for the numeric code: every place where one can be made, found through `ast`.
 
 A mutant is a module with one expression or statement replaced: `<` by `<=`, `+` by `-`, a number by
 the next one, a slice by one that is a cell shorter, a condition by its opposite, a statement by
@@ -9,38 +9,18 @@ import ast
 import copy
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-PACKAGE = Path(__file__).parents[2] / "minicnn"
-MODULES = [  # the numeric core, and what guards it
-    "activations.py",
-    "batches.py",
-    "checks.py",
-    "data.py",
-    "initializers.py",
-    "kernels/dense.py",
-    "kernels/direct.py",
-    "kernels/im2col.py",
-    "kernels/planes.py",
-    "kernels/pooling.py",
-    "kernels/registers.py",
-    "kernels/relu.py",
-    "kernels/softmax.py",
-    "kernels/sparse.py",
-    "kernels/tiles.py",
-    "kernels/updates.py",
-    "kernels/winograd.py",
-    "layer.py",
-    "layers.py",
-    "losses.py",
-    "metrics.py",
-    "objective.py",
-    "optimizers.py",
-    "parallel.py",
-    "shapes.py",
-    "step.py",
-]
+from minicnn.checking.planting import ROOT, source_of
+
+# What computes or checks numbers; not the user interface, and not what depends on timing.
+NOT_MUTATED = ("__main__.py", "model.py", "session.py", "summary.py", "training.py", "tutorial.py")
+MODULES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in (".", "validation", "engine", "engine/kernels")
+    for path in (ROOT / folder).glob("*.py")
+    if path.name not in ("__init__.py", "compiling.py", "interrupts.py", *NOT_MUTATED)
+)
 OPERATORS = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -65,19 +45,19 @@ OPERATORS = {
     ast.And: ast.Or,
     ast.Or: ast.And,
 }
-# What is not looked into: types, options of decorators, and the words of errors. Defaults of
-# arguments have a place of their own below.
+# Not mutated: types, options of decorators, and messages of errors. Defaults of arguments are
+# treated separately below.
 PASSED_OVER = {"annotation", "returns", "decorator_list", "exc", "cause", "defaults", "kw_defaults"}
 
-EITHER_WAY = {"max", "min", "np.maximum"}  # two arguments mean the same swapped
+SYMMETRIC = {"max", "min", "np.maximum"}  # swapping two arguments changes nothing
 
 
 class Mutant(NamedTuple):
-    """One defect: `after` instead of `before`, and the source of the module that has it."""
+    """One defect: `after` instead of `before`, and the source of the module with it."""
 
-    module: str  # by its file: "kernels/pooling.py"
-    function: str  # qualified name, or "" for what is done on import
-    first_line: int  # of the function, as compiled code knows it; 0 on import
+    module: str  # named by its file: "engine/kernels/pooling.py"
+    function: str  # qualified name, or "" for code that runs on import
+    first_line: int  # of the function, as its code object has it; 0 on import
     line: int
     before: str
     after: str
@@ -85,7 +65,7 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> tuple[str, str, str, str]:
-        """Of what it is, wherever it stands."""
+        """What it is, apart from its line."""
         return self.module, self.function, self.before, self.after
 
     def __str__(self) -> str:
@@ -111,21 +91,26 @@ def sample(modules: list[str], share: float, seed: int = 0) -> list[Mutant]:
     """A share of all mutants of each module, drawn at random: at least one of each."""
     chosen = []
     for module in modules:
-        tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+        tree = ast.parse(source_of(module))
         places = list(_places(tree, "", 0))
         count = min(len(places), max(1, round(share * len(places))))
         numbers = sorted(random.Random(f"{seed} {module}").sample(range(len(places)), count))
-        chosen += [_planted(module, tree, places[number]) for number in numbers]
+        chosen += [_mutant(module, tree, places[number]) for number in numbers]
     return chosen
 
 
-def _planted(module: str, tree: ast.Module, place: _Place) -> Mutant:
-    before = _shown(place, place.old)
+def names(module: str) -> set[tuple[str, str, str, str]]:
+    """The names of all mutants of a module."""
+    places = _places(ast.parse(source_of(module)), "", 0)
+    return {(module, place.function, *_shown(place)) for place in places}
+
+
+def _mutant(module: str, tree: ast.Module, place: _Place) -> Mutant:
+    shown = _shown(place)
     _put(place, place.new)
-    after = _shown(place, place.new)
     source = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
     _put(place, place.old)
-    return Mutant(module, place.function, place.first_line, place.line, before, after, source)
+    return Mutant(module, place.function, place.first_line, place.line, *shown, source)
 
 
 def _put(place: _Place, node: ast.AST) -> None:
@@ -135,17 +120,26 @@ def _put(place: _Place, node: ast.AST) -> None:
         getattr(place.holder, place.field)[place.index] = node
 
 
-def _shown(place: _Place, node: ast.AST) -> str:
-    """In one line: of an `if`, the condition; of a number, what it stands in."""
+def _shown(place: _Place) -> tuple[str, str]:
+    """Before and after, each in one line."""
+    before = _line(place, place.old)
+    _put(place, place.new)
+    after = _line(place, place.new)
+    _put(place, place.old)
+    return before, after
+
+
+def _line(place: _Place, node: ast.AST) -> str:
+    """Of an `if`, the condition; of a number, the expression that it is part of."""
     if isinstance(node, ast.If | ast.While):
         node = node.test
     elif isinstance(place.old, ast.Constant | ast.Slice) and isinstance(place.holder, ast.expr):
         node = place.holder
-    return ast.unparse(node).splitlines()[0]
+    return ast.unparse(ast.fix_missing_locations(node)).splitlines()[0]
 
 
 def _places(node: ast.AST, function: str, first_line: int) -> Iterator[_Place]:
-    """Depth first, in the order of the source."""
+    """All places, depth first, in the order of the source."""
     for field, value in ast.iter_fields(node):
         if field in PASSED_OVER or isinstance(node, ast.JoinedStr):
             continue
@@ -156,7 +150,7 @@ def _places(node: ast.AST, function: str, first_line: int) -> Iterator[_Place]:
                 yield _Place(node, field, index, child, new, function, first_line)
             inside = function, first_line
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
-                # The arguments' defaults belong to whoever defines the function.
+                # Defaults of arguments are evaluated by the code around the function.
                 yield from _places_of_defaults(child, function)
                 name = f"{function}.{child.name}".strip(".")
                 line = min([child.lineno, *(d.lineno for d in child.decorator_list)])
@@ -181,7 +175,7 @@ def _is_warning(node: ast.AST) -> bool:
 
 
 def _replacements(node: ast.AST) -> Iterator[ast.AST]:
-    """Everything that may stand in the place of `node`."""
+    """All replacements of `node`."""
     match node:
         case ast.Compare():
             for index, operator in enumerate(node.ops):
@@ -205,7 +199,7 @@ def _replacements(node: ast.AST) -> Iterator[ast.AST]:
             yield _with(node, ifs=[ast.UnaryOp(ast.Not(), node.ifs[0]), *node.ifs[1:]])
         case ast.Call(args=[first, second, *others]):
             starred = isinstance(first, ast.Starred) or isinstance(second, ast.Starred)
-            if not starred and ast.unparse(node.func) not in EITHER_WAY:
+            if not starred and ast.unparse(node.func) not in SYMMETRIC:
                 yield _with(node, args=[second, first, *others])
         case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
             yield _with(node, value=None)

@@ -13,6 +13,7 @@ import pytest
 
 import minicnn
 from minicnn import scale_out
+from minicnn.scale_out import cluster
 from tests.idx_files import write_learnable_data
 from tests.tolerances import assert_close
 
@@ -204,7 +205,7 @@ def test_a_worker_that_does_not_come_is_named():
 
 def test_a_process_that_has_used_tensorflow_cannot_join(tf, monkeypatch):
     tf.constant(1.0)
-    monkeypatch.setattr(scale_out, "meet", lambda *_: None)
+    monkeypatch.setattr(cluster, "meet", lambda *_: None)
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(ValueError, match="connect before TensorFlow computes anything else"):
         scale_out.join(free_addresses(), 0)
