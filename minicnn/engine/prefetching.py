@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 
+from minicnn.engine import interrupts, threads
+
 PATIENCE = 0.5  # seconds; a loop that is left early does not wait longer for its source
 
 
@@ -34,7 +36,8 @@ def prefetched(source: Iterable, ahead: int) -> Iterator:
 
     producer = threading.Thread(target=produce, name="minicnn-prefetch", daemon=True)
     try:
-        producer.start()
+        threads.start(producer)
+        interrupts.act()
         while True:
             element, error, at_end = ready.get()
             if error is not None:

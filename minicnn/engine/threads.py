@@ -112,6 +112,12 @@ def run(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:
     return [results[index] for index in range(len(parts))]
 
 
+def start(thread: threading.Thread) -> None:
+    """Start a thread. Here an interrupt is recorded: inside `Thread.start` it would become an error
+    about a lock. See `interrupts`."""
+    thread.start()
+
+
 @functools.cache
 def _keep_freed_memory() -> None:
     """Ask glibc not to return large arrays to the system as soon as they are freed.
