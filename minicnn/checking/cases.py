@@ -47,6 +47,7 @@ POOLING_CASES: list[tuple[dict[str, Any], tuple[int, ...]]] = [
     ({"pool_size": (2, 2)}, (3, 7, 9, 2)),  # an odd row and column left over
     ({"pool_size": (3, 2), "strides": (1, 2)}, (2, 7, 6, 2)),  # windows overlap
     ({"pool_size": (3, 3), "strides": (2, 2), "padding": "same"}, (2, 8, 5, 2)),
+    ({"pool_size": (2, 1), "strides": (1, 1), "padding": "same"}, (2, 5, 4, 2)),  # negative maxima
     ({"pool_size": (32, 32)}, (1, 33, 32, 4)),  # more cells than a byte can number
 ]
 DENSE_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
