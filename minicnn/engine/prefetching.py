@@ -49,6 +49,7 @@ def prefetched(source: Iterable, ahead: int) -> Iterator:
     finally:  # also when the consumer stops early, or drops the iterator
         left = True
         room.put(None)
-        # Only if it has started; and the garbage collector, which may run this, runs in any thread.
-        if producer.ident and producer is not threading.current_thread():
+        # `is_alive`, because a thread that has not started cannot be joined; and the garbage
+        # collector, which may run this, runs in any thread.
+        if producer.is_alive() and producer is not threading.current_thread():
             producer.join(PATIENCE)
