@@ -70,47 +70,19 @@ def brief(function: Callable) -> Callable:
     return _compiled(function, OPTIONS | {"nogil": False, "fastmath": False})
 
 
+def inlined(function: Callable) -> Callable:
+    """A part of a kernel, which Numba copies into its callers.
+
+    It is not compiled by itself. Functions that `jit` compiles cost 0.3 to 0.5 s each, and are
+    optimised again in each of their callers.
+    """
+    return numba.njit(inline="always", **OPTIONS)(function)
+
+
 def _compiled(function: Callable, options: dict[str, Any]) -> Callable:
     kernel = numba.njit(**options)(function)
     kernel._cache = _Cache(function)
     return kernel
-
-
-def named(name: str, variant: Any) -> Callable[[Callable], Callable]:
-    """Decorator that gives a nested function a unique name: `name`, an underscore and `variant`.
-
-    Needed for every function that is defined inside another one and compiled in several variants,
-    such as one for each number of channels.
-
-    Parameters
-    ----------
-    name : str
-        The function's name.
-    variant : object
-        Everything that distinguishes this variant from the others, such as "8_16_float32".
-
-    Notes
-    -----
-    Numba identifies machine code by the function's name, its argument types, and a counter that
-    starts again in every process. Without names of their own, two variants compiled and cached by
-    two processes could be identified alike, and a third process that loads both could run one in
-    place of the other.
-
-    Even within one process, the code of such a function may exist twice: by itself, and as part of
-    its caller. Which of the two copies runs is not determined. So the result must not depend on
-    where the function is compiled. The flags "contract" and "reassoc" allow different rounding in
-    different places; functions whose result would differ are compiled without them.
-
-    A nested kernel must not use another kernel as a variable of the enclosing function. Numba finds
-    cached code by the pickled closure, and a pickled kernel contains an identifier that is new in
-    each process.
-    """
-
-    def rename(function: Callable) -> Callable:
-        function.__name__ = function.__qualname__ = f"{name}_{variant}"
-        return function
-
-    return rename
 
 
 class _Cache:

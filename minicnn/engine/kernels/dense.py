@@ -26,9 +26,8 @@ with it; `matmul_block` reads the matrix in place.
 """
 
 import numpy as np
-from numba.extending import register_jitable
 
-from minicnn.engine.compiling import jit, named
+from minicnn.engine.compiling import inlined, jit
 from minicnn.engine.kernels.relu import relu_backward
 from minicnn.engine.kernels.vector_registers import BLOCK_COLUMNS, BLOCK_ROWS, matmul_block
 
@@ -37,37 +36,28 @@ from minicnn.engine.kernels.vector_registers import BLOCK_COLUMNS, BLOCK_ROWS, m
 TERMS = 256
 
 
-def _put_rows_function(rows):
-    """A function that computes `rows` rows of y: a constant for the compiler, which unrolls it."""
+@inlined
+def _put_rows(rows, x, kernel, bias, first, offsets, sums, y):
+    """Write rows `first`, ..., `first + rows - 1` of x @ kernel + bias into y.
 
-    @register_jitable
-    @named("put_rows", rows)
-    def put_rows(x, kernel, bias, first, offsets, sums, y):
-        """Write rows `first`, ..., `first + rows - 1` of x @ kernel + bias into y.
-
-        The number of units must be a multiple of BLOCK_COLUMNS. `offsets` is arange(TERMS), and
-        `sums` is scratch for one block.
-        """
-        inputs, units = kernel.shape
-        for row in range(first, first + rows):
-            for unit in range(units):
-                y[row, unit] = bias[unit]
-        for start in range(0, inputs, TERMS):
-            count = min(TERMS, inputs - start)
-            for unit in range(0, units, BLOCK_COLUMNS):
-                x_start, kernel_start = first * inputs + start, start * units + unit
-                matmul_block(
-                    rows, BLOCK_COLUMNS, sums, 0, BLOCK_COLUMNS, x, x_start, inputs, offsets,
-                    kernel, kernel_start, units, count,
-                )  # fmt: skip
-                for row in range(rows):
-                    for u in range(BLOCK_COLUMNS):
-                        y[first + row, unit + u] += sums[row, u]
-
-    return put_rows
-
-
-_put_rows, _put_row = _put_rows_function(BLOCK_ROWS), _put_rows_function(1)
+    The number of units must be a multiple of BLOCK_COLUMNS, and `rows` a constant. `offsets` is
+    arange(TERMS), and `sums` is scratch for one block.
+    """
+    inputs, units = kernel.shape
+    for row in range(first, first + rows):
+        for unit in range(units):
+            y[row, unit] = bias[unit]
+    for start in range(0, inputs, TERMS):
+        count = min(TERMS, inputs - start)
+        for unit in range(0, units, BLOCK_COLUMNS):
+            x_start, kernel_start = first * inputs + start, start * units + unit
+            matmul_block(
+                rows, BLOCK_COLUMNS, sums, 0, BLOCK_COLUMNS, x, x_start, inputs, offsets,
+                kernel, kernel_start, units, count,
+            )  # fmt: skip
+            for row in range(rows):
+                for u in range(BLOCK_COLUMNS):
+                    y[first + row, unit + u] += sums[row, u]
 
 
 @jit
@@ -93,9 +83,9 @@ def forward(x, kernel, bias, floor):
         sums, offsets = np.empty((BLOCK_ROWS, BLOCK_COLUMNS), x.dtype), np.arange(TERMS)
         rest = n - n % BLOCK_ROWS
         for first in range(0, rest, BLOCK_ROWS):
-            _put_rows(x, kernel, bias, first, offsets, sums, y)
+            _put_rows(BLOCK_ROWS, x, kernel, bias, first, offsets, sums, y)
         for first in range(rest, n):
-            _put_row(x, kernel, bias, first, offsets, sums, y)
+            _put_rows(1, x, kernel, bias, first, offsets, sums, y)
     else:
         np.dot(x, kernel, y)
         for row in range(n):
@@ -143,7 +133,7 @@ def gradients(x, y, dy, kernel, floor):
     return dx, _kernel_gradient(x, dz), dbias
 
 
-@register_jitable
+@inlined
 def _kernel_gradient(x, dz):
     """x' @ dz, in blocks if both sizes are multiples of a block's."""
     (n, inputs), units = x.shape, dz.shape[1]

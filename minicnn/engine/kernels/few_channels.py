@@ -30,9 +30,8 @@ for each cell of the window, with the values of this cell at all positions:
 """
 
 import numpy as np
-from numba.extending import register_jitable
 
-from minicnn.engine.compiling import jit
+from minicnn.engine.compiling import inlined, jit
 from minicnn.engine.kernels.pooling import put_maxima
 from minicnn.engine.kernels.vector_registers import BLOCK_COLUMNS, BLOCK_ROWS, matmul_block
 
@@ -82,7 +81,7 @@ def forward_pooled(x, kernel, bias, g, pool, winner, floor):
     return y
 
 
-@jit
+@inlined
 def _workspace(kernel, g):
     """The arrays planes, offsets, matrix and z of the module's docstring; planes and z are scratch.
 
@@ -105,7 +104,7 @@ def _workspace(kernel, g):
     return planes, offsets, matrix, np.empty((1, g.oh, positions, filters), kernel.dtype)
 
 
-@register_jitable
+@inlined
 def _put_outputs(planes, offsets, matrix, bias, g, z):
     """Write the outputs of one image into z: products of all windows and the kernel, plus bias."""
     filters = matrix.shape[1]
@@ -156,13 +155,13 @@ def grad_kernel(x, dy, g):
     return dkernel.reshape(g.kh, g.kw, c, f)
 
 
-@jit
+@inlined
 def _padded_planes(g, positions, c, dtype):
     """Zeros for the planes of one image, as far as `positions` windows in each row extend."""
     return np.zeros((c, (g.oh - 1) * g.sh + g.kh, (positions - 1) * g.sw + g.kw), dtype)
 
 
-@jit
+@inlined
 def _copy_to_planes(image, g, planes):
     """Fill `planes` with the channels of an image; the borders are 0 and remain 0."""
     rows = min(g.h, planes.shape[1] - g.top)
@@ -174,7 +173,7 @@ def _copy_to_planes(image, g, planes):
                 target[j] = source[j, ch]
 
 
-@jit
+@inlined
 def _im2col(planes, g, cols):
     """Fill `cols` with the values that each cell of the window has at all positions."""
     for ki in range(g.kh):
@@ -192,7 +191,7 @@ def _im2col(planes, g, cols):
                             target[j] = source[j * g.sw]
 
 
-@jit
+@inlined
 def _col2im(dcols, g, dplanes, dimage):
     """The transpose of `_copy_to_planes` and `_im2col`: add, then drop the borders."""
     c = dimage.shape[2]

@@ -25,7 +25,7 @@ Processing" (2006).
 
 import numpy as np
 
-from minicnn.engine.compiling import jit
+from minicnn.engine.compiling import inlined, jit
 
 
 @jit
@@ -82,13 +82,13 @@ def grad_kernel(x, dy, g):
     return dkernel.reshape(g.kh, g.kw, c, f)
 
 
-@jit
+@inlined
 def _padded_image(g, c, dtype):
     """Zeros for the part of an image and its border that windows cover, (lines, pixels*c)."""
     return np.zeros(((g.oh - 1) * g.sh + g.kh, ((g.ow - 1) * g.sw + g.kw) * c), dtype)
 
 
-@jit
+@inlined
 def _im2col(image, g, padded, cols):
     """Fill `cols` with the windows of `image`; the border of `padded` is 0 and remains 0.
 
@@ -116,7 +116,7 @@ def _im2col(image, g, padded, cols):
                     target[cell] = source[cell]
 
 
-@jit
+@inlined
 def _col2im(dcols, g, dpadded, dimage):
     """The transpose of `_im2col`: add instead of copying, then drop the border."""
     _, w, c = dimage.shape

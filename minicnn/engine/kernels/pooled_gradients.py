@@ -14,7 +14,7 @@ takes time, but of 25 products 4 are left, and the sums are those of the formula
 rounding errors of Winograd's algorithm.
 
 Memory layout (a window row is the kw*c values of a window in one line of the padded image; its
-length is rounded up to a multiple of LANES, and called row_length below):
+length is rounded up to whole vectors, and called row_length below):
 
     padded (lines, width)                the image inside a border of zeros, c values per pixel
     total (f, kh, row_length)            dkernel:  | f 0: window row 0 | row 1 | ... | f 1: ... |
@@ -28,14 +28,20 @@ For dkernel there is one list at a time, of the windows of x for one filter; for
 for each position (i, j), of the rows of the kernel.
 """
 
-from functools import cache
-
 import numpy as np
-from numba.extending import register_jitable
 
-from minicnn.engine.compiling import jit, named
+from minicnn.engine.compiling import inlined, jit
 from minicnn.engine.kernels.relu import relu_backward
-from minicnn.engine.kernels.vector_registers import CACHE_LINE, LANES, add_windows
+from minicnn.engine.kernels.vector_registers import (
+    ACCUMULATORS,
+    MOST_VECTORS,
+    ROWS,
+    SHORT,
+    VECTOR,
+    add_windows,
+)
+
+LONGEST = ACCUMULATORS * VECTOR  # bytes of the largest block of windows
 
 
 @jit
@@ -52,13 +58,14 @@ def prepare(kernel):
         For each row of the kernel and each filter, kw*c values, and zeros up to row_length.
     """
     kh, kw, c, f = kernel.shape
-    kernel_rows = aligned_zeros((kh, f, _row_length(kw, c)), kernel.dtype)
+    kernel_rows = aligned_zeros((kh, f, _row_length(kw, c, kernel.itemsize)), kernel.dtype)
     rows = kernel.reshape(kh, kw * c, f)
     for ki in range(kh):
         _transpose(rows[ki], kernel_rows[ki])
     return kernel_rows
 
 
+@jit
 def gradients(x, y, dy, winner, floor, kernel_rows, g, pool):
     """Gradients of images, kernel and bias, the last two summed over the images.
 
@@ -73,7 +80,7 @@ def gradients(x, y, dy, winner, floor, kernel_rows, g, pool):
     floor : float of the arrays' dtype
         0 for ReLU, -inf for no activation.
     kernel_rows : ndarray (kh, f, row_length)
-        `prepare(kernel)`.
+        `prepare(kernel)`. If it is empty, so is dx.
     g, pool : Geometry
         Of the convolution and of the pooling; ph and pw are pool.oh and pool.ow.
 
@@ -83,81 +90,108 @@ def gradients(x, y, dy, winner, floor, kernel_rows, g, pool):
     dkernel : ndarray (kh, kw, c, f)
     dbias : ndarray (f,)
     """
-    loops = _compiled_gradients(g.kh, kernel_rows.shape[2])
-    return loops(x, y, dy, winner, floor, kernel_rows, g, pool)
+    (n, _, _, c), f = x.shape, dy.shape[3]
+    row_length = _row_length(g.kw, c, x.itemsize)
+    dz = relu_backward(dy, y, floor)
+    windows = pool.oh * pool.ow
+    values, winners = dz.reshape(n, windows, f), winner.reshape(n, windows, f)
+    padded = _padded_image(g, c, row_length, x.dtype)
+    dkernel = _kernel_gradient(x, values, winners, padded, row_length, g, pool)
+    dx = np.empty((n if len(kernel_rows) else 0, g.h, g.w, c), x.dtype)
+    _put_input_gradient(values, winners, kernel_rows, padded, g, pool, dx)
+    return dx, dkernel, _sum_of_pixels(dz)
 
 
 def weight_gradients(x, y, dy, winner, floor, g, pool):
     """Like `gradients`, but return dkernel and dbias only; used for the first layer."""
-    row_length = _row_length(g.kw, x.shape[3])
-    no_rows = np.empty((0, 0, row_length), x.dtype)
-    loops = _compiled_gradients(g.kh, row_length)
-    _, dkernel, dbias = loops(x, y, dy, winner, floor, no_rows, g, pool)
+    no_rows = np.empty((0, 0, 0), x.dtype)
+    _, dkernel, dbias = gradients(x, y, dy, winner, floor, no_rows, g, pool)
     return dkernel, dbias
 
 
-@register_jitable
-def _row_length(kw, c):
-    """Length of a window row of kw*c values, rounded up to a multiple of LANES."""
-    return -(-kw * c // LANES) * LANES
+@inlined
+def _row_length(kw, c, itemsize):
+    """Length of a window row of kw*c values, rounded up so that equal blocks of vectors fill it."""
+    size, lanes = kw * c, VECTOR // itemsize
+    if size <= SHORT:
+        return SHORT
+    return _blocks(size, lanes) * _block_length(size, lanes)
 
 
-@cache
-def _compiled_gradients(kh, row_length):
-    """`gradients` for one kernel height and row length: with constants, loops can be unrolled."""
+@inlined
+def _blocks(size, lanes):
+    """How many blocks of at most MOST_VECTORS vectors hold a window row."""
+    return -(-size // (lanes * MOST_VECTORS))
 
-    @jit
-    @named("gradients", f"{kh}_{row_length}")
-    def gradients(x, y, dy, winner, floor, kernel_rows, g, pool):
-        (n, _, _, c), f = x.shape, dy.shape[3]
-        dz = relu_backward(dy, y, floor)
-        windows = pool.oh * pool.ow
-        values, winners = dz.reshape(n, windows, f), winner.reshape(n, windows, f)
 
-        padded = _padded_image(g, c, row_length, x.dtype)
-        width = padded.shape[1]
-        corners, offsets = _pooling_windows(pool, g.sh * width, g.sw * c)
-        starts, factors, count = _empty_lists(1, windows, x.dtype)
-        total = aligned_zeros((f, kh, row_length), x.dtype)
-        for image in range(n):
-            _copy(x[image].reshape(g.h, g.w * c), _interior(padded, g, c))
-            for o in range(f):
-                count[0] = _list_windows(
-                    values[image], winners[image], o, corners, offsets, starts[0], factors[0]
-                )
-                at = o * kh * row_length
-                add_windows(kh, row_length, total, at, padded, width, starts, factors, 0, count)
-        dkernel = np.empty((kh, g.kw * c, f), x.dtype)
-        for ki in range(kh):
-            _transpose(total[:, ki, : g.kw * c], dkernel[ki])
+@inlined
+def _block_length(size, lanes):
+    """The numbers in each of these blocks."""
+    if size <= SHORT:
+        return SHORT
+    return -(-size // (lanes * _blocks(size, lanes))) * lanes
 
-        dx = np.empty((n if len(kernel_rows) else 0, g.h, g.w, c), x.dtype)
-        corners, offsets = _pooling_windows(pool, g.ow, 1)
-        # Where pooling windows overlap, a filter can win at one position several times.
-        capacity = f * -(-pool.kh // pool.sh) * -(-pool.kw // pool.sw)
-        starts, factors, count = _empty_lists(g.oh * g.ow if len(dx) else 0, capacity, x.dtype)
-        for image in range(len(dx)):
-            _list_filters(
-                values[image], winners[image], corners, offsets, row_length, starts, factors, count
+
+@inlined
+def _kernel_gradient(x, values, winners, padded, row_length, g, pool):
+    """dkernel: for each filter, the sum of the windows that its gradients come from."""
+    (n, _, _, c), f = x.shape, values.shape[2]
+    width = padded.shape[1]
+    corners, offsets = _pooling_windows(pool, g.sh * width, g.sw * c)
+    starts, factors, count = _empty_lists(1, len(corners), x.dtype)
+    total = aligned_zeros((f, g.kh, row_length), x.dtype)
+    length = _block_length(g.kw * c, VECTOR // x.itemsize)
+    for image in range(n):
+        _copy(x[image].reshape(g.h, g.w * c), _interior(padded, g, c))
+        for o in range(f):
+            count[0] = _list_windows(
+                values[image], winners[image], o, corners, offsets, starts[0], factors[0]
             )
-            padded[:] = 0
-            # The outer loop is over ki: one row of all filters stays in the first-level cache.
-            for ki in range(kh):
-                for i in range(g.oh):
-                    for j in range(g.ow):
-                        at = (i * g.sh + ki) * width + j * g.sw * c
-                        position = i * g.ow + j
+            row = 0
+            for rows in ROWS:
+                while rows <= g.kh - row and rows * length <= LONGEST // x.itemsize:
+                    for first in range(0, row_length, length):
                         add_windows(
-                            1, row_length, padded, at, kernel_rows[ki], 0,
-                            starts, factors, position, count,
+                            rows, length, total, (o * g.kh + row) * row_length + first, row_length,
+                            padded, row * width + first, width, starts, factors, 0, count,
                         )  # fmt: skip
-            _copy(_interior(padded, g, c), dx[image].reshape(g.h, g.w * c))
-        return dx, dkernel.reshape(kh, g.kw, c, f), _sum_of_pixels(dz)
+                    row += rows
+    dkernel = np.empty((g.kh, g.kw * c, f), x.dtype)
+    for ki in range(g.kh):
+        _transpose(total[:, ki, : g.kw * c], dkernel[ki])
+    return dkernel.reshape(g.kh, g.kw, c, f)
 
-    return gradients
+
+@inlined
+def _put_input_gradient(values, winners, kernel_rows, padded, g, pool, dx):
+    """Write dx: for each position, the sum of the kernels of the filters that won there."""
+    c, f = dx.shape[3], values.shape[2]
+    width, row_length = padded.shape[1], kernel_rows.shape[2]
+    length = _block_length(g.kw * c, VECTOR // dx.itemsize)
+    corners, offsets = _pooling_windows(pool, g.ow, 1)
+    # Where pooling windows overlap, a filter can win at one position several times.
+    capacity = f * -(-pool.kh // pool.sh) * -(-pool.kw // pool.sw)
+    positions = g.oh * g.ow if len(dx) else 0
+    starts, factors, count = _empty_lists(positions, capacity, dx.dtype)
+    for image in range(len(dx)):
+        _list_filters(
+            values[image], winners[image], corners, offsets, row_length, starts, factors, count
+        )
+        padded[:] = 0
+        # The outer loop is over ki: one row of all filters stays in the first-level cache.
+        for ki in range(g.kh):
+            for position in range(positions):
+                i, j = position // g.ow, position % g.ow
+                at = (i * g.sh + ki) * width + j * g.sw * c
+                for first in range(0, row_length, length):
+                    add_windows(
+                        1, length, padded, at + first, 0, kernel_rows, ki * f * row_length + first,
+                        0, starts, factors, position, count,
+                    )  # fmt: skip
+        _copy(_interior(padded, g, c), dx[image].reshape(g.h, g.w * c))
 
 
-@register_jitable
+@inlined
 def _list_windows(values, winners, o, corners, offsets, starts, factors):
     """List the windows of the padded image at which filter o won; return their number."""
     k = np.uintp(0)
@@ -167,7 +201,7 @@ def _list_windows(values, winners, o, corners, offsets, starts, factors):
     return k
 
 
-@register_jitable
+@inlined
 def _list_filters(values, winners, corners, offsets, row_length, starts, factors, count):
     """For each position, list the kernel rows of the filters that won there."""
     count[:] = 0
@@ -180,7 +214,7 @@ def _list_filters(values, winners, corners, offsets, row_length, starts, factors
             )  # fmt: skip
 
 
-@register_jitable
+@inlined
 def _sum_of_pixels(dz):
     """The sum over all images and positions for each filter, by a matrix product.
 
@@ -190,7 +224,7 @@ def _sum_of_pixels(dz):
     return np.dot(np.ones(len(rows), dz.dtype), rows)
 
 
-@register_jitable
+@inlined
 def aligned_zeros(shape, dtype):
     """Zeros that begin at the start of a cache line.
 
@@ -199,12 +233,12 @@ def aligned_zeros(shape, dtype):
     size = 1
     for length in shape:
         size *= length
-    room = np.zeros(size + CACHE_LINE, dtype)
-    skip = -room.ctypes.data % CACHE_LINE // room.itemsize
+    room = np.zeros(size + VECTOR, dtype)
+    skip = -room.ctypes.data % VECTOR // room.itemsize
     return room[skip : skip + size].reshape(shape)
 
 
-@register_jitable
+@inlined
 def _pooling_windows(pool, down, across):
     """Where the cells of the pooling windows are, as indices into a flat array.
 
@@ -234,7 +268,7 @@ def _pooling_windows(pool, down, across):
     return corners, offsets
 
 
-@register_jitable
+@inlined
 def _empty_lists(lists, capacity, dtype):
     """Arrays starts, factors and count for that many lists."""
     return (
@@ -244,7 +278,7 @@ def _empty_lists(lists, capacity, dtype):
     )
 
 
-@register_jitable
+@inlined
 def _append(start, factor, starts, factors, k):
     """Append a window to a list of k, unless its factor is 0; return the new length.
 
@@ -257,20 +291,20 @@ def _append(start, factor, starts, factors, k):
     return k + np.uintp(factor != 0)
 
 
-@register_jitable
+@inlined
 def _padded_image(g, c, row_length, dtype):
     """Zeros for an image and its border, (lines, width), as far as window rows extend."""
     width = max((g.ow - 1) * g.sw * c + row_length, (g.left + g.w) * c)
     return aligned_zeros((max((g.oh - 1) * g.sh + g.kh, g.top + g.h), width), dtype)
 
 
-@register_jitable
+@inlined
 def _interior(padded, g, c):
     """The image without its border, (h, w*c)."""
     return padded[g.top : g.top + g.h, g.left * c : (g.left + g.w) * c]
 
 
-@register_jitable
+@inlined
 def _copy(source, target):
     for row in range(len(source)):
         values, places = source[row], target[row]
@@ -278,7 +312,7 @@ def _copy(source, target):
             places[cell] = values[cell]
 
 
-@register_jitable
+@inlined
 def _transpose(matrix, transposed):
     """transposed[j, i] = matrix[i, j], in blocks of 16 x 16, which fit into the cache."""
     height, width = matrix.shape

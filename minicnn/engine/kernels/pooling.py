@@ -16,9 +16,8 @@ Memory layout:
 """
 
 import numpy as np
-from numba.extending import register_jitable
 
-from minicnn.engine.compiling import jit
+from minicnn.engine.compiling import inlined, jit
 
 
 @jit
@@ -60,7 +59,7 @@ def put_maxima(x, g, winner, floor, y):
         _put_maxima_of_any_size(x, g, winner, floor, y)
 
 
-@jit
+@inlined
 def _put_maxima_2x2(x, g, winner, floor, y):
     """`put_maxima` for windows of 2x2 that are all inside the image.
 
@@ -87,7 +86,7 @@ def _put_maxima_2x2(x, g, winner, floor, y):
                     best_cell[ch] = lower_cell if down else upper_cell
 
 
-@register_jitable
+@inlined
 def _beats(late, early):
     """Whether a cell wins against an earlier one: it is larger, or it is NaN and the other not."""
     # The first of equal maxima wins, as in TensorFlow: after ReLU, ties at zero are the rule. The
@@ -95,7 +94,7 @@ def _beats(late, early):
     return not (late <= early or early != early)
 
 
-@jit
+@inlined
 def _put_maxima_of_any_size(x, g, winner, floor, y):
     n, _, _, c = y.shape
     for image in range(n):

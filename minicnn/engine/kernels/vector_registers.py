@@ -1,10 +1,11 @@
 """Two building blocks whose sums stay in vector registers until they are complete.
 
-    add_windows:   out[row, i] += sum over k of  factors[k] * source[starts[k] + row*stride + i]
     matmul_block:  out[row, i]  = sum over k of  x[row, k] * y[k, i]
+    add_windows:   out[row, i] += sum over k of  factors[k] * source[starts[k] + row*stride + i]
 
 A compiler vectorises the innermost loop, and would load and store the sums again for every k. Here
-they stay in registers for all k. Layout of a block of sums in vectors of 16 numbers:
+they stay in registers for all k. Layout of a block of sums in vectors of 64 bytes, which are 16
+numbers in float32:
 
                  i = 0 ... 15     i = 16 ... 31
     row 0        register 0       register 1
@@ -15,7 +16,7 @@ All arrays are addressed as flat arrays: `start` is the index of a block's first
 array, and `stride` the distance between rows, in elements.
 
 Numba has no vector types, but it accepts LLVM's intermediate representation, in which each call of
-a method of `build` below generates one instruction. Next to each function of this kind there is a
+a method of `build` below generates one instruction. Before each function of this kind there is a
 plain one, which says what it computes, and replaces it where compilation is disabled.
 """
 
@@ -24,79 +25,17 @@ from llvmlite import binding, ir
 from numba import config, types
 from numba.extending import intrinsic
 
-LANES = 8  # numbers in the shortest vector used; lengths of rows must be multiples of it
-CACHE_LINE = 64  # bytes, and the size of the largest vectors
+VECTOR = 64  # bytes: a cache line, and the size of the largest vector registers
 # How many vectors of 64 bytes fit into the registers, beside the numbers that are added to them.
 # Where registers are shorter, two or four of them hold one such vector.
 ACCUMULATORS = 20 if binding.get_host_cpu_features().get("avx512f") else 5
 # A block of a matrix product whose sums fit into the registers: two float32 vectors for each row.
 BLOCK_ROWS, BLOCK_COLUMNS = 8 if ACCUMULATORS >= 16 else 2, 32
-
-
-def _add_windows(
-    rows, length, out, out_start, source, source_stride, starts, factors, index, count
-):
-    """Add windows of `source`, each times its factor, to a contiguous block of `out`.
-
-    Parameters
-    ----------
-    rows, length : int
-        Size of the windows and of the block; constants of the calling function.
-    out, source : ndarray
-    out_start, source_stride : int
-        Where the block begins, and the distance between the rows of a window.
-    starts, factors : ndarray (lists, capacity)
-        Lists of windows: where each begins in `source`, and its factor.
-    index : int
-        Which of the lists is used.
-    count : integer ndarray (lists,)
-        Lengths of the lists.
-    """
-    out, source = out.reshape(-1), source.reshape(-1)
-    for k in range(count[index]):
-        for row in range(rows):
-            start = starts[index, k] + row * source_stride
-            out[out_start + row * length :][:length] += (
-                factors[index, k] * source[start : start + length]
-            )
-
-
-@intrinsic(prefer_literal=True)
-def _add_windows_in_registers(
-    _typing, rows, length, out, out_start, source, source_stride, starts, factors, index, count
-):
-    args = rows, length, out, out_start, source, source_stride, starts, factors, index, count
-    if not isinstance(rows, types.IntegerLiteral) or not isinstance(length, types.IntegerLiteral):
-        return None  # Numba then tries again, with the values of constants
-    rows, length = rows.literal_value, length.literal_value
-
-    def generate(context, build, signature, values):
-        vectors = _Vectors(context, build, signature, values)
-        lanes = vectors.lanes(2, length)
-        places = [(row, lane) for row in range(rows) for lane in range(0, length, lanes)]
-        capacity = context.make_array(signature.args[6])(context, build, values[6]).shape
-        first = build.mul(values[8], build.extract_value(capacity, 1))
-        out = vectors.pointer(2, values[3])
-        starts, factors = vectors.pointer(6, first), vectors.pointer(7, first)
-        windows = [vectors.pointer(4, build.mul(values[5], _int(row))) for row in range(rows)]
-        size = build.load(vectors.pointer(9, values[8]))
-        # One loop over the list for as many sums as there are registers, then one for the next.
-        for begin in range(0, len(places), ACCUMULATORS):
-            block = places[begin : begin + ACCUMULATORS]
-            targets = [build.gep(out, [_int(row * length + lane)]) for row, lane in block]
-
-            def products(k, block=block):
-                start = build.load(build.gep(starts, [k]))
-                factor = vectors.broadcast(build.gep(factors, [k]), lanes)
-                for row, lane in block:
-                    window = build.gep(build.gep(windows[row], [start]), [_int(lane)])
-                    yield factor, vectors.load(window, lanes)
-
-            sums = [vectors.load(target, lanes) for target in targets]
-            vectors.store(targets, vectors.accumulate(sums, size, products))
-        return context.get_dummy_value()
-
-    return types.void(*args), generate
+# Sizes of the blocks of `add_windows`: rows, and vectors in a row. Code is generated for each.
+MOST_VECTORS = ACCUMULATORS // 2
+ROWS = (5, 3, 2, 1)
+# A row of at most so many numbers is half a float32 vector.
+SHORT = 8
 
 
 def _matmul_block(
@@ -140,34 +79,130 @@ def _matmul_block_in_registers(
         y, y_start, y_stride, count,
     )  # fmt: skip
     if not isinstance(rows, types.IntegerLiteral) or not isinstance(columns, types.IntegerLiteral):
-        return None
+        return None  # Numba then tries again, with the values of constants
     rows, columns = rows.literal_value, columns.literal_value
 
     def generate(context, build, signature, values):
-        vectors = _Vectors(context, build, signature, values)
-        lanes = vectors.lanes(2, columns)
+        _, _, out, out_start, out_stride, x, x_start, x_stride, offsets, *y_and_count = values
+        y, y_start, y_stride, count = y_and_count
+        vectors = Vectors(context, build, signature, values)
+        lanes = min(columns, vectors.lanes(out))
+        starts = range(0, columns, lanes)
         targets, factors = [], []
         for row in range(rows):
-            out = vectors.pointer(2, build.add(values[3], build.mul(values[4], _int(row))))
-            targets += [build.gep(out, [_int(lane)]) for lane in range(0, columns, lanes)]
-            factors.append(
-                vectors.pointer(5, build.add(values[6], build.mul(values[7], _int(row))))
-            )
-        y_begin = vectors.pointer(9, values[10])
+            begin = vectors.pointer(out, build.add(out_start, build.mul(out_stride, _int(row))))
+            targets += [build.gep(begin, [_int(lane)]) for lane in starts]
+            factors.append(vectors.pointer(x, build.add(x_start, build.mul(x_stride, _int(row)))))
+        y_begin = vectors.pointer(y, y_start)
 
         def products(k):
-            y_row, x_offset = build.mul(k, values[11]), build.load(vectors.pointer(8, k))
-            terms = [
-                vectors.load(build.gep(build.gep(y_begin, [y_row]), [_int(lane)]), lanes)
-                for lane in range(0, columns, lanes)
-            ]
+            y_row = build.gep(y_begin, [build.mul(k, y_stride)])
+            x_offset = build.load(vectors.pointer(offsets, k))
+            terms = [vectors.load(build.gep(y_row, [_int(lane)]), lanes) for lane in starts]
             for x_row in factors:
                 factor = vectors.broadcast(build.gep(x_row, [x_offset]), lanes)
                 for term in terms:
                     yield factor, term
 
-        zeros = [vectors.zeros(2, lanes)] * len(targets)
-        vectors.store(targets, vectors.accumulate(zeros, values[12], products))
+        zeros = [vectors.zeros(out, lanes)] * len(targets)
+        vectors.store(targets, vectors.accumulate(zeros, count, products))
+        return context.get_dummy_value()
+
+    return types.void(*args), generate
+
+
+def _add_windows(
+    rows, length, out, out_start, out_stride, source, source_start, source_stride,
+    starts, factors, index, count,
+):  # fmt: skip
+    """Add windows of `source`, each times its factor, to a block of `out`.
+
+    Parameters
+    ----------
+    rows, length : int
+        Size of the windows and of the block: a row count of ROWS, and the numbers in a row: SHORT,
+        or a multiple of those in a vector, at most MOST_VECTORS of them, rows * vectors at most
+        ACCUMULATORS.
+    out, source : ndarray
+    out_start, out_stride, source_start, source_stride : int
+        Where the block begins, what is added to all of `starts`, and the distances between rows.
+    starts, factors : ndarray (lists, capacity)
+        Lists of windows: where each begins in `source`, and its factor.
+    index : int
+        Which of the lists is used.
+    count : integer ndarray (lists,)
+        Lengths of the lists.
+    """
+    out, source = out.reshape(-1), source.reshape(-1)
+    for k in range(count[index]):
+        for row in range(rows):
+            start = source_start + starts[index, k] + row * source_stride
+            out[out_start + row * out_stride :][:length] += (
+                factors[index, k] * source[start : start + length]
+            )
+
+
+@intrinsic(prefer_literal=True)
+def _add_windows_in_registers(
+    _typing, rows, length, out, out_start, out_stride, source, source_start, source_stride,
+    starts, factors, index, count,
+):  # fmt: skip
+    args = (
+        rows, length, out, out_start, out_stride, source, source_start, source_stride,
+        starts, factors, index, count,
+    )  # fmt: skip
+
+    # If the caller's number of rows is a constant, code is generated for this number alone.
+    heights = (rows.literal_value,) if isinstance(rows, types.IntegerLiteral) else ROWS
+
+    def generate(context, build, signature, values):
+        rows, length, out, out_start, out_stride, source, source_start, source_stride = values[:8]
+        starts, factors, index, count = values[8:]
+        vectors = Vectors(context, build, signature, values)
+        capacity = build.extract_value(vectors.array(starts).shape, 1)
+        first = build.mul(index, capacity)
+        list_starts, list_factors = vectors.pointer(starts, first), vectors.pointer(factors, first)
+        size = build.load(vectors.pointer(count, index))
+        out_begin = vectors.pointer(out, out_start)
+        source_begin = vectors.pointer(source, source_start)
+
+        def generate_block(rows, length, lanes):
+            places = [(row, lane) for row in range(rows) for lane in range(0, length, lanes)]
+            lines = [build.gep(out_begin, [build.mul(out_stride, _int(r))]) for r in range(rows)]
+            windows = [
+                build.gep(source_begin, [build.mul(source_stride, _int(r))]) for r in range(rows)
+            ]
+            targets = [build.gep(lines[row], [_int(lane)]) for row, lane in places]
+
+            def products(k):
+                start = build.load(build.gep(list_starts, [k]))
+                factor = vectors.broadcast(build.gep(list_factors, [k]), lanes)
+                for row, lane in places:
+                    window = build.gep(build.gep(windows[row], [start]), [_int(lane)])
+                    yield factor, vectors.load(window, lanes)
+
+            sums = [vectors.load(target, lanes) for target in targets]
+            vectors.store(targets, vectors.accumulate(sums, size, products))
+
+        lanes = vectors.lanes(out)
+        blocks = [
+            (r, v * lanes, lanes)
+            for r in heights
+            for v in range(1, MOST_VECTORS + 1)
+            if r * v <= ACCUMULATORS
+        ]
+        if lanes > SHORT:
+            blocks += [(r, SHORT, SHORT) for r in heights if r <= ACCUMULATORS]
+        end = build.append_basic_block("end")
+        number = build.add(build.mul(length, _int(ROWS[0] + 1)), rows)
+        choice = build.switch(number, end)
+        for r, length, lanes in blocks:
+            case = build.append_basic_block(f"windows_{r}_{length}")
+            choice.add_case(_int(length * (ROWS[0] + 1) + r), case)
+            build.position_at_end(case)
+            generate_block(r, length, lanes)
+            build.branch(end)
+        build.position_at_end(end)
         return context.get_dummy_value()
 
     return types.void(*args), generate
@@ -177,26 +212,31 @@ def _int(value):
     return ir.IntType(64)(value)
 
 
-class _Vectors:
+class Vectors:
     """Generates instructions on vectors of numbers, for one call of an intrinsic.
 
-    Arguments of the call are referred to by their index. A pointer is that of a single number; a
-    vector consists of `lanes` numbers from there on.
+    A pointer is that of a single number; a vector consists of `lanes` numbers from there on.
     """
 
     def __init__(self, context, build, signature, values):
-        self.context, self.build, self.signature, self.values = context, build, signature, values
+        self.context, self.build = context, build
+        self.types = dict(zip(values, signature.args, strict=True))
 
-    def lanes(self, index, length):
-        """Numbers in a vector, for rows of that length in the array that is argument `index`."""
-        most = CACHE_LINE * 8 // self.signature.args[index].dtype.bitwidth
-        return most if length % most == 0 else LANES
+    def array(self, value):
+        """Data and shape of an array that is an argument of the call."""
+        return self.context.make_array(self.types[value])(self.context, self.build, value)
 
-    def pointer(self, index, offset):
+    def number(self, value):
+        """The type of the numbers in an array."""
+        return self.context.get_data_type(self.types[value].dtype)
+
+    def lanes(self, value):
+        """How many numbers of an array are in a vector."""
+        return VECTOR * 8 // self.types[value].dtype.bitwidth
+
+    def pointer(self, value, offset):
         """Pointer to element `offset` of an array."""
-        array = self.context.make_array(self.signature.args[index])
-        data = array(self.context, self.build, self.values[index]).data
-        return self.build.gep(data, [offset])
+        return self.build.gep(self.array(value).data, [offset])
 
     def load(self, place, lanes):
         """The vector that begins at a pointer."""
@@ -212,10 +252,9 @@ class _Vectors:
                 vector, target, align=8 if vector.type.element == ir.DoubleType() else 4
             )
 
-    def zeros(self, index, lanes):
+    def zeros(self, value, lanes):
         """A vector of zeros of an array's dtype."""
-        number = self.context.get_data_type(self.signature.args[index].dtype)
-        return ir.Constant(ir.VectorType(number, lanes), [0.0] * lanes)
+        return ir.Constant(ir.VectorType(self.number(value), lanes), [0.0] * lanes)
 
     def broadcast(self, place, lanes):
         """A vector that repeats the number at a pointer."""

@@ -10,11 +10,7 @@ These are 64 multiplications for 16 outputs, in place of 400. The sum over chann
 M. So for each of the 64 elements, M is one matrix product, tiles x channels times channels x
 filters, and the transforms are computed only once per channel or filter.
 
-Why it works, in one dimension: computing the outputs y_i = sum_k g_k d_(i+k) is the transpose of
-multiplying two polynomials, of m and r coefficients. Their product has m + r - 1 = 8 coefficients
-and is determined by its values at 8 points: evaluate both factors, P_m and P_r, multiply the
-values, and interpolate, P_8^-1. Here P_k is the Vandermonde matrix (8, k) of the points' powers.
-The transpose is y = P_m' [(P_r g) * (P_8^-1' d)], so A = P_m, G = P_r and B = P_8^-1.
+The matrices, and why it works, are in `winograd_matrices`.
 
 The backward pass is the forward pass transposed, step by step in reverse order: Z = A dY A' once
 for each tile of dY, then V' Z for dU, the gradient of U, and Z U' for that of V:
@@ -30,18 +26,18 @@ Memory layout (channels and filters are padded with zeros to multiples of CHANNE
 The loops over the tiles are in `winograd_tiles`.
 """
 
-from fractions import Fraction
 from functools import cache, cached_property
 
 import numpy as np
 
-from minicnn.engine.kernels.winograd_tiles import N_POINTS, TILE, compiled_loops
+from minicnn.engine.kernels import winograd_tiles
+from minicnn.engine.kernels.vector_registers import SHORT
+from minicnn.engine.kernels.winograd_matrices import TILE, matrices
+from minicnn.shapes import Geometry
 
-# In pairs +-p, and small: large powers of large points would lose digits. The last one, infinity,
-# is not in the list.
-POINTS = [Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2")]
-# Loops are compiled for each number of channels and filters; rounding up keeps these few.
-CHANNEL_MULTIPLE = 8
+# Channels and filters are padded with zeros, so that they fill vectors.
+CHANNEL_MULTIPLE = SHORT
+NO_POOLING = Geometry(*[0] * len(Geometry._fields))
 
 
 def why_not(geometry):
@@ -51,50 +47,6 @@ def why_not(geometry):
     if (geometry.kh, geometry.kw) not in ((3, 3), (5, 5)):
         return f"it needs a kernel of 3x3 or 5x5, not {geometry.kh}x{geometry.kw}"
     return None
-
-
-@cache
-def matrices(r):
-    """The matrices A, B and G as exact fractions.
-
-    Parameters
-    ----------
-    r : int
-        Height and width of the kernel, which gives m = 9 - r outputs per tile and dimension.
-
-    Returns
-    -------
-    a, b, g : ndarray of Fraction (8, m), (8, 8), (8, r)
-
-    Notes
-    -----
-    Row p of A and of G contains the powers of point p; infinity has only the highest power. Column
-    p of B contains the coefficients of the polynomial that is 0 at all other points. It should be 1
-    at p itself; this factor is moved to G, which leaves simple numbers in B.
-    """
-    a, b, g = [], [], []
-    for point in POINTS:
-        others = [other for other in POINTS if other != point]
-        value = Fraction(1)
-        for other in others:
-            value *= point - other
-        a.append([point**i for i in range(TILE + 1 - r)])
-        g.append([point**k / value for k in range(r)])
-        b.append([*_polynomial(others), Fraction(0)])
-    a.append([Fraction(int(i == TILE - r)) for i in range(TILE + 1 - r)])
-    g.append([Fraction(int(k == r - 1)) for k in range(r)])
-    b.append(_polynomial(POINTS))
-    return np.array(a), np.array(b).T, np.array(g)
-
-
-def _polynomial(roots):
-    """Coefficients of the product of (x - root), beginning with the constant."""
-    coefficients = [Fraction(1)]
-    for root in roots:
-        shifted = [Fraction(0), *coefficients]
-        scaled = [*(root * c for c in coefficients), Fraction(0)]
-        coefficients = [s - t for s, t in zip(shifted, scaled, strict=True)]
-    return coefficients
 
 
 class Prepared:
@@ -152,10 +104,14 @@ def forward(x, prepared, bias, geometry):
     ndarray (n, oh, ow, f)
         Outputs y.
     """
-    _, c, f = prepared.u.shape
+    f = prepared.u.shape[2]
     y = np.empty((len(x), geometry.oh, geometry.ow, f), x.dtype)
-    loops = _loops(geometry.kh, c, f, x.dtype)
-    loops.forward(_pad_channels(x, 3), prepared.u, _pad_channels(bias, 0), geometry, y)
+    no_winner = np.empty((len(x), 0, 0, 0), np.uint8)
+    floor = x.dtype.type(-np.inf)
+    winograd_tiles.forward(
+        _pad_channels(x, 3), prepared.u, _pad_channels(bias, 0), geometry,
+        NO_POOLING, no_winner, floor, y,
+    )  # fmt: skip
     return np.ascontiguousarray(y[..., : len(bias)])
 
 
@@ -176,12 +132,13 @@ def forward_pooled(x, prepared, bias, geometry, pool, winner, floor):
     ndarray (n, ph, pw, f)
         Maxima of the outputs; ph and pw are pool.oh and pool.ow.
     """
-    _, c, f = prepared.u.shape
+    f = prepared.u.shape[2]
     y = np.empty((len(x), pool.oh, pool.ow, f), x.dtype)
     padded_winner = _pad_channels(winner, 3)
-    loops = _loops(geometry.kh, c, f, x.dtype)
-    padded_x, padded_bias = _pad_channels(x, 3), _pad_channels(bias, 0)
-    loops.forward_pooled(padded_x, prepared.u, padded_bias, geometry, pool, padded_winner, floor, y)
+    winograd_tiles.forward(
+        _pad_channels(x, 3), prepared.u, _pad_channels(bias, 0), geometry,
+        pool, padded_winner, floor, y,
+    )  # fmt: skip
     if f == len(bias):
         return y
     winner[...] = padded_winner[..., : len(bias)]
@@ -230,8 +187,7 @@ def grad_kernel(x, dy, geometry):
 def _add_gradients(x, dy, u_transposed, geometry, dx, du):
     """Add to dx and du; either may be empty, and what only it needs is not used then."""
     dy = _pad_channels(dy, 3)
-    loops = _loops(geometry.kh, x.shape[3], dy.shape[3], dy.dtype)
-    loops.gradients(x, dy, u_transposed, geometry, dx, du)
+    winograd_tiles.gradients(x, dy, u_transposed, geometry, dx, du)
 
 
 def _new_dx(dy, prepared, geometry):
@@ -241,7 +197,7 @@ def _new_dx(dy, prepared, geometry):
 
 def _new_du(x, dy):
     c, f = (-(-a.shape[3] // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE for a in (x, dy))
-    return np.zeros((N_POINTS, c, f), x.dtype)
+    return np.zeros((TILE * TILE, c, f), x.dtype)
 
 
 def _dkernel_from_du(du, x, dy, geometry):
@@ -260,12 +216,6 @@ def _pad_channels(array, axis):
     if missing == 0:
         return array
     return np.pad(array, [(0, missing * (i == axis)) for i in range(array.ndim)])
-
-
-@cache
-def _loops(r, c, f, dtype):
-    factors = _float_matrices(r, dtype)
-    return compiled_loops(factors["A"], factors["B"], c, f)
 
 
 @cache

@@ -8,7 +8,7 @@ from minicnn.shapes import window_geometry
 from tests.tolerances import assert_close
 
 CASES = {  # images, channels, filters; kernel, strides, padding; pool, strides, padding
-    "as in the tutorial": ((9, 10), 8, 16, (5, 5), (1, 1), "same", (2, 2), (2, 2), "valid"),
+    "as in the tutorial": ((9, 10), 16, 16, (5, 5), (1, 1), "same", (2, 2), (2, 2), "valid"),
     "one channel": ((9, 8), 1, 3, (5, 5), (1, 1), "same", (2, 2), (2, 2), "valid"),
     "windows overlap": ((8, 7), 3, 5, (2, 3), (1, 1), "valid", (3, 2), (1, 1), "same"),
     "strides": ((11, 9), 2, 4, (3, 2), (2, 3), "same", (2, 1), (2, 1), "same"),
@@ -86,7 +86,7 @@ def test_nan_and_infinity_are_not_taken_for_zeros(rng):
     with np.errstate(invalid="ignore"):
         dx, dkernel, dbias = gradients(x, kernel, y, dy, winner, g, pool)
     assert np.isfinite(dx[0]).all()
-    assert np.isnan(dx[1]).sum() == 25 * 8
+    assert np.isnan(dx[1]).sum() == 25 * 16
     assert np.isinf(dx[2]).any()
     assert np.isnan(dkernel[..., 3]).all()
     assert not np.isfinite(dkernel[..., 0]).any()
@@ -95,7 +95,7 @@ def test_nan_and_infinity_are_not_taken_for_zeros(rng):
     assert np.isinf(dbias[0])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_arrays_are_aligned_to_cache_lines(dtype):
     arrays = [pooled_gradients.aligned_zeros((n, 3), dtype) for n in range(1, 20)]
     assert [array.ctypes.data % 64 for array in arrays] == [0] * len(arrays)

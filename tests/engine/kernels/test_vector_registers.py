@@ -15,18 +15,41 @@ def integers(rng, dtype, *shape):
 
 
 @numba.njit
-def windows_added(out, source, starts, numbers, count):
-    vector_registers.add_windows(2, 16, out, 16, source, 5, starts, numbers, 1, count)
+def windows_added(rows, length, out, source, starts, factors, count):
+    vector_registers.add_windows(
+        rows, length, out, 3, 170, source, 2, 95, starts, factors, 1, count
+    )
+
+
+@numba.njit
+def one_row_added(rows, length, out, source, starts, factors, count):
+    vector_registers.add_windows(1, length, out, 3, 170, source, 2, 95, starts, factors, 1, count)
+
+
+def blocks(dtype):
+    """All sizes of blocks: rows, and numbers in a row."""
+    lanes = vector_registers.VECTOR // np.dtype(dtype).itemsize
+    for rows in vector_registers.ROWS:
+        yield rows, vector_registers.SHORT
+        for vectors in range(1, vector_registers.MOST_VECTORS + 1):
+            if rows * vectors <= vector_registers.ACCUMULATORS:
+                yield rows, vectors * lanes
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_added_windows(rng, dtype):
-    source, out = integers(rng, dtype, 8, 8), integers(rng, dtype, 8, 8)
-    starts, numbers = rng.integers(0, 40, (2, 4)), integers(rng, dtype, 2, 4)
-    count, expected = np.array([4, 3]), out.copy()  # three windows in the second list
-    vector_registers._add_windows(2, 16, expected, 16, source, 5, starts, numbers, 1, count)
-    windows_added(out, source, starts, numbers, count)
-    np.testing.assert_array_equal(out, expected)
+    source, out = integers(rng, dtype, 9, 95), integers(rng, dtype, 9, 170)
+    starts, factors = rng.integers(0, 40, (2, 4)), integers(rng, dtype, 2, 4)
+    count = np.array([4, 3])  # three windows in the second list
+    for rows, length in blocks(dtype):
+        arguments = source, starts, factors, count
+        for function in [windows_added] + [one_row_added] * (rows == 1):
+            expected, found = out.copy(), out.copy()
+            vector_registers._add_windows(
+                rows, length, expected, 3, 170, source, 2, 95, starts, factors, 1, count
+            )
+            function(rows, length, found, *arguments)
+            np.testing.assert_array_equal(found, expected)
 
 
 @numba.njit

@@ -1,0 +1,186 @@
+"""Winograd's transforms of a tile, in vector registers.
+
+    target  =  matrix @ source @ matrix'        in two dimensions, for each channel
+
+The matrices are constants of the generated code, so that products with 0, 1 and -1 cost nothing.
+Memory layout of an image or of a transformed tile; all numbers of one cell are contiguous:
+
+    cell (0, 0): c values | cell (0, 1) | cell (0, 2) | ...
+    cell (1, 0): c values | cell (1, 1) | ...
+
+    row:   the distance between the beginnings of cell (0, 0) and cell (1, 0), in numbers
+    cell:  the distance between the beginnings of cell (0, 0) and cell (0, 1)
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from minicnn.engine.kernels.vector_registers import SHORT, Vectors
+from minicnn.engine.kernels.winograd_matrices import TILE, matrices
+
+# What is transformed. These are NumPy's integers, because Numba would compile a function anew for
+# each value of a Python constant.
+INPUT, DY, OUTPUT, DX, ADD_DX = np.arange(5)
+SIZES = (3, 5)
+
+
+def _matrix(transform, r):
+    """The matrix of a transform, of fractions, for a kernel of r x r."""
+    a, b, _ = matrices(r)
+    return {INPUT: b.T, DY: a, OUTPUT: a.T, DX: b, ADD_DX: b}[transform]
+
+
+def _transform_tile(
+    transform, r, lanes, source, source_start, source_row, source_cell,
+    target, target_start, target_row, target_cell,
+):  # fmt: skip
+    """Transform one tile, for some consecutive channels.
+
+    Parameters
+    ----------
+    transform : int
+        INPUT, DY, OUTPUT, DX, or ADD_DX, whose results are added to what the target holds.
+    r : int
+        Height and width of the kernel, one of SIZES.
+    lanes : int
+        How many channels: as many as a vector of 64 bytes holds, or SHORT.
+    source, target : ndarray
+    source_start, source_row, source_cell, target_start, target_row, target_cell : int
+        Where the tiles begin, and the distances between their rows and cells.
+    """
+    matrix = _matrix(transform, r).astype(source.dtype)
+    source, target = source.reshape(-1), target.reshape(-1)
+    p, q = matrix.shape
+    channels = np.arange(lanes)
+    rows, columns = np.arange(q)[:, None, None], np.arange(q)[:, None]
+    tile = source[source_start + rows * source_row + columns * source_cell + channels]
+    half = np.einsum("ij,jkc->ikc", matrix, tile)
+    result = np.einsum("kl,ilc->ikc", matrix, half)
+    rows, columns = np.arange(p)[:, None, None], np.arange(p)[:, None]
+    at = target_start + rows * target_row + columns * target_cell + channels
+    target[at] = target[at] + result if transform == ADD_DX else result
+
+
+@intrinsic
+def _transform_tile_in_registers(
+    _typing, transform, r, lanes, source, source_start, source_row, source_cell,
+    target, target_start, target_row, target_cell,
+):  # fmt: skip
+    args = (
+        transform, r, lanes, source, source_start, source_row, source_cell,
+        target, target_start, target_row, target_cell,
+    )  # fmt: skip
+
+    def generate(context, build, signature, values):
+        transform, r, lanes, source, source_start, source_row, source_cell = values[:7]
+        target, target_start, target_row, target_cell = values[7:]
+        vectors = Vectors(context, build, signature, values)
+        begin, end = vectors.pointer(source, source_start), vectors.pointer(target, target_start)
+        room = ir.ArrayType(vectors.number(source), TILE * TILE * vectors.lanes(source))
+        half = build.gep(cgutils.alloca_once(build, room), [_int(0), _int(0)])
+        end_of_all = build.append_basic_block("end")
+        # The transforms of inputs do not depend on the kernel size.
+        kinds = [(t, SIZES) for t in (INPUT, DX, ADD_DX)]
+        kinds += [(t, (size,)) for t in (DY, OUTPUT) for size in SIZES]
+        number = build.add(build.mul(build.add(build.mul(lanes, _int(8)), r), _int(8)), transform)
+        choice = build.switch(number, end_of_all)
+        for width in sorted({SHORT, vectors.lanes(source)}):
+            for kind, sizes in kinds:
+                case = build.append_basic_block("transform")
+                for size in sizes:
+                    choice.add_case(_int((width * 8 + size) * 8 + int(kind)), case)
+                build.position_at_end(case)
+                matrix = _matrix(kind, sizes[0])
+                p, q = matrix.shape
+                row, cell = _int(q * width), _int(width)  # of half, which is (p, q, width)
+                # Down the q columns of the tile, then across the p rows of the result.
+                _transform_lines(
+                    vectors, matrix, width, q, begin, source_cell, source_row, half, cell, row
+                )
+                _transform_lines(
+                    vectors, matrix, width, p, half, row, cell, end, target_row, target_cell,
+                    add=kind == ADD_DX,
+                )  # fmt: skip
+                build.branch(end_of_all)
+        build.position_at_end(end_of_all)
+        return context.get_dummy_value()
+
+    return types.void(*args), generate
+
+
+def _int(value):
+    return ir.IntType(64)(value)
+
+
+def _transform_lines(
+    vectors, matrix, lanes, lines, source, source_line, source_step,
+    target, target_line, target_step, add=False,
+):  # fmt: skip
+    """Instructions for target[line, i] = sum over j of matrix[i, j] * source[line, j]."""
+    build = vectors.build
+    with cgutils.for_range(build, _int(lines)) as loop:
+        source = build.gep(source, [build.mul(loop.index, source_line)])
+        target = build.gep(target, [build.mul(loop.index, target_line)])
+        x = [
+            vectors.load(build.gep(source, [build.mul(source_step, _int(j))]), lanes)
+            for j in range(matrix.shape[1])
+        ]
+        places = [build.gep(target, [build.mul(target_step, _int(i))]) for i in range(len(matrix))]
+        results = _product(build, matrix, x)
+        if add:
+            olds = [vectors.load(place, lanes) for place in places]
+            results = [build.fadd(old, new) for old, new in zip(olds, results, strict=True)]
+        vectors.store(places, results)
+
+
+def _product(build, matrix, x):
+    """Instructions for the product of a matrix and a list of vectors.
+
+    Points come in pairs p and -p: rows 1 and 2, 3 and 4, 5 and 6 of the matrix, or columns of its
+    transpose. Their even powers are equal and their odd powers opposite, so half of the
+    multiplications serve both.
+    """
+    pairs = range(1, TILE - 1, 2)
+    if len(matrix) == TILE and all((abs(matrix[i]) == abs(matrix[i + 1])).all() for i in pairs):
+        results = {i: _sum(build, matrix[i], x) for i in (0, TILE - 1)}
+        for i in pairs:
+            equal = matrix[i] == matrix[i + 1]
+            even = _sum(build, np.where(equal, matrix[i], 0), x)
+            odd = _sum(build, np.where(equal, 0, matrix[i]), x)
+            results[i], results[i + 1] = build.fadd(even, odd), build.fsub(even, odd)
+        return [results[i] for i in range(TILE)]
+    paired = [x[0], x[-1]]
+    for j in pairs:
+        paired += [build.fadd(x[j], x[j + 1]), build.fsub(x[j], x[j + 1])]
+    results = []
+    for row in matrix:
+        factors = [row[0], row[-1]]
+        for j in pairs:
+            equal = row[j] == row[j + 1]
+            factors += [row[j] * equal, row[j] * (not equal)]
+        results.append(_sum(build, factors, paired))
+    return results
+
+
+def _sum(build, factors, vectors):
+    """Instructions for the sum of vectors times constant factors."""
+    total = None
+    for factor, vector in zip(factors, vectors, strict=True):
+        if factor == 0:
+            continue
+        term = vector
+        if abs(factor) != 1:
+            constant = ir.Constant(vector.type, [float(abs(factor))] * vector.type.count)
+            term = build.fmul(constant, vector, flags=["contract"])
+        if total is None:
+            total = term if factor > 0 else build.fneg(term)
+        else:
+            add = build.fadd if factor > 0 else build.fsub
+            total = add(total, term, flags=["contract"])
+    return total
+
+
+transform_tile = _transform_tile if config.DISABLE_JIT else _transform_tile_in_registers
