@@ -5,6 +5,8 @@ import functools
 import hashlib
 import pickle
 import re
+import sys
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from numba.core import caching, event, serialize
 
 from minicnn.shapes import Geometry
 
+PATIENCE = 1.0  # seconds of compiling after which the user is told
 OPTIONS = {
     # Threads run Python code and kernels at the same time, so a kernel must release the GIL.
     "nogil": True,
@@ -61,11 +64,16 @@ def jit(function: Callable) -> Callable:
     return _compiled(function, OPTIONS)
 
 
+def exact(function: Callable) -> Callable:
+    """Like `jit`, but without fastmath: every operation is rounded as written."""
+    return _compiled(function, OPTIONS | {"fastmath": False})
+
+
 def brief(function: Callable) -> Callable:
-    """Like `jit`, for kernels of a few microseconds: hold the GIL, and compute without fastmath.
+    """Like `exact`, for kernels of a few microseconds, which hold the GIL.
 
     Releasing the GIL and getting it back from another thread takes about fifty microseconds if
-    that thread has to be woken. Without fastmath, sums are computed in the order written.
+    that thread has to be woken.
     """
     return _compiled(function, OPTIONS | {"nogil": False, "fastmath": False})
 
@@ -98,13 +106,18 @@ class _Cache:
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The cached version for a signature; None if there is none or it cannot be loaded."""
-        try:
-            return self._open().load_overload(signature, target)
-        except Exception:  # a damaged pickle can raise anything
-            return None
+        global _kernels
+        compiled = None
+        with contextlib.suppress(Exception):  # a damaged pickle can raise anything
+            compiled = self._open().load_overload(signature, target)
+        if compiled is None:
+            _kernels += 1
+        return compiled
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Write a compiled version to disk, or warn once if that fails."""
+        global _kernels
+        _kernels -= 1
         try:
             self._open().save_overload(signature, compiled)
         except Exception as error:
@@ -258,25 +271,45 @@ def _in_one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-class _OnFirstCompilation(event.Listener):
-    def __init__(self, tell: Callable[[], None]):
-        self.tell = tell
-        self.told = False
+class _Announcement(event.Listener):
+    """Tells users what is going on, once, when compiling kernels has taken `patience` seconds.
+
+    Numba reports the beginning and the end of every compilation: of a kernel, and inside it of the
+    functions that it calls.
+    """
+
+    def __init__(self, tell: Callable[[], None], patience: float = 0.0):
+        self.tell, self.patience, self.told = tell, patience, False
+        self.depth = 0
+        self.seconds, self.started = 0.0, 0.0
 
     def on_start(self, _event: event.Event) -> None:
-        if not self.told:
+        if self.depth == 0:
+            self.started = time.perf_counter()
+        self.depth += 1
+        elapsed = self.seconds + time.perf_counter() - self.started
+        if not self.told and elapsed >= self.patience and (_kernels or not self.patience):
             self.told = True
             self.tell()
 
     def on_end(self, _event: event.Event) -> None:
-        pass
+        self.depth -= 1
+        if self.depth == 0:
+            self.seconds += time.perf_counter() - self.started
+
+
+COMPILING = "Compiling the kernels for this processor, once (10 to 20 seconds) ..."
+_kernels = 0  # of ours that are being compiled; the user may compile others
+_usual = _Announcement(lambda: print(COMPILING, file=sys.stderr, flush=True), PATIENCE)
+event.register("numba:compile", _usual)
 
 
 @contextlib.contextmanager
 def announce_compilation(tell: Callable[[], None]) -> Iterator[None]:
-    """Context manager that calls `tell()` before the first compilation inside the block.
+    """Call `tell()` before the first compilation inside the block, instead of printing a line.
 
-    It is called at most once, and not at all if all machine code is loaded from disk.
+    It is called at most once, and not at all if all machine code is on disk.
     """
-    with event.install_listener("numba:compile", _OnFirstCompilation(tell)):
+    _usual.told = True
+    with event.install_listener("numba:compile", _Announcement(tell)):
         yield
