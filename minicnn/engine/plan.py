@@ -83,10 +83,10 @@ class Plan:
         """
         found = self.gradients(x, y_true, seed)
         require_finite(found.losses)
-        weights = [(layer, weight) for layer in self.layers for weight in layer.params.values()]
+        weights = [(layer, key) for layer in self.layers for key in layer.params]
         parts_and_weights = [
-            (parts, weight)
-            for parts, (layer, weight) in zip(found.by_weight, weights, strict=True)
+            ([*parts, *layer.penalty_gradients(key)], layer.params[key])
+            for parts, (layer, key) in zip(found.by_weight, weights, strict=True)
             if layer.trainable
         ]
         parts, trained = ([pair[i] for pair in parts_and_weights] for i in (0, 1))

@@ -80,6 +80,7 @@ def _as_written(optimizer: Optimizer, gradient: np.ndarray, *arrays: np.ndarray)
 
 def _adam(optimizer: Adam, gradient: np.ndarray, weight: Any, m: Any, v: Any) -> None:
     dtype = weight.dtype
-    settings = optimizer.alpha, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
-    numbers = (dtype.type(number) for number in (*settings, SMALLEST[dtype]))
+    # As in Keras, 1 - beta is computed in double precision and rounded once.
+    settings = 1 - optimizer.beta_1, 1 - optimizer.beta_2, optimizer.epsilon, SMALLEST[dtype]
+    numbers = (dtype.type(number) for number in (optimizer.alpha(dtype), *settings))
     adam.adam(weight, np.ascontiguousarray(gradient, dtype), m, v, *numbers)

@@ -32,26 +32,17 @@ for each cell of the window, with the values of this cell at all positions:
 import numpy as np
 
 from minicnn.engine.compiling import inlined, jit
-from minicnn.engine.kernels.pooling import put_maxima
+from minicnn.engine.kernels.pooling import no_pooling, put_maxima
 from minicnn.engine.kernels.vector_registers import BLOCK_COLUMNS, BLOCK_ROWS, matmul_block
 
 
-@jit
 def forward(x, kernel, bias, g):
     """Output y (n, oh, ow, f) of images x (n, h, w, c), kernel (kh, kw, c, f) and bias (f,)."""
-    y = np.empty((len(x), g.oh, g.ow, kernel.shape[3]), x.dtype)
-    planes, offsets, matrix, z = _workspace(kernel, g)
-    for image in range(len(x)):
-        _copy_to_planes(x[image], g, planes)
-        _put_outputs(planes, offsets, matrix, bias, g, z)
-        for i in range(g.oh):
-            for j in range(g.ow):
-                for o in range(len(bias)):
-                    y[image, i, j, o] = z[0, i, j, o]
+    y = np.empty((len(x), g.oh, g.ow, len(bias)), x.dtype)
+    _forward(x, kernel, bias, g, *no_pooling(g, x), y)
     return y
 
 
-@jit
 def forward_pooled(x, kernel, bias, g, pool, winner, floor):
     """Forward pass of a convolution and the max pooling after it.
 
@@ -71,14 +62,26 @@ def forward_pooled(x, kernel, bias, g, pool, winner, floor):
     ndarray (n, ph, pw, f)
         Maxima of the outputs; ph and pw are pool.oh and pool.ow.
     """
-    y = np.empty((len(x), pool.oh, pool.ow, kernel.shape[3]), x.dtype)
+    y = np.empty((len(x), pool.oh, pool.ow, len(bias)), x.dtype)
+    _forward(x, kernel, bias, g, pool, winner, floor, y)
+    return y
+
+
+@jit
+def _forward(x, kernel, bias, g, pool, winner, floor, y):
+    """Write the outputs, or their maxima, into y; see `no_pooling`."""
     planes, offsets, matrix, z = _workspace(kernel, g)
     for image in range(len(x)):
         this = slice(image, image + 1)
         _copy_to_planes(x[image], g, planes)
         _put_outputs(planes, offsets, matrix, bias, g, z)
-        put_maxima(z, pool, winner[this], floor, y[this])
-    return y
+        if pool.kh > 0:
+            put_maxima(z, pool, winner[this], floor, y[this])
+        else:
+            for i in range(g.oh):
+                for j in range(g.ow):
+                    for o in range(len(bias)):
+                        y[image, i, j, o] = z[0, i, j, o]
 
 
 @inlined

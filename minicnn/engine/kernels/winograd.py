@@ -30,14 +30,13 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from minicnn.engine.kernels import winograd_tiles
+from minicnn.engine.kernels.pooling import no_pooling
 from minicnn.engine.kernels.vector_registers import SHORT
 from minicnn.engine.kernels.winograd_matrices import TILE, matrices
-from minicnn.shapes import Geometry
+from minicnn.engine.kernels.winograd_tiles import add_gradients, put_outputs
 
 # Channels and filters are padded with zeros, so that they fill vectors.
 CHANNEL_MULTIPLE = SHORT
-NO_POOLING = Geometry(*[0] * len(Geometry._fields))
 
 
 def why_not(geometry):
@@ -106,12 +105,8 @@ def forward(x, prepared, bias, geometry):
     """
     f = prepared.u.shape[2]
     y = np.empty((len(x), geometry.oh, geometry.ow, f), x.dtype)
-    no_winner = np.empty((len(x), 0, 0, 0), np.uint8)
-    floor = x.dtype.type(-np.inf)
-    winograd_tiles.forward(
-        _pad_channels(x, 3), prepared.u, _pad_channels(bias, 0), geometry,
-        NO_POOLING, no_winner, floor, y,
-    )  # fmt: skip
+    padded_x, padded_bias = _pad_channels(x, 3), _pad_channels(bias, 0)
+    put_outputs(padded_x, prepared.u, padded_bias, geometry, *no_pooling(geometry, x), y)
     return np.ascontiguousarray(y[..., : len(bias)])
 
 
@@ -135,10 +130,8 @@ def forward_pooled(x, prepared, bias, geometry, pool, winner, floor):
     f = prepared.u.shape[2]
     y = np.empty((len(x), pool.oh, pool.ow, f), x.dtype)
     padded_winner = _pad_channels(winner, 3)
-    winograd_tiles.forward(
-        _pad_channels(x, 3), prepared.u, _pad_channels(bias, 0), geometry,
-        pool, padded_winner, floor, y,
-    )  # fmt: skip
+    padded_x, padded_bias = _pad_channels(x, 3), _pad_channels(bias, 0)
+    put_outputs(padded_x, prepared.u, padded_bias, geometry, pool, padded_winner, floor, y)
     if f == len(bias):
         return y
     winner[...] = padded_winner[..., : len(bias)]
@@ -187,7 +180,7 @@ def grad_kernel(x, dy, geometry):
 def _add_gradients(x, dy, u_transposed, geometry, dx, du):
     """Add to dx and du; either may be empty, and what only it needs is not used then."""
     dy = _pad_channels(dy, 3)
-    winograd_tiles.gradients(x, dy, u_transposed, geometry, dx, du)
+    add_gradients(x, dy, u_transposed, geometry, dx, du)
 
 
 def _new_dx(dy, prepared, geometry):

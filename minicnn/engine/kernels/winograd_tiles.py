@@ -51,7 +51,7 @@ TILES_PER_GROUP = 32
 
 
 @jit
-def forward(x, u, bias, g, pool, winner, floor, y):
+def put_outputs(x, u, bias, g, pool, winner, floor, y):
     """Outputs of a convolution, or their maxima, pooled while they are in the cache.
 
     Parameters
@@ -61,7 +61,7 @@ def forward(x, u, bias, g, pool, winner, floor, y):
         The transformed kernel.
     bias : ndarray (f,)
     g, pool : Geometry
-        Of the convolution, and of the pooling; if pool.kh is 0, nothing is pooled.
+        Of the convolution, and of the pooling, or `pooling.no_pooling`.
     winner, floor
         As in `pooling.put_maxima`.
     y : ndarray (n, oh, ow, f) or (n, ph, pw, f)
@@ -73,14 +73,14 @@ def forward(x, u, bias, g, pool, winner, floor, y):
     for first in range(0, len(x), images):
         last = min(first + images, len(x))
         outputs = z[: last - first] if pooled else y[first:last]
-        _put_outputs(x[first:last], u, bias, g, v, product, outputs)
+        _put_group(x[first:last], u, bias, g, v, product, outputs)
         put_bias_on_blanks(x[first:last], bias, g, outputs)
         if pooled:
             put_maxima(outputs, pool, winner[first:last], floor, y[first:last])
 
 
 @jit
-def gradients(x, dy, u_transposed, g, dx, du):
+def add_gradients(x, dy, u_transposed, g, dx, du):
     """Add to dx (n, h, w, c) and du (64, c, f); either may be empty, and is not computed then."""
     c, f = x.shape[3], dy.shape[3]
     images, v, z = _workspace(g, c, f, x.dtype)
@@ -105,7 +105,7 @@ def gradients(x, dy, u_transposed, g, dx, du):
 
 
 @inlined
-def _put_outputs(x, u, bias, g, v, product, y):
+def _put_group(x, u, bias, g, v, product, y):
     """Write the outputs of some images into y, as many tiles at a time as v and product hold."""
     _, c, f = u.shape
     zero_and_one = np.array([0, 1], x.dtype)
