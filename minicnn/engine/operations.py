@@ -19,6 +19,7 @@ import numpy as np
 from minicnn.activations import ACTIVATIONS
 from minicnn.engine import algorithms
 from minicnn.engine.kernels import dense, pooled_gradients, pooling, relu, softmax
+from minicnn.engine.updates import Product
 from minicnn.layer import Layer, asks_for, forward_options, step_generator
 from minicnn.shapes import Geometry, window_geometry
 from minicnn.validation import plain
@@ -235,8 +236,9 @@ class Dense(Operation):
         if self.floor is None:
             dy = activation_gradient(self.activation, dy, y)
         rows = (array.reshape(-1, array.shape[-1]) for array in (x, y, dy))
-        dx, *grads = dense.gradients(*rows, self.layer.params["kernel"], self._floor(x))
-        return dx.reshape(x.shape), self._grads(*grads)
+        rows = tuple(rows)
+        dx, dz, dbias = dense.gradients(*rows, self.layer.params["kernel"], self._floor(x))
+        return dx.reshape(x.shape), self._grads(Product(rows[0], dz), dbias)
 
     def _floor(self, x: np.ndarray) -> np.floating:
         return x.dtype.type(-math.inf if self.floor is None else self.floor)

@@ -81,7 +81,7 @@ class Plan:
         FloatingPointError
             If the loss of a sample is NaN or infinite; the step is not taken then.
         """
-        found = self.gradients(x, y_true, seed)
+        found = self._gradients(x, y_true, seed, training=True)
         require_finite(found.losses)
         weights = [(layer, key) for layer in self.layers for key in layer.params]
         parts_and_weights = [
@@ -121,6 +121,11 @@ class Plan:
         self, x: np.ndarray, y_true: np.ndarray, seed: Seed = (0,), training: bool = True
     ) -> Gradients:
         """One forward and backward pass over a batch, without an update."""
+        found = self._gradients(x, y_true, seed, training)
+        return found._replace(by_weight=updates.arrays(found.by_weight))
+
+    def _gradients(self, x: np.ndarray, y_true: np.ndarray, seed: Seed, training: bool) -> Any:
+        """`gradients`, in which products have not been computed yet: see `updates.Product`."""
         self._prepare()
         tapes = []
         for segment in self._first:
@@ -160,7 +165,7 @@ class Plan:
             x, tape = self._forward(segment, x, training, seed)
             tapes.append(tape)
         dx, by_weight = self._backward(tapes, dy, with_dx=True)
-        return x, dx, [sum(parts) for parts in by_weight]
+        return x, dx, [sum(parts) for parts in updates.arrays(by_weight)]
 
     def _prepare(self) -> None:
         for segment in self._segments:
@@ -251,8 +256,8 @@ def _backward(
     return dy, grads
 
 
-def _by_weight(grads_of_shards: Any) -> list[list[np.ndarray]]:
-    return [list(parts) for parts in zip(*grads_of_shards, strict=True)]
+def _by_weight(grads_of_shards: Any) -> list[list[updates.Gradient]]:
+    return [updates.joined(list(parts)) for parts in zip(*grads_of_shards, strict=True)]
 
 
 def _with_state(operations: list[Operation], caches_of_shards: Any) -> list[tuple[Layer, Any]]:

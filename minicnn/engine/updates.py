@@ -4,45 +4,81 @@ Sums and updates of number-by-number optimizers run in parts on all threads. An 
 user's own receives whole weights, and runs as its author wrote it.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn.engine import threads
-from minicnn.engine.kernels import adam
+from minicnn.engine.kernels import adam, dense
 from minicnn.optimizers import SGD, Adam, Optimizer
 
-MOST_NUMBERS = 1 << 18  # per part: Adam takes about 0.3 ms for these, waking a thread 0.1 ms
+MOST_NUMBERS = 1 << 16  # per part
 # A moment below this is taken for 0: see `kernels.adam`.
 SMALLEST = {np.dtype(kind): np.finfo(kind).tiny for kind in (np.float32, np.float64)}
 
 Slices = list[tuple[int, slice]]
 
 
+class Product(NamedTuple):
+    """The gradient x' @ dz of a dense kernel, which is computed where it is needed.
+
+    It has many more numbers than x (n, inputs) and dz (n, units). So it is made once for a whole
+    batch, part by part, and each part is used while it is in the cache.
+    """
+
+    x: np.ndarray
+    dz: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.x.shape[1], self.dz.shape[1]
+
+    def array(self) -> np.ndarray:
+        """The whole gradient."""
+        return dense.grad_kernel(self.x, self.dz, 0, self.x.shape[1])
+
+    def numbers(self, part: slice) -> np.ndarray:
+        """Some numbers of the flat gradient."""
+        units = self.dz.shape[1]
+        first, last = part.start // units, -(-part.stop // units)
+        rows = dense.grad_kernel(self.x, self.dz, first, last).reshape(-1)
+        return rows[part.start - first * units : part.stop - first * units]
+
+
+Gradient = np.ndarray | Product
+
+
+def joined(parts: list[Gradient]) -> list[Gradient]:
+    """The gradients of one weight by the shards of a batch; products become one for the batch."""
+    if not isinstance(parts[0], Product):
+        return parts
+    return [Product(*map(np.concatenate, zip(*parts, strict=True)))]
+
+
 def update_weights(
-    optimizer: Optimizer, gradients: list[list[np.ndarray]], weights: list[np.ndarray]
+    optimizer: Optimizer, gradients: list[list[Gradient]], weights: list[np.ndarray]
 ) -> None:
     """One step with the sums of several gradients for each weight.
 
     Parameters
     ----------
-    gradients : for each weight, a list of arrays of its shape
+    gradients : for each weight, a list of gradients of its shape
         Those of the shards, in order; the sums are made in this order, whatever the threads.
     """
     if type(optimizer).apply is not Optimizer.apply:
-        optimizer.apply([_sum(parts) for parts in gradients], weights)
+        optimizer.apply([_sum(parts) for parts in arrays(gradients)], weights)
         return
-    arrays = optimizer.start_step([parts[0].shape for parts in gradients], weights)
+    own_arrays = optimizer.start_step([parts[0].shape for parts in gradients], weights)
     if not (type(optimizer) in (SGD, Adam) or optimizer.elementwise):
-        for parts, own in zip(gradients, arrays, strict=True):
+        for parts, own in zip(arrays(gradients), own_arrays, strict=True):
             optimizer.update(_sum(parts), *own)
         return
     update = _adam if type(optimizer) is Adam else _as_written
 
     def update_part(part: Slices) -> None:
         for index, numbers in part:
-            total = _sum([gradient.reshape(-1)[numbers] for gradient in gradients[index]])
-            update(optimizer, total, *(array.reshape(-1)[numbers] for array in arrays[index]))
+            total = _sum([_numbers(gradient, numbers) for gradient in gradients[index]])
+            update(optimizer, total, *(array.reshape(-1)[numbers] for array in own_arrays[index]))
 
     threads.run(update_part, cut([weight.size for weight in weights]))
 
@@ -62,6 +98,21 @@ def cut(sizes: list[int]) -> list[Slices]:
             room -= stop - start
             start = stop
     return found
+
+
+def arrays(gradients: list[list[Gradient]]) -> list[list[np.ndarray]]:
+    """The same gradients, with the products computed."""
+    return [[_array(gradient) for gradient in parts] for parts in gradients]
+
+
+def _array(gradient: Gradient) -> np.ndarray:
+    return gradient.array() if isinstance(gradient, Product) else gradient
+
+
+def _numbers(gradient: Gradient, part: slice) -> np.ndarray:
+    if isinstance(gradient, Product):
+        return gradient.numbers(part)
+    return gradient.reshape(-1)[part]
 
 
 def _sum(parts: list[np.ndarray]) -> np.ndarray:

@@ -61,7 +61,7 @@ def test_shards_do_not_depend_on_the_number_of_threads():
 
 # run
 
-TWO_SHARDS = cut(32)
+TWO_SHARDS = cut(2 * SMALLEST_SHARD)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -96,7 +96,7 @@ def test_the_error_of_the_first_failing_shard_is_raised(threads):
 
     with pytest.raises(RuntimeError, match=r"^shard at 32$"):
         run(function, cut(128))
-    assert run(lambda shard: shard.stop, TWO_SHARDS) == [16, 32]  # threads still work
+    assert run(lambda shard: shard.stop, TWO_SHARDS) == [8, 16]  # threads still work
 
 
 def test_an_error_in_a_helper_thread_is_raised_and_the_thread_continues():
@@ -128,7 +128,7 @@ def test_a_run_inside_a_run(monkeypatch, threads):
     user = threading.Thread(target=outer, daemon=True)
     user.start()
     user.join(HANGING)
-    assert outcome == [[[0, 16], [16, 32]]]
+    assert outcome == [[[0, 8], [8, 16]]]
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,24 @@ def test_an_own_apply_receives_the_sums_of_all_gradients(rng):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("units", [10, 64])
+def test_products_are_computed_where_they_are_needed(rng, units, dtype, monkeypatch):
+    """Whatever the parts, the numbers are those of the product of the whole batch."""
+    x, dz = (rng.standard_normal((9, size)).astype(dtype) for size in (101, units))
+    shards = [updates.Product(x[part], dz[part]) for part in (slice(0, 4), slice(4, 9))]
+    (product,) = updates.joined(shards)
+    assert product.shape == product.array().shape == (101, units)
+    assert_close(product.array(), x.T @ dz, dtype)
+    others = [rng.standard_normal(product.shape).astype(dtype)]  # of a regularizer, for instance
+    whole, in_parts = (rng.standard_normal(product.shape).astype(dtype) for _ in range(2))
+    in_parts[:] = whole
+    updates.update_weights(SGD(0.1), [[product.array(), *others]], [whole])
+    monkeypatch.setattr(updates, "MOST_NUMBERS", 77)
+    updates.update_weights(SGD(0.1), [[product, *others]], [in_parts])
+    assert_close(in_parts, whole, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_moments_of_a_gradient_that_has_become_zero_become_zero(dtype):
     """And not as denormal numbers, with which processors are a hundred times slower."""
     weight, optimizer = np.zeros(3, dtype), Adam(beta_1=0.5, beta_2=0.5)

@@ -19,7 +19,7 @@ BLOCK_COLUMNS units, and sums over TERMS inputs at a time:
           +-------+               +-----------+
             TERMS                 BLOCK_COLUMNS
 
-Each pass is one kernel. In NumPy these would be two and four calls. Each of them releases the GIL
+Each pass is one kernel. In NumPy these would be two and three calls. Each of them releases the GIL
 and has to get it back from another thread, which may have to be woken first: with two threads this
 took a tenth of a training step. Also, BLAS copies a large matrix before it multiplies a few rows
 with it; `matmul_block` reads the matrix in place.
@@ -99,7 +99,7 @@ def forward(x, kernel, bias, floor):
 
 @jit
 def gradients(x, y, dy, kernel, floor):
-    """Backward pass of a dense layer.
+    """Backward pass of a dense layer, but for the gradient of its kernel: see `grad_kernel`.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def gradients(x, y, dy, kernel, floor):
     Returns
     -------
     dx : ndarray (n, inputs)
-    dkernel : ndarray (inputs, units)
+    dz : ndarray (n, units)
     dbias : ndarray (units,)
     """
     inputs, units = kernel.shape
@@ -130,23 +130,27 @@ def gradients(x, y, dy, kernel, floor):
     for i in range(inputs):
         for row in range(n):
             dx[row, i] = dx_transposed[i, row]
-    return dx, _kernel_gradient(x, dz), dbias
+    return dx, dz, dbias
 
 
-@inlined
-def _kernel_gradient(x, dz):
-    """x' @ dz, in blocks if both sizes are multiples of a block's."""
+@jit
+def grad_kernel(x, dz, first, last):
+    """Rows `first`, ..., `last - 1` of dkernel = x' @ dz, for x (n, inputs) and dz (n, units)."""
     (n, inputs), units = x.shape, dz.shape[1]
-    dkernel = np.empty((inputs, units), x.dtype)
-    if units % BLOCK_COLUMNS == 0 and inputs % BLOCK_ROWS == 0:
-        offsets = np.arange(n) * inputs
-        for i in range(0, inputs, BLOCK_ROWS):
-            for unit in range(0, units, BLOCK_COLUMNS):
-                start = i * units + unit
-                matmul_block(
-                    BLOCK_ROWS, BLOCK_COLUMNS, dkernel, start, units, x, i, 1, offsets,
-                    dz, unit, units, n,
-                )  # fmt: skip
-    else:
-        np.dot(x.T, dz, dkernel)
-    return dkernel
+    if units % BLOCK_COLUMNS:
+        return np.dot(np.ascontiguousarray(x[:, first:last].T), dz)
+    rows = np.empty((last - first, units), x.dtype)
+    offsets = np.arange(n) * inputs
+    whole = (last - first) // BLOCK_ROWS * BLOCK_ROWS
+    for unit in range(0, units, BLOCK_COLUMNS):
+        for i in range(0, whole, BLOCK_ROWS):
+            matmul_block(
+                BLOCK_ROWS, BLOCK_COLUMNS, rows, i * units + unit, units, x, first + i, 1, offsets,
+                dz, unit, units, n,
+            )  # fmt: skip
+        for i in range(whole, last - first):
+            matmul_block(
+                1, BLOCK_COLUMNS, rows, i * units + unit, units, x, first + i, 1, offsets,
+                dz, unit, units, n,
+            )  # fmt: skip
+    return rows

@@ -20,7 +20,7 @@ def test_item_8_one_step_equals_the_formula(dtype):
     v64 += (g64 * g64 - v64) * (1 - 0.999)
     w64 -= m64 * 0.003 / (np.sqrt(v64) + 1e-7)
     before = gradient.copy()
-    adam.adam(weight, gradient, m, v, *(dtype(a) for a in (0.003, 0.9, 0.999, 1e-7, 1e-38)))
+    adam.adam(weight, gradient, m, v, *(dtype(a) for a in (0.003, 1 - 0.9, 1 - 0.999, 1e-7, 1e-38)))
     np.testing.assert_array_equal(gradient, before)
     for actual, right in zip((weight, m, v), (w64, m64, v64), strict=True):
         assert_close(actual, right, "float64" if dtype == np.float64 else "optimizer")
