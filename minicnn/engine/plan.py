@@ -112,7 +112,7 @@ class Plan:
 
     def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
         """`predict` by itself, not in a context; one shard does not need one, which takes time."""
-        if len(x) <= threads.SMALLEST_SHARD:
+        if len(x) <= threads.INFERENCE_SHARD:
             return self.predict(x)
         with self:
             return self.predict(x)
@@ -183,7 +183,8 @@ class Plan:
         self._prepare()
         for segment in self._segments:
             outputs = functools.partial(_outputs, segment.operations, x)
-            x = np.concatenate(self._run(outputs, segment.in_shards, len(x)))
+            shards = self._shards(segment.in_shards, len(x), threads.INFERENCE_SHARD)
+            x = np.concatenate(threads.run(outputs, shards))
         return x
 
     def _forward(
@@ -222,8 +223,8 @@ class Plan:
         return threads.run(function, self._shards(in_shards, n))
 
     @staticmethod
-    def _shards(in_shards: bool, n: int) -> list[slice]:
-        return threads.cut(n) if in_shards else [slice(0, n)]
+    def _shards(in_shards: bool, n: int, smallest: int = threads.SMALLEST_SHARD) -> list[slice]:
+        return threads.cut(n, smallest) if in_shards else [slice(0, n)]
 
 
 def _outputs(operations: list[Operation], x: np.ndarray, shard: slice) -> np.ndarray:
