@@ -1,5 +1,6 @@
 """Side by side: one layer, or every output and every gradient of a model and its Keras twin."""
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,8 +10,9 @@ from minicnn.activations import ACTIVATIONS
 from minicnn.eager import without_softmax
 from minicnn.engine import Plan
 from minicnn.keras_reference.keras_side import precision, require_keras
-from minicnn.keras_reference.to_keras import arguments_of, to_keras
-from minicnn.layer import Layer
+from minicnn.keras_reference.own_parts import Twins
+from minicnn.keras_reference.to_keras import arguments_of, keras_loss, with_weights
+from minicnn.layer import Layer, asks_for
 from minicnn.model import Sequential
 from minicnn.step import backward, forward
 from minicnn.validation import Check, plain
@@ -115,7 +117,9 @@ def _differences(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, in
     return absolute, absolute / scale, int((apart > scale / 1000).sum())
 
 
-def compare(model: Sequential, x: Any, y: Any) -> Comparison:
+def compare(
+    model: Sequential, x: Any, y: Any, *, twins: Twins | None = None, steps: int = 0
+) -> Comparison:
     """One forward and backward pass through `model` and its Keras twin; nothing is learned.
 
     Parameters
@@ -123,7 +127,13 @@ def compare(model: Sequential, x: Any, y: Any) -> Comparison:
     model : Sequential
         Built; if it is not compiled, the loss is sparse_categorical_crossentropy.
     x : (n, ...) array
-    y : (n,) integers
+    y : (n, ...) targets
+        Integers (n,) for the built-in loss.
+    twins : dict, optional
+        Keras' counterparts of layers, losses, metrics and optimizers of your own: see `to_keras`.
+    steps : int
+        Also train copies of both for so many steps on this batch, and compare losses, metrics and
+        weights after them.
 
     Returns
     -------
@@ -139,69 +149,102 @@ def compare(model: Sequential, x: Any, y: Any) -> Comparison:
     ImportError
         Without TensorFlow.
     TypeError, ValueError
-        For samples and labels that the model cannot take.
+        For samples and targets that the model cannot take, and for parts of your own without twin.
     """
     require_keras()
     check = Check("compare")
     model.count_params()  # raises if the model is not built
     x = plain(check.samples(x, "x", model.input_shape), model.dtype)
-    labels = check.class_labels(y, "y", len(x), model.output_shape[-1])
     loss = model.loss or losses.SparseCategoricalCrossentropy()
-    our_loss, ours = _our_answers(model, loss, x, labels)
-    twin = to_keras(model)
-    their_loss, theirs = _their_answers(twin, model, loss, x, labels)
-    differences = [
-        Difference(*key, *_differences(ours[key], theirs[key]), theirs[key].size) for key in ours
-    ]
+    targets = loss.targets(check, y, "y", len(x), model.output_shape)
+    steps = check.integer(steps, "steps", 0)
+    if steps and model.optimizer is None:
+        raise ValueError("compare: steps need a compiled model")
+    if steps and any(asks_for(layer, "rng") for layer in model.layers):
+        raise ValueError("compare: steps are not comparable with random layers, such as Dropout")
+    twin, pairs = with_weights(model, twins)
+    our_loss, ours = _our_answers(model, loss, x, targets, pairs)
+    their_loss, theirs = _their_answers(twin, model, loss, x, targets, pairs)
     parameters = [
         (layer.name, layer.count_params(), other.count_params())
         for layer, other in zip(model.layers, twin.layers, strict=True)
     ]
+    if steps:
+        our_steps, their_steps = _trained(model, twin, x, targets, pairs, steps)
+        ours, theirs = ours | our_steps, theirs | their_steps
+    differences = [
+        Difference(*key, *_differences(ours[key], theirs[key]), theirs[key].size) for key in ours
+    ]
     return Comparison(differences, parameters, (our_loss, their_loss))
 
 
-def _our_answers(model, loss, x, labels):
-    """The loss; and the outputs and gradients of the core, then of `fit`, by layer and quantity."""
+def _our_answers(model, loss, x, targets, pairs):
+    """The loss; and the outputs and gradients of the core, then of `fit`, by layer and quantity.
+
+    Gradients are in Keras' layout.
+    """
     layers, own_loss = without_softmax(model.layers, loss)
     activations, caches = forward(layers, x)
-    sample_losses, dy = own_loss.losses_and_gradient(labels, activations[-1])
+    sample_losses, dy = own_loss.losses_and_gradient(targets, activations[-1])
     dy = dy / len(x)
     answers = {}
-    for layer, y, (dx, grads) in zip(
-        layers, activations[1:], backward(layers, caches, dy), strict=True
+    layouts = [{name: function for name, function, _ in own} for own in pairs]
+    for layer, layout, y, (dx, grads) in zip(
+        layers, layouts, activations[1:], backward(layers, caches, dy), strict=False
     ):
         answers |= {(layer.name, "output"): y, (layer.name, "dX"): dx}
-        answers |= {(layer.name, f"d{name}"): grads[name] for name in layer.params}
+        answers |= {(layer.name, f"d{name}"): layout[name](grads[name]) for name in layer.params}
     if layers is not model.layers:  # what the softmax at the end would give
         last = model.layers[-1].name
         answers[last, "output"] = ACTIVATIONS["softmax"].forward(activations[-1])
         answers.setdefault((last, "dX"), dy)
     if not model.run_eagerly:
-        found = Plan(model.layers, loss).gradients(x, labels, training=False)
-        weights = ((layer.name, name) for layer in layers for name in layer.params)
-        for (layer, name), parts in zip(weights, found.by_weight, strict=True):
-            answers[layer, f"d{name} (fit)"] = sum(parts[1:], parts[0])
+        found = Plan(model.layers, loss).gradients(x, targets, training=False)
+        weights = (
+            (layer.name, name, layout[name])
+            for layer, layout in zip(layers, layouts, strict=False)
+            for name in layer.params
+        )
+        for (layer, name, function), parts in zip(weights, found.by_weight, strict=True):
+            answers[layer, f"d{name} (fit)"] = function(sum(parts[1:], parts[0]))
     return float(sample_losses.mean()), answers
 
 
-def _their_answers(twin, model, loss, x, labels):
+def _their_answers(twin, model, loss, x, targets, pairs):
     import tensorflow as tf
 
     with precision(model.dtype) as keras:
-        their_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=loss.from_logits)
+        their_loss = keras.losses.get(twin.loss if twin.compiled else keras_loss(loss))
         tensors = [tf.convert_to_tensor(x)]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(tensors[0])
             for layer in twin.layers:
                 tensors.append(layer(tensors[-1]))
-            value = their_loss(labels, tensors[-1])
+            value = tf.reduce_mean(their_loss(targets, tensors[-1]))
     answers = {}
-    for layer, own, before, after in zip(
-        twin.layers, model.layers, tensors, tensors[1:], strict=False
+    for own, layer_pairs, before, after in zip(
+        model.layers, pairs, tensors, tensors[1:], strict=False
     ):
-        answers[layer.name, "output"] = after.numpy()
-        answers[layer.name, "dX"] = tape.gradient(value, before).numpy()
-        for name, variable in zip(own.params, layer.trainable_variables, strict=True):
-            gradient = tape.gradient(value, variable.value).numpy()
-            answers[layer.name, f"d{name}"] = answers[layer.name, f"d{name} (fit)"] = gradient
+        answers[own.name, "output"] = after.numpy()
+        answers[own.name, "dX"] = tape.gradient(value, before).numpy()
+        for name, _, variable in layer_pairs:
+            if name in own.params:
+                gradient = tape.gradient(value, variable.value).numpy()
+                answers[own.name, f"d{name}"] = answers[own.name, f"d{name} (fit)"] = gradient
     return float(value), answers
+
+
+def _trained(model, twin, x, targets, pairs, steps):
+    """Losses, metrics and weights of copies of both after some steps: (ours, Keras')."""
+    after = f"after {steps} steps"
+    copied = copy.deepcopy(model)
+    reports = [
+        [np.atleast_1d(each.train_on_batch(x, targets)) for _ in range(steps)]
+        for each in (copied, twin)
+    ]
+    ours, theirs = ({("training", "losses, metrics"): np.array(report)} for report in reports)
+    for layer, layer_pairs in zip(copied.layers, pairs, strict=True):
+        for name, function, variable in layer_pairs:
+            ours[layer.name, f"{name} {after}"] = function(layer.weights[name])
+            theirs[layer.name, f"{name} {after}"] = variable.numpy()
+    return ours, theirs

@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import numpy as np
+
+from minicnn import keras as further
 from minicnn import layers, losses, metrics, optimizers
 from minicnn.keras_reference.keras_side import (
     ARGUMENTS,
     OPTIMIZER_ARGUMENTS,
+    REGULARIZERS,
+    own_class,
     require_keras,
     slots_of,
 )
@@ -22,6 +27,10 @@ HARMLESS = {
     "learning_rate",
     "kernel_initializer",
     "bias_initializer",
+    "beta_initializer",
+    "gamma_initializer",
+    "moving_mean_initializer",
+    "moving_variance_initializer",
     "ema_momentum",  # of an average that `use_ema` switches on
     "ema_overwrite_frequency",
 }
@@ -72,7 +81,17 @@ def _layer_from_keras(layer: Any) -> Layer:
         known = ", ".join(ARGUMENTS)
         raise ValueError(f"from_keras: minicnn has no layer for {who}; it has {known}")
     arguments = _known_options(layer, ARGUMENTS[kind], who)
-    ours = getattr(layers, kind)(**arguments, name=layer.name)
+    if kind == "BatchNormalization":
+        arguments["axis"] = (
+            -1 if arguments["axis"] == len(layer.input.shape) - 1 else arguments["axis"]
+        )
+    for name in REGULARIZERS:
+        if arguments.get(name) is not None:
+            ours = own_class(arguments[name]["class_name"], further.regularizers)
+            if ours is None:
+                raise ValueError(f"from_keras: minicnn has no regularizer like that of {who}")
+            arguments[name] = ours(**arguments[name]["config"])
+    ours = own_class(kind, layers, further.layers)(**arguments, name=layer.name)
     ours.trainable = layer.trainable
     return ours
 
@@ -82,8 +101,9 @@ def _known_options(theirs: Any, names: tuple[str, ...], who: str) -> dict[str, A
     config = theirs.get_config()
     known = {name: config[name] for name in names}
     # What has no default (filters, units) is needed to ask for the others.
-    required = {name: value for name, value in known.items() if name not in ("activation",)}
-    defaults = type(theirs)(**required).get_config()
+    alone = type(theirs).__name__ == "Activation"
+    required = {name: value for name, value in known.items() if alone or name != "activation"}
+    defaults = type(theirs).from_config(required).get_config()
     for name, value in config.items():
         if name not in known and name not in HARMLESS and value != defaults.get(name):
             raise ValueError(
@@ -105,27 +125,27 @@ def _compile_like(model: Sequential, keras_model: Any) -> None:
 
 def _loss_from_keras(config: Any) -> Any:
     kind, options = _class_and_options(config)
-    known = {"from_logits": False, "name": losses.SparseCategoricalCrossentropy().name}
-    defaults = {"reduction": "sum_over_batch_size", "ignore_class": None}
-    if kind.lower().replace("_", "") != "sparsecategoricalcrossentropy" or (
-        {name: options.get(name, value) for name, value in defaults.items()} != defaults
-    ):
+    found = losses.LOSSES.get(kind.lower().replace("_", ""))
+    defaults = {"reduction": "sum_over_batch_size", "ignore_class": None, "label_smoothing": 0.0}
+    defaults["axis"] = -1
+    if found is None or any(options.get(name, value) != value for name, value in defaults.items()):
+        known = ", ".join(sorted({each.__name__ for each in losses.LOSSES.values()}))
         raise ValueError(
-            "from_keras: minicnn's loss is the plain sparse_categorical_crossentropy, "
-            f"received {config!r}"
+            f"from_keras: minicnn's losses are the plain sparse_categorical_crossentropy and "
+            f"others ({known}), received {config!r}"
         )
-    return losses.SparseCategoricalCrossentropy(
-        **{name: options.get(name, value) for name, value in known.items()}
-    )
+    known = found().get_config()
+    return found(**{name: options.get(name, value) for name, value in known.items()})
 
 
 def _metric_from_keras(config: Any) -> Any:
     kind, options = _class_and_options(config)
-    if kind == "accuracy":
-        return metrics.METRICS[kind]()
-    if kind.lower().replace("_", "") != "sparsecategoricalaccuracy":
+    found = metrics.METRICS.get(
+        kind.lower() if kind in metrics.METRICS else kind.lower().replace("_", "")
+    )
+    if found is None:
         raise ValueError(f"from_keras: minicnn's metric is the accuracy, received {config!r}")
-    return metrics.SparseCategoricalAccuracy(options.get("name", "sparse_categorical_accuracy"))
+    return found(options["name"]) if "name" in options else found()
 
 
 def _class_and_options(config: Any) -> tuple[str, dict[str, Any]]:
@@ -142,13 +162,20 @@ def _optimizer_from_keras(theirs: Any) -> Optimizer:
         known = ", ".join(OPTIMIZER_ARGUMENTS)
         raise ValueError(f"from_keras: minicnn has no optimizer for {who}; it has {known}")
     arguments = _known_options(theirs, OPTIMIZER_ARGUMENTS[kind], who)
-    if not isinstance(arguments["learning_rate"], float):
-        raise ValueError(f"from_keras: minicnn's learning rates are fixed, {who} has a schedule")
-    # Keras keeps the rate in its own precision: 0.0010000000474974513 was meant to be 0.001.
-    rate = theirs.learning_rate.numpy()
-    optimizer = getattr(optimizers, kind)(**arguments | {"learning_rate": float(str(rate))})
+    if isinstance(arguments["learning_rate"], dict):
+        described = arguments["learning_rate"]
+        schedule = own_class(described["class_name"], further.optimizers.schedules)
+        if schedule is None:
+            raise ValueError(f"from_keras: minicnn has no schedule like that of {who}")
+        rate = schedule(**described["config"])
+    else:
+        # Keras keeps the rate in its own precision: 0.0010000000474974513 was meant to be 0.001.
+        rate = float(str(theirs.learning_rate.numpy()))
+    optimizer = optimizers.OPTIMIZERS[kind.lower()](**arguments | {"learning_rate": rate})
     if theirs.built:
         optimizer.iterations = int(theirs.iterations.numpy())
         slots = [[variable.numpy() for variable in slot] for slot in slots_of(theirs)]
+        if slots:  # those that Keras leaves out, without momentum, are zeros
+            slots += [[np.zeros_like(a) for a in slots[0]]] * (len(optimizer.slots) - len(slots))
         optimizer.state = dict(zip(optimizer.slots, slots, strict=False))
     return optimizer

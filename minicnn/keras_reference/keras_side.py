@@ -10,17 +10,33 @@ from typing import Any
 import numpy as np
 
 # What layers and optimizers of either library are made of, in the words of both.
+REGULARIZERS = ("kernel_regularizer", "bias_regularizer")
+WINDOW = ("pool_size", "strides", "padding")
 ARGUMENTS = {
-    "Conv2D": ("filters", "kernel_size", "strides", "padding", "activation", "use_bias"),
-    "MaxPooling2D": ("pool_size", "strides", "padding"),
-    "Flatten": (),
-    "Dense": ("units", "activation", "use_bias"),
+    "Activation": ("activation",),
+    "AveragePooling2D": WINDOW,
+    "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
+    "Conv2D": (
+        *("filters", "kernel_size", "strides", "padding", "activation", "use_bias"),
+        *REGULARIZERS,
+    ),
+    "Dense": ("units", "activation", "use_bias", *REGULARIZERS),
     "Dropout": ("rate", "seed"),
+    "Flatten": (),
+    "GlobalAveragePooling2D": ("keepdims",),
+    "GlobalMaxPooling2D": ("keepdims",),
+    "LeakyReLU": ("negative_slope",),
+    "MaxPooling2D": WINDOW,
     "ReLU": (),
+    "Rescaling": ("scale", "offset"),
+    "Reshape": ("target_shape",),
     "Softmax": (),
 }
 OPTIMIZER_ARGUMENTS = {
+    "Adadelta": ("learning_rate", "rho", "epsilon"),
     "Adam": ("learning_rate", "beta_1", "beta_2", "epsilon"),
+    "Nadam": ("learning_rate", "beta_1", "beta_2", "epsilon"),
+    "RMSprop": ("learning_rate", "rho", "momentum", "epsilon"),
     "SGD": ("learning_rate", "momentum", "nesterov"),
 }
 
@@ -75,11 +91,23 @@ def new_keras_optimizer(kind: str, **arguments: Any) -> Any:
     becomes 0.9990000129, and in double precision Adam's steps are off by 1e-5. NumPy's it leaves.
     """
     exact = {name: np.float64(v) if isinstance(v, float) else v for name, v in arguments.items()}
+    if kind in ("Adadelta", "Nadam"):  # they multiply variables by them, which takes Python's alone
+        exact = {name: float(v) if isinstance(v, float) else v for name, v in arguments.items()}
     return getattr(require_keras().optimizers, kind)(**exact)
 
 
 def slots_of(keras_optimizer: Any) -> list[list[Any]]:
     """What the optimizer keeps for each weight, in the order of our `slots`."""
-    if type(keras_optimizer).__name__ == "Adam":
+    kind = type(keras_optimizer).__name__
+    if kind in ("Adam", "Nadam"):
         return [keras_optimizer._momentums, keras_optimizer._velocities]
+    if kind == "Adadelta":
+        return [keras_optimizer._accumulated_grads, keras_optimizer._accumulated_delta_vars]
+    if kind == "RMSprop":
+        return [each for each in (keras_optimizer._velocities, keras_optimizer._momentums) if each]
     return [keras_optimizer.momentums] if keras_optimizer.momentum else []
+
+
+def own_class(kind: str, *homes: types.ModuleType) -> Any:
+    """minicnn's class of that name, from the first module that has one; None if there is none."""
+    return next((vars(home)[kind] for home in homes if kind in vars(home)), None)
