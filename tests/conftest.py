@@ -1,7 +1,11 @@
 """Fixtures that all tests share."""
 
+import re
 import signal
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +13,9 @@ import pytest
 
 import minicnn
 from minicnn.cli.main import main
-from tests.twins import double_precision
+from minicnn.keras_reference import precision
 
+ROOT = Path(__file__).parents[1]
 WITHOUT_TENSORFLOW = "TensorFlow is not installed"
 
 # A shell that runs the tests as a background job has Ctrl-C ignored; some tests send it.
@@ -64,7 +69,7 @@ def keras(tf):
 @pytest.fixture
 def double(keras):
     """Keras in double precision throughout."""
-    with double_precision(keras):
+    with precision("float64"):
         yield keras
 
 
@@ -80,6 +85,12 @@ class Result(NamedTuple):
     out: str
     err: str
 
+    def assert_one_line_error(self, *parts):
+        """Status 2, no output, and one line of error that contains all `parts`."""
+        assert (self.status, self.out) == (2, "")
+        assert re.fullmatch(r"minicnn( \w+)?: error: .*\n", self.err), self.err
+        assert [part for part in parts if part not in self.err] == []
+
 
 @pytest.fixture
 def run(capsys):
@@ -94,3 +105,19 @@ def run(capsys):
         return Result(status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Runs Python in a new process, in the folder of the repository."""
+
+    def python(*argv, **options):
+        options = {
+            "capture_output": True,
+            "encoding": "utf-8",
+            "timeout": 300,
+            "cwd": ROOT,
+        } | options
+        return subprocess.run([sys.executable, *map(str, argv)], **options)
+
+    return python

@@ -4,7 +4,6 @@ The README and the design promise that the core can be read in an afternoon; the
 """
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import minicnn
 
 PACKAGE = Path(minicnn.__file__).parent
 CORE = sorted(PACKAGE.glob("*.py"))
-MOST_LINES = 2300
+MOST_LINES = 2500
 MOST_LINES_OF_A_STEP = 60
 
 # What core files may import from the package besides each other: whole wings, by their own names.
@@ -83,7 +82,7 @@ def test_wings_use_the_engine_by_its_door(wing):
             assert not module.startswith("minicnn.engine."), f"{path} imports {module}"
 
 
-def test_training_eagerly_loads_no_compiled_kernel():
+def test_training_eagerly_loads_no_compiled_kernel(python):
     """The core trains by itself: what is compiled is never asked for."""
     program = """
 import numpy as np, minicnn
@@ -100,5 +99,5 @@ import gc
 compiled = [d for d in gc.get_objects() if isinstance(d, Dispatcher) and d.overloads]
 print([str(d) for d in compiled])
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = python("-c", program)
     assert (done.stdout, done.stderr) == ("[]\n", "")

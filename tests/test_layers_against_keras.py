@@ -19,32 +19,22 @@ floats = pytest.mark.parametrize("dtype", ["float64", "float32"])
 def assert_same(ours: Pass, theirs: Pass, exact: bool):
     double = ours.y.dtype == np.float64
     rows = ("float64", "float64") if double else ("float32", "float32 gradient")
-    pairs = [(ours.y, theirs.y, rows[0]), (ours.dx, theirs.dx, rows[1])]
-    pairs += [(a, b, rows[1]) for a, b in zip(ours.grads, theirs.grads, strict=True)]
-    for actual, expected, row in pairs:
+    pairs = zip((ours.y, ours.dx, *ours.grads), (theirs.y, theirs.dx, *theirs.grads), strict=True)
+    for number, (actual, expected) in enumerate(pairs):
         if exact:
             np.testing.assert_array_equal(actual, expected)
         else:
-            assert_close(actual, expected, row)
+            assert_close(actual, expected, rows[number > 0])
 
 
 @pytest.mark.parametrize("name", ["Flatten", "ReLU", "Softmax"])
 @pytest.mark.parametrize("shape", [(1, 7), (5, 7), (3, 4, 5), (2, 5, 3, 4)])
 @floats
-def test_item_5_layers_without_weights(keras, rng, name, shape, dtype):
+def test_items_3_and_5_layers_without_weights(keras, rng, name, shape, dtype):
     """Integers: every seventh input of ReLU is 0, where its gradient is 0."""
     x = random_array(rng, shape, dtype, whole=True)
     exact = name != "Softmax"
     assert_same(*run_both(name, {}, x, rng, whole=exact), exact)
-
-
-@floats
-def test_item_3_flatten_goes_row_by_row(rng, dtype):
-    x = random_array(rng, (2, 3, 4, 5), dtype)
-    layer = minicnn.layers.Flatten()
-    layer.build((3, 4, 5), rng)
-    y, _ = layer.forward(x)
-    assert [x[1, i, j, k] for i in range(3) for j in range(4) for k in range(5)] == y[1].tolist()
 
 
 @pytest.mark.parametrize(("padding", "height"), [("valid", 3), ("same", 4)])
@@ -53,13 +43,6 @@ def test_item_3_pooling_strides_are_the_pool_size(padding, height, rng):
     assert layer.strides == (2, 3)
     assert layer.output_shape((7, 9, 1)) == (height, 3, 1)  # the odd row is dropped, or padded
     assert MaxPooling2D().pool_size == (2, 2)
-
-
-def test_item_3_padding_of_pooling_is_below_every_number(rng):
-    layer = MaxPooling2D(3, strides=1, padding="same")
-    layer.build((2, 2, 1), rng)
-    y, _ = layer.forward(np.full((1, 2, 2, 1), -7.0))
-    np.testing.assert_array_equal(y, np.full((1, 2, 2, 1), -7.0))
 
 
 @floats
@@ -74,12 +57,7 @@ def test_item_5_ties_and_kinks_in_a_row(keras, rng, dtype):
     assert_same(*run_both("MaxPooling2D", pooling, ours.y, rng, True), exact=True)
 
 
-LIMITS = {
-    (5, 5, 1, 32): 0.085280,
-    (5, 5, 32, 64): 0.050000,
-    (3136, 64): 0.043301,
-    (64, 10): 0.284747,
-}
+LIMITS = {(5, 5, 1, 32): 0.08528, (5, 5, 32, 64): 0.05, (3136, 64): 0.043301, (64, 10): 0.284747}
 
 
 @pytest.mark.parametrize("shape", LIMITS, ids=str)

@@ -15,21 +15,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SMALL = [  # everything that runs kernels, on small arrays
-    "engine/kernels",
-    "engine/test_fusion.py",
-    "engine/test_prefetch.py",
-    "test_contract.py",
-    "test_data.py",
-    "test_epochs.py",
-    "test_gradients.py",
-    "test_layers_against_keras.py",
-    "test_losses_and_metrics.py",
-    "test_model.py",
-    "test_optimizers.py",
-    "test_training.py",
-    "validation/test_accepted_input.py",
-]
+# Everything that runs kernels, on small arrays.
+SMALL = """engine/kernels engine/test_fusion.py engine/test_prefetch.py test_contract.py
+test_data.py test_epochs.py test_gradients.py test_layers_against_keras.py
+test_losses_and_metrics.py test_model.py test_optimizers.py test_training.py
+validation/test_accepted_input.py"""
 CONDITIONS = {  # environment, flags
     "kernels as plain Python": ({"NUMBA_DISABLE_JIT": "1"}, []),
     "every index checked": ({"NUMBA_BOUNDSCHECK": "1"}, []),
@@ -57,7 +47,7 @@ def run_suite(python, *arguments, **environment):
 def test_the_suite_passes(environment, flags, tmp_path):
     if environment:  # code compiled for it must not be cached for others
         environment = environment | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    files = [Path("tests", name) for name in SMALL]
+    files = [Path("tests", name) for name in SMALL.split()]
     _, passed = run_suite(sys.executable, *files, *flags, **environment)
     assert passed > 800
 

@@ -2,14 +2,11 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import minicnn
-from minicnn.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "minicnn"
@@ -42,16 +39,16 @@ def test_the_example_runs(monkeypatch, capsys):
     assert len(example.splitlines()) <= 24
 
 
-def test_the_output_shown_is_what_train_prints(capsys):
+def test_the_output_shown_is_what_train_prints(run):
     (shown,) = (text for _, text in BLOCKS if "test accuracy" in text and "python" not in text)
-    assert main(["train", "--steps-per-epoch", "2", "--batch-size", "8"]) == 0
-    printed = capsys.readouterr().out
+    result = run("train", "--steps-per-epoch", 2, "--batch-size", 8)
+    assert result.status == 0
 
     def form(text):
         """The last two lines with all numbers replaced."""
         return [re.sub(r"[\d.]+(e-\d+)?", "0", line) for line in text.strip().splitlines()[-2:]]
 
-    assert [re.sub("0(ms|us)", "0ms", line) for line in form(printed)] == form(shown)
+    assert [re.sub("0(ms|us)", "0ms", line) for line in form(result.out)] == form(shown)
 
 
 def test_named_files_exist():
@@ -78,9 +75,7 @@ def test_the_reading_path_is_the_core_in_the_order_of_its_imports():
     assert f"it takes {sum(int(minutes) for _, minutes in rows)} minutes" in README
 
 
-def test_the_linter_finds_nothing():
+def test_the_linter_finds_nothing(python):
     for command in (["check"], ["format", "--check"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, str(ROOT)], capture_output=True, text=True
-        )
+        done = python("-m", "ruff", *command, ROOT)
         assert done.returncode == 0, done.stdout

@@ -31,18 +31,22 @@ def test_every_layer_has_the_parameters_and_shapes_of_keras(keras):
     assert [w.shape for w in ours.get_weights()] == [w.shape for w in theirs.get_weights()]
 
 
-def test_promise_7_the_losses_of_100_steps_are_those_of_keras(keras, mnist):
+@pytest.mark.parametrize(
+    ("size", "steps"), [(8, 60), pytest.param(32, 100, marks=pytest.mark.full)]
+)
+def test_promise_7_the_losses_of_all_steps_are_those_of_keras(keras, mnist, size, steps):
     # Gradient descent does not magnify rounding errors. Adam divides small gradients by their own
     # size, and so magnifies their rounding errors: two runs of Keras that differ in the order of
     # images within a batch may differ by 7 % after 100 such steps. Hence the next test.
     ours, theirs = pair(keras, "sgd")
     (x, y), _ = mnist
-    expected = [keras_step(theirs, x[part], y[part]) for part in batches(32)]
-    history = ours.fit(x[:3200], y[:3200], batch_size=32, shuffle=False, verbose=0)
+    expected = [keras_step(theirs, x[part], y[part]) for part in batches(size)[:steps]]
+    n = size * steps
+    history = ours.fit(x[:n], y[:n], batch_size=size, shuffle=False, verbose=0)
     losses = np.array(history.batches["loss"])
-    assert losses.shape == (100,)
+    assert losses.shape == (steps,)
     assert np.abs(losses / expected - 1).max() < RELATIVE
-    assert losses[-10:].mean() < 0.9 * losses[:10].mean()  # the network learns
+    assert losses[-10:].mean() < 0.97 * losses[:10].mean()  # the network learns
 
 
 def test_promise_7_each_of_100_steps_of_adam_is_that_of_keras(keras, mnist):
@@ -50,7 +54,7 @@ def test_promise_7_each_of_100_steps_of_adam_is_that_of_keras(keras, mnist):
     ours, theirs = pair(keras, "adam")
     (x, y), _ = mnist
     losses, expected = [], []
-    for part in batches(16):
+    for part in batches(8):
         ours.set_weights(theirs.get_weights())
         losses.append(ours.train_on_batch(x[part], y[part])[0])
         expected.append(keras_step(theirs, x[part], y[part]))
@@ -72,10 +76,7 @@ def test_the_tutorials_200_steps_learn_to_read_digits(mnist):
     history = model.fit(ds, epochs=20, steps_per_epoch=10, verbose=0)
     assert history.params == {"verbose": 0, "epochs": 20, "steps": 10}
     assert history.epoch == list(range(20))
-    assert {name: len(values) for name, values in history.history.items()} == {
-        "accuracy": 20,
-        "loss": 20,
-    }
+    assert [len(history.history[name]) for name in ("accuracy", "loss")] == [20, 20]
     assert model.optimizer.iterations == len(history.batches["loss"]) == 200
     loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
     assert accuracy >= 0.95  # the notebook has 0.965

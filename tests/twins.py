@@ -1,6 +1,6 @@
-"""The same network in minicnn and in Keras, and a layer that records its inputs."""
+"""Small models for tests: alone, next to Keras, and with a layer that records its inputs."""
 
-import contextlib
+import itertools
 
 import minicnn
 from minicnn import layers
@@ -9,40 +9,34 @@ from tests.tolerances import assert_close
 SPARSE = "sparse_categorical_crossentropy"
 
 
+def classifier(*first, inputs=5, classes=3, optimizer="sgd", metrics=(), dtype="float32"):
+    """A compiled model: the layers `first`, then a dense layer with softmax."""
+    parts = [minicnn.Input((inputs,)), *first, layers.Dense(classes, "softmax")]
+    model = minicnn.Sequential(parts, dtype=dtype)
+    model.compile(optimizer, SPARSE, metrics=list(metrics))
+    return model
+
+
+def bits(model):
+    """The weights, then the state of the optimizer, array by array."""
+    slots = model.optimizer.state.values() if model.optimizer else ()
+    return [array.tobytes() for array in (*model.get_weights(), *itertools.chain(*slots))]
+
+
 def twins(keras, optimizer="sgd", metrics=("accuracy",)):
     """A small classifier of 5 numbers into 3 classes: (ours, theirs), in double precision.
 
     SGD's rate is a power of two, because Keras rounds the rate to single precision.
     """
-    ours = minicnn.Sequential(
-        [minicnn.Input((5,)), layers.Dense(6, "relu"), layers.Dense(3, "softmax")], dtype="float64"
-    )
-    theirs = keras.Sequential(
-        [
-            keras.Input((5,)),
-            keras.layers.Dense(6, "relu"),
-            keras.layers.Dense(3, "softmax"),
-        ]
-    )
+    ours = classifier(layers.Dense(6, "relu"), dtype="float64")
+    dense = keras.layers.Dense(6, "relu"), keras.layers.Dense(3, "softmax")
+    theirs = keras.Sequential([keras.Input((5,)), *dense])
     theirs.set_weights(ours.get_weights())
     for model, optimizers in ((ours, minicnn.optimizers), (theirs, keras.optimizers)):
         chosen = optimizers.SGD(2**-4, momentum=0.5) if optimizer == "sgd" else optimizers.Adam()
         kind = {"run_eagerly": True} if model is theirs else {}
         model.compile(chosen, SPARSE, metrics=list(metrics), **kind)
     return ours, theirs
-
-
-@contextlib.contextmanager
-def double_precision(keras):
-    """Keras in double precision throughout, where rounding errors do not hide a difference."""
-    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    try:
-        yield
-    finally:
-        keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(policy)
 
 
 def assert_same_weights(ours, theirs, tolerance):
@@ -88,3 +82,9 @@ class Recorder(layers.Layer):
 
     def backward(self, dy, cache):
         return dy, {}
+
+
+def recording_model():
+    """A classifier of single numbers into two classes, and the list of those it has received."""
+    recorder = Recorder()
+    return classifier(recorder, inputs=1, classes=2), recorder.seen

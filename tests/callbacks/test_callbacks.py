@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Input, Sequential, layers
 from minicnn.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint
 from tests.tolerances import assert_close
-from tests.twins import SPARSE, assert_same_weights, samples, twins
+from tests.twins import assert_same_weights, bits, classifier, samples, twins
 
 
 def new_model():
     minicnn.set_random_seed(1)
-    model = Sequential([Input((5,)), layers.Dense(3, "softmax")], dtype="float64")
-    model.compile("adam", SPARSE, metrics=["accuracy"])
-    return model
+    return classifier(optimizer="adam", metrics=["accuracy"], dtype="float64")
+
+
+def both(keras):
+    """(model, its library's callbacks), in minicnn and in Keras."""
+    return zip(twins(keras), (minicnn.callbacks, keras.callbacks), strict=True)
 
 
 def spy(library, events, values=None, stop_in=None):
@@ -52,7 +54,7 @@ def spy(library, events, values=None, stop_in=None):
 def test_hooks_are_called_as_by_keras_with_the_same_logs(double, rng, stop_in):
     x, y = samples(rng, 50)
     seen = []
-    for model, library in zip(twins(double), (minicnn.callbacks, double.callbacks), strict=True):
+    for model, library in both(double):
         events = []
         history = model.fit(
             x, y, batch_size=16, epochs=4, initial_epoch=1, shuffle=False, verbose=0,
@@ -82,28 +84,23 @@ STOPPING = [
 @pytest.mark.parametrize(("values", "options"), STOPPING)
 def test_early_stopping_stops_and_restores_as_keras_does(double, rng, values, options):
     x, y = samples(rng, 20)
-    ours, theirs = twins(double)
-    stoppers = []
-    for model, library in ((ours, minicnn.callbacks), (theirs, double.callbacks)):
+    models, states = [], []
+    for model, library in both(double):
         stopper = library.EarlyStopping(**options)
         callbacks = [spy(library, [], values), stopper]
         model.fit(x, y, epochs=7, shuffle=False, verbose=0, callbacks=callbacks)
-        stoppers.append(stopper)
-    mine, keras_one = stoppers
-    for name in ("stopped_epoch", "best_epoch", "wait"):
-        assert getattr(mine, name) == getattr(keras_one, name), name
-    assert mine.best == pytest.approx(keras_one.best)
-    assert ours.history.epoch == theirs.history.epoch
-    assert_same_weights(ours, theirs, "steps")
+        models.append(model)
+        state = stopper.stopped_epoch, stopper.best_epoch, stopper.wait, float(stopper.best)
+        states.append((*state, model.history.epoch))
+    assert states[0] == states[1]
+    assert_same_weights(*models, "steps")
 
 
 def test_nan_is_no_improvement_and_a_missing_value_gives_a_warning(rng):
     x, y = samples(rng, 20)
     stopper = EarlyStopping(patience=2)
-    new_model().fit(
-        x, y, epochs=5, verbose=0,
-        callbacks=[spy(minicnn.callbacks, [], [np.nan, 2, 1, 1, 1]), stopper],
-    )  # fmt: skip
+    callbacks = [spy(minicnn.callbacks, [], [np.nan, 2, 1, 1, 1]), stopper]
+    new_model().fit(x, y, epochs=5, verbose=0, callbacks=callbacks)
     assert (stopper.best, stopper.stopped_epoch) == (1, 4)
     with pytest.warns(UserWarning, match="watches 'val_loss'.* accuracy, loss") as caught:
         new_model().fit(x, y, verbose=0, callbacks=EarlyStopping())
@@ -112,17 +109,14 @@ def test_nan_is_no_improvement_and_a_missing_value_gives_a_warning(rng):
 
 def test_csv_is_that_of_keras(double, rng, tmp_path):
     x, y = samples(rng, 20)
+    options = {"epochs": 2, "shuffle": False, "verbose": 0}
     for validation in (None, (x[:5], y[:5])):
         tables = []
-        models = zip(twins(double), (minicnn.callbacks, double.callbacks), strict=True)
-        for model, library in models:
+        for model, library in both(double):
             path = tmp_path / f"{len(tables)}.csv"
             for append in (False, True):
                 logger = library.CSVLogger(str(path), separator=";", append=append)
-                model.fit(
-                    x, y, epochs=2, shuffle=False, verbose=0, validation_data=validation,
-                    callbacks=[logger],
-                )  # fmt: skip
+                model.fit(x, y, validation_data=validation, callbacks=[logger], **options)
             tables.append(list(csv.reader(path.read_text().splitlines(), delimiter=";")))
         ours, theirs = tables
         assert ours[0] == theirs[0] == ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
@@ -145,20 +139,15 @@ def test_names_and_times_of_checkpoints(rng, tmp_path):
             ModelCheckpoint(tmp_path / "often" / "{epoch}-{batch}.npz", save_freq=3),
         ],
     )  # fmt: skip
-    names = {
-        folder.name: sorted(file.name for file in folder.iterdir()) for folder in tmp_path.iterdir()
-    }
+    names = {folder.name: sorted(f.name for f in folder.iterdir()) for folder in tmp_path.iterdir()}
     assert names == {
         "all": ["01-3.0.npz", "02-2.0.npz", "03-4.0.npz", "04-1.0.npz"],
         "best": ["1.npz", "2.npz", "4.npz"],
         "below": ["4.npz"],
         "often": ["2-1.npz", "3-2.npz"],  # of 2 batches an epoch: the 3rd and the 6th
     }
-    iterations = [
-        minicnn.load_model(tmp_path / "often" / name).optimizer.iterations
-        for name in names["often"]
-    ]
-    assert iterations == [3, 6]
+    saved = [minicnn.load_model(tmp_path / "often" / name) for name in names["often"]]
+    assert [model.optimizer.iterations for model in saved] == [3, 6]
     new_model().load_weights(tmp_path / "below" / "4.npz")
 
 
@@ -169,9 +158,7 @@ REFUSED = {
     "a function": lambda tmp: [print],
     "None in a list": lambda tmp: [None],
     "an unknown monitor": lambda tmp: [CSVLogger(tmp / "x.csv"), EarlyStopping("f1")],
-    "an unknown monitor to save by": lambda tmp: ModelCheckpoint(
-        "a.npz", "f1", save_best_only=True
-    ),
+    "a monitor of saves": lambda tmp: ModelCheckpoint("a.npz", "f1", save_best_only=True),
     "an unknown name in a path": lambda tmp: ModelCheckpoint("{f1}.npz"),
     "batch without save_freq": lambda tmp: ModelCheckpoint("{batch}.npz"),
     "mode": lambda tmp: EarlyStopping(mode="up"),
@@ -186,7 +173,7 @@ REFUSED = {
     "verbose": lambda tmp: EarlyStopping(verbose=3),
     "save_freq 0": lambda tmp: ModelCheckpoint("a.npz", save_freq=0),
     "save_freq text": lambda tmp: ModelCheckpoint("a.npz", save_freq="batch"),
-    "filepath suffix": lambda tmp: ModelCheckpoint("a.keras"),
+    "filepath suffix": lambda tmp: ModelCheckpoint("a.tf"),
     "filepath brace": lambda tmp: ModelCheckpoint("{epoch.npz"),
     "save_best_only": lambda tmp: ModelCheckpoint("a.npz", save_best_only="yes"),
     "threshold": lambda tmp: ModelCheckpoint("a.npz", initial_value_threshold="1"),
@@ -199,12 +186,11 @@ REFUSED = {
 @pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED.keys())
 def test_invalid_callbacks_are_refused_before_training_begins(make, rng, tmp_path):
     model = new_model()
-    before = [weight.tobytes() for weight in model.get_weights()]
+    before = bits(model)
     (tmp_path / "x.csv").write_text("unchanged")
     with pytest.raises((TypeError, ValueError, OSError)):
         model.fit(*samples(rng, 20), verbose=0, callbacks=make(tmp_path))
-    assert [weight.tobytes() for weight in model.get_weights()] == before
-    assert model.optimizer.iterations == 0
+    assert (bits(model), model.optimizer.iterations) == (before, 0)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["unchanged"]
 
 
@@ -232,13 +218,7 @@ def test_promise_14_fit_reports_where_the_loss_became_nan_and_takes_no_step(rng,
     spoiled[40] = value  # in the third batch of 16
     model, twin = new_model(), new_model()
     twin.fit(x[:32], y[:32], batch_size=16, shuffle=False, verbose=0)
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(
-            FloatingPointError, match=r"fit: in step 3 of epoch 1, .*1 of 16 samples.*nan"
-        ),
-    ):
+    message = r"fit: in step 3 of epoch 1, .*1 of 16 samples.*nan"
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=message):
         model.fit(spoiled, y, batch_size=16, shuffle=False, verbose=0)
-    assert model.optimizer.iterations == 2
-    for weight, expected in zip(model.get_weights(), twin.get_weights(), strict=True):
-        assert weight.tobytes() == expected.tobytes()
+    assert (bits(model), model.optimizer.iterations) == (bits(twin), 2)

@@ -8,27 +8,23 @@ import sys
 import numpy as np
 import pytest
 
-from minicnn import Input, Sequential, layers
 from minicnn.callbacks import progress as progress_module
 from minicnn.callbacks.progress import COMPILING, Progress
 from minicnn.data import Dataset
-from tests.twins import SPARSE
+from tests.twins import SPARSE, classifier
 
 NUMBER = r"\d(\.\d{4}(e[+-]\d\d)?|\.\d+e-\d\d)"
 PACE = r"\d+s - \d+(ms|us)/step"
 METRICS = rf"accuracy: {NUMBER} - loss: {NUMBER}"
-
-
-@pytest.fixture
-def model():
-    model = Sequential([Input((3,)), layers.Dense(2, "softmax")])
-    model.compile("adam", SPARSE, metrics=["accuracy"])
-    # Compiles the kernels, so that the message about it is not among what is tested.
-    model.fit(np.ones((4, 3)), [0, 1, 0, 1], verbose=0)
-    return model
-
-
 X, Y = np.ones((100, 3)), np.arange(100) % 2
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = classifier(inputs=3, classes=2, optimizer="adam", metrics=["accuracy"])
+    # Compiles the kernels, so that the message about it is not among what is tested.
+    model.fit(X[:4], Y[:4], verbose=0)
+    return model
 
 
 def printed(capsys):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -50,26 +49,21 @@ def test_verify_without_tensorflow_uses_golden_answers(run, monkeypatch):
 @pytest.mark.parametrize("flag", ["--full", "--lockstep"])
 def test_the_error_names_what_needs_tensorflow(run, monkeypatch, flag):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    result = run("verify", flag)
-    assert result.status == 2
-    assert f"{flag}: the Keras reference needs TensorFlow" in result.err
+    run("verify", flag).assert_one_line_error(f"{flag}: the Keras reference needs TensorFlow")
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("flags", "named"),
     [
-        (["--layer", "dropout"], "--layer"),
-        (["--full", "--planted-bugs"], "--planted-bugs"),
-        (["--layer", "dense", "--lockstep"], "--layer"),
-        (["--figures", "pictures"], "--figures"),
-        (["--json", "ledger.txt"], "--json"),
+        ("--layer dropout", "--layer"),
+        ("--full --planted-bugs", "--planted-bugs"),
+        ("--layer dense --lockstep", "--layer"),
+        ("--figures pictures", "--figures"),
+        ("--json ledger.txt", "--json"),
     ],
 )
-def test_wrong_flags_end_in_one_line(run, flags, words):
-    result = run("verify", *flags)
-    assert result.status == 2
-    assert words in result.err
-    assert len(result.err.splitlines()) == 1
+def test_wrong_flags_end_in_one_line(run, flags, named):
+    run("verify", *flags.split()).assert_one_line_error(named)
 
 
 FROM_A_ZIP = """
@@ -83,19 +77,13 @@ with planted("__init__.py", altered("__init__.py", minicnn.__version__, "planted
 """
 
 
-def test_verify_and_planted_bugs_work_from_a_zip(tmp_path):
+def test_verify_and_planted_bugs_work_from_a_zip(tmp_path, python):
     package, archive = Path(minicnn.__file__).parent, tmp_path / "minicnn.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for path in [*package.rglob("*.py"), *package.rglob("golden.npz")]:
             file.write(path, path.relative_to(package.parent))
-    done = subprocess.run(
-        [sys.executable, "-c", FROM_A_ZIP],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(archive)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    environment = os.environ | {"PYTHONPATH": str(archive)}
+    done = python("-c", FROM_A_ZIP, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert "2 cases compared, 0 mismatches" in done.stdout
     init = archive / "minicnn" / "__init__.py"

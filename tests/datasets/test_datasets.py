@@ -39,12 +39,12 @@ def folder(tmp_path):
 
 def loaded(folder):
     (x_train, y_train), (x_test, y_test) = load_idx(folder)
-    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    return dict(zip(NAMES, (x_train, y_train, x_test, y_test), strict=True))
 
 
-def refused(folder, content, key="x_train", gzipped=False, because=""):
+def refused(folder, content, gzipped=False, because=""):
     """Assert that `load_idx` refuses a file with this content, by name and quickly."""
-    plain = folder / NAMES[key]
+    plain = folder / NAMES["x_train"]
     plain.unlink(missing_ok=True)
     path = plain.with_name(f"{plain.name}.gz") if gzipped else plain
     path.write_bytes(content)
@@ -60,16 +60,12 @@ def refused(folder, content, key="x_train", gzipped=False, because=""):
 @pytest.fixture(scope="module")
 def digits():
     (x_train, y_train), (x_test, y_test) = mnist.load_data()
-    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    return dict(zip(NAMES, (x_train, y_train, x_test, y_test), strict=True))
 
 
 def test_mnist_has_the_shapes_and_dtypes_of_keras(digits):
-    assert {key: array.shape for key, array in digits.items()} == {
-        "x_train": (60000, 28, 28),
-        "y_train": (60000,),
-        "x_test": (10000, 28, 28),
-        "y_test": (10000,),
-    }
+    shapes = [array.shape for array in digits.values()]
+    assert shapes == [(60000, 28, 28), (60000,), (10000, 28, 28), (10000,)]
     for array in digits.values():
         assert array.dtype == np.uint8
         assert array.flags.c_contiguous
@@ -122,16 +118,6 @@ def test_valid_files_are_read_plain_gzipped_and_mixed(tmp_path, gzipped):
             assert array.flags.writeable
 
 
-def test_a_gzip_file_of_several_members_is_one_file(folder):
-    content = idx(four_arrays()["x_train"])
-    path = folder / NAMES["x_train"]
-    path.unlink()
-    path.with_name(f"{path.name}.gz").write_bytes(
-        gzip.compress(content[:9]) + gzip.compress(content[9:])
-    )
-    np.testing.assert_array_equal(loaded(folder)["x_train"], four_arrays()["x_train"])
-
-
 def test_highly_compressed_images_are_valid(folder):
     # 16 million zeros in 16 thousand bytes: near the most that deflate can do.
     images = np.zeros((5, 1800, 1800), np.uint8)
@@ -163,9 +149,8 @@ def test_promise_16_damaged_files_are_refused():
 def test_every_damaged_byte_of_a_gzip_stream_that_matters_is_refused(folder):
     expected = four_arrays()["x_train"]
     content = gzip.compress(idx(expected), mtime=0)
-    path = folder / NAMES["x_train"]
-    path.unlink()
-    path = path.with_name(f"{path.name}.gz")
+    (folder / NAMES["x_train"]).unlink()
+    path = folder / f"{NAMES['x_train']}.gz"
     for position in range(len(content)):
         damaged = bytearray(content)
         damaged[position] ^= 0xFF
@@ -177,71 +162,27 @@ def test_every_damaged_byte_of_a_gzip_stream_that_matters_is_refused(folder):
                 load_idx(folder)
 
 
-@pytest.mark.parametrize("gzipped", [False, True])
-def test_bytes_after_the_end_are_refused(folder, gzipped):
-    content = idx(four_arrays()["x_train"]) + b"\0"
-    refused(folder, gzip.compress(content) if gzipped else content, "x_train", gzipped, "more")
+MAGIC_NUMBERS = {
+    "labels instead of images": bytes([0, 0, 8, 1]),
+    "another number of axes": bytes([0, 0, 8, 4]),
+    "signed bytes": bytes([0, 0, 9, 3]),
+    "floats": bytes([0, 0, 13, 3]),
+    "little-endian": bytes([3, 8, 0, 0]),
+    "first byte not zero": bytes([1, 0, 8, 3]),
+    "gzip under a plain name": b"\x1f\x8b\x08\x00",
+    "a NumPy file": b"\x93NUM",
+}
 
 
-def test_bytes_after_the_gzip_stream_are_refused(folder):
-    refused(folder, gzip.compress(idx(four_arrays()["x_train"])) + b"more", gzipped=True)
-
-
-@pytest.mark.parametrize(
-    "magic",
-    [
-        pytest.param(bytes([0, 0, 8, 1]), id="labels instead of images"),
-        pytest.param(bytes([0, 0, 8, 4]), id="another number of axes"),
-        pytest.param(bytes([0, 0, 9, 3]), id="signed bytes"),
-        pytest.param(bytes([0, 0, 13, 3]), id="floats"),
-        pytest.param(bytes([3, 8, 0, 0]), id="little-endian"),
-        pytest.param(bytes([1, 0, 8, 3]), id="first byte not zero"),
-        pytest.param(b"\x1f\x8b\x08\x00", id="gzip under a plain name"),
-        pytest.param(b"\x93NUM", id="a NumPy file"),
-    ],
-)
+@pytest.mark.parametrize("magic", MAGIC_NUMBERS.values(), ids=MAGIC_NUMBERS)
 def test_a_wrong_magic_number_is_refused(folder, magic):
     refused(folder, header(5, 4, 2, magic=magic) + bytes(40), because="expected it to start with")
-
-
-def test_a_plain_file_under_a_gzip_name_is_refused(folder):
-    refused(folder, idx(four_arrays()["x_train"]), gzipped=True)
-
-
-@pytest.mark.parametrize("gzipped", [False, True])
-@pytest.mark.parametrize(
-    "shape",
-    [
-        (2**31, 28, 28),
-        (2**32 - 1, 2**32 - 1, 2**32 - 1),
-        (2**32 - 1, 1, 1),
-        (1, 2**31, 1),
-        (2**31, 2**31, 4),  # 2**64 bytes: wraps around to 0 in 64 bits
-        (2**31, 2**31, 5),
-        (2**32 - 1, 2**32 - 1, 1),  # wraps around to a negative number
-        (0, 4, 2),
-        (5, 0, 2),
-        (5, 4, 0),
-        (0, 0, 0),
-        (0, 2**32 - 1, 2**32 - 1),
-        (6, 4, 2),
-        (5, 4, 1),
-    ],
-)
-def test_a_shape_that_the_file_does_not_hold_is_refused(folder, shape, gzipped):
-    content = header(*shape) + bytes(40)
-    refused(folder, gzip.compress(content) if gzipped else content, "x_train", gzipped)
 
 
 def test_files_without_samples_or_pixels_are_refused(folder):
     (folder / NAMES["y_train"]).write_bytes(header(0))
     for shape in ((0, 4, 2), (5, 0, 2), (5, 4, 0), (0, 2**32 - 1, 2**32 - 1)):
         refused(folder, header(*shape), because="at least one byte")
-
-
-@pytest.mark.parametrize("labels", [0, 4, 6, 2**31, 2**32 - 1])
-def test_a_number_of_labels_that_the_file_does_not_hold_is_refused(folder, labels):
-    refused(folder, header(labels) + bytes(5), "y_train")
 
 
 def peak_of_refusal(folder, content, because):

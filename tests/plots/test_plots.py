@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from minicnn import layers, plots
 from minicnn.callbacks.history import History
+from tests import reference
 
 
 def history_of(batches, epochs=1, **values):
@@ -22,8 +23,7 @@ def titles(figure):
 
 
 def built(layer, input_shape):
-    layer.build(input_shape, np.random.default_rng(0))
-    return layer
+    return reference.built(layer, input_shape, np.random.default_rng(0), "float32")
 
 
 def draw(figure):

@@ -1,7 +1,9 @@
 """Models on disk, and promise 20: training continues from there bit for bit."""
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from minicnn.data import Dataset
 from minicnn.initializers import Initializer
 from minicnn.optimizers import SGD, Adam
 from tests.promises import interruptions
-from tests.twins import SPARSE
+from tests.twins import SPARSE, bits
 
 X = np.random.default_rng(5).normal(size=(50, 6, 5, 2))
 Y = np.arange(50) % 3
@@ -20,60 +22,47 @@ Y = np.arange(50) % 3
 
 def new_model(optimizer="adam", dtype="float32"):
     minicnn.set_random_seed(1)
-    model = Sequential(
-        [
-            Input((6, 5, 2)),
-            layers.Conv2D(3, [3, 2], padding="same", activation="relu", strides=(2, 1)),
-            layers.MaxPooling2D(2, padding="same"),
-            layers.Conv2D(2, 2, use_bias=False, algorithm="im2col"),
-            layers.ReLU(),
-            layers.Flatten(name="flat"),
-            layers.Dense(3),
-            layers.Softmax(),
-        ],
-        dtype=dtype,
-    )
+    parts = [
+        layers.Conv2D(3, [3, 2], padding="same", activation="relu", strides=(2, 1)),
+        layers.MaxPooling2D(2, padding="same"),
+        layers.Conv2D(2, 2, use_bias=False, algorithm="im2col"),
+        *(layers.ReLU(), layers.Flatten(name="flat"), layers.Dense(3), layers.Softmax()),
+    ]
+    model = Sequential([Input((6, 5, 2)), *parts], dtype=dtype)
     model.compile(optimizer, SPARSE, metrics=["accuracy"])
     return model
 
 
-def bits(model):
-    arrays = [*model.get_weights()]
-    if model.optimizer is not None:
-        arrays += [array for slot in model.optimizer.state.values() for array in slot]
-    return [array.tobytes() for array in arrays]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A trained model and its file."""
+    model, path = new_model(), tmp_path_factory.mktemp("trained") / "model.npz"
+    model.fit(X, Y, verbose=0)
+    model.save(path)
+    return model, path
 
 
 @pytest.fixture
-def path(tmp_path):
-    path = tmp_path / "model.npz"
-    model = new_model()
-    model.fit(X, Y, verbose=0)
-    model.save(path)
-    return path
+def path(trained, tmp_path):
+    """A copy of that file."""
+    return Path(shutil.copy(trained[1], tmp_path))
 
 
-@pytest.mark.parametrize("optimizer", ["adam", lambda: SGD(0.1, momentum=0.9, nesterov=True)])
+@pytest.mark.parametrize("optimizer", [Adam, lambda: SGD(0.1, momentum=0.9, nesterov=True)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_promise_20_training_goes_on_bit_for_bit_after_every_epoch(tmp_path, optimizer, dtype):
-    path = tmp_path / "model.npz"
-
-    def fresh():
-        return new_model(optimizer if isinstance(optimizer, str) else optimizer(), dtype)
-
-    whole = fresh()
-    record = whole.fit(X, Y, epochs=3, verbose=0, validation_data=(X[:7], Y[:7])).history
+    path, rest = tmp_path / "model.npz", {"verbose": 0, "validation_data": (X[:7], Y[:7])}
+    whole = new_model(optimizer(), dtype)
+    record = whole.fit(X, Y, epochs=3, **rest).history
     for k in range(4):
-        stopped = fresh()
+        stopped = new_model(optimizer(), dtype)
         if k:
             stopped.fit(X, Y, epochs=k, verbose=0)
         stopped.save(path)
         minicnn.set_random_seed(99)
         resumed = load_model(path)
         assert bits(resumed) == bits(stopped)
-        history = resumed.fit(
-            X, Y, epochs=3, initial_epoch=k, verbose=0, validation_data=(X[:7], Y[:7])
-        )
+        history = resumed.fit(X, Y, epochs=3, initial_epoch=k, **rest)
         assert bits(resumed) == bits(whole)
         assert resumed.optimizer.iterations == whole.optimizer.iterations
         assert history.history == ({name: v[k:] for name, v in record.items()} if k < 3 else {})
@@ -86,11 +75,15 @@ def test_promise_20_a_dataset_comes_to_where_it_was_by_skipping(tmp_path, endles
         return found.repeat().batch(8) if endless else found.batch(8)
 
     steps = 3 if endless else 7
-    whole = new_model()
-    whole.fit(dataset(), epochs=3, steps_per_epoch=steps if endless else None, verbose=0)
+
+    def trained(epochs):
+        model, steps_per_epoch = new_model(), steps if endless else None
+        model.fit(dataset(), epochs=epochs, steps_per_epoch=steps_per_epoch, verbose=0)
+        return model
+
+    whole = trained(epochs=3)
     for k in range(1, 3):
-        model = new_model()
-        model.fit(dataset(), epochs=k, steps_per_epoch=steps if endless else None, verbose=0)
+        model = trained(epochs=k)
         model.save(tmp_path / "model.npz")
         rest = (dataset() if endless else dataset().repeat()).skip(k * steps)
         model = load_model(tmp_path / "model.npz")
@@ -108,9 +101,8 @@ def test_skip_is_that_of_tf_data(tf, count):
     assert ours.repeat().skip(5).cardinality() == int(theirs.repeat().skip(5).cardinality())
 
 
-def test_a_loaded_model_is_the_saved_one(path, tmp_path):
-    model = new_model()
-    model.fit(X, Y, verbose=0)
+def test_a_loaded_model_is_the_saved_one(trained, tmp_path):
+    model, path = trained
     loaded = load_model(str(path))
     assert loaded.layers[4].name == "flat"
     assert loaded.get_config()["layers"][0]["config"]["kernel_size"] == [3, 2]
@@ -153,36 +145,34 @@ class Secretive(Scaling):
         super().__init__(name=name)
 
 
-class Ones(Initializer):
+class Own(Initializer):
     def __call__(self, shape, rng=None, dtype="float32"):
         return np.ones(shape, dtype)
 
 
 def test_layers_of_ones_own_are_named_or_refused(tmp_path):
     path = tmp_path / "own.npz"
-    parts = [Input((4,)), Scaling(3.0), layers.Dense(2, kernel_initializer=Ones())]
+    parts = [Input((4,)), Scaling(3.0), layers.Dense(2, kernel_initializer=Own())]
     Sequential(parts).save(path)
-    with pytest.raises(
-        ValueError, match=r"own\.npz does not hold a model: it uses 'Scaling'.*cust"
-    ):
+    with pytest.raises(ValueError, match=r"own\.npz does not hold a model: it uses 'Scaling'"):
         load_model(path)
-    loaded = load_model(path, custom_objects={"Scaling": Scaling, "Ones": Ones})
+    loaded = load_model(path, custom_objects={"Scaling": Scaling, "Own": Own})
     assert loaded.predict(np.ones((1, 4)), verbose=0).tolist() == [[12, 12]]
-    for bad in (
-        Secretive(3),
-        layers.Dense(2, kernel_initializer=lambda shape, rng, dtype: np.ones(shape)),
-    ):
+    nameless = layers.Dense(2, kernel_initializer=lambda shape, rng, dtype: np.ones(shape))
+    for bad in (Secretive(3), nameless):
         with pytest.raises(NotImplementedError, match="define get_config"):
             Sequential([Input((4,)), bad]).save(tmp_path / "bad.npz")
     assert list(tmp_path.iterdir()) == [path]
 
 
-def rewritten(change):
-    """Damage that changes the JSON text."""
+def rewritten(place, **changes):
+    """Damage that changes the JSON text, in the part to which the words of `place` lead."""
 
     def damage(arrays):
-        content = json.loads(arrays["model.json"].tobytes())
-        change(content)
+        content = part = json.loads(arrays["model.json"].tobytes())
+        for key in place.split():
+            part = part[int(key) if key.isdigit() else key]
+        part.update(changes)
         arrays["model.json"] = np.frombuffer(json.dumps(content).encode(), np.uint8)
 
     return damage
@@ -198,25 +188,19 @@ DAMAGED = {
     "a moment less": lambda a: a.pop("optimizer/m/dense/bias"),
     "an extra array": lambda a: a.update(extra=np.zeros(1)),
     "another shape": lambda a: a.update({"dense/bias": np.zeros(4, "f4")}),
-    "another format": rewritten(lambda c: c.update(format=2)),
-    "a huge layer": rewritten(
-        lambda c: c["model"]["layers"][5]["config"].update(units=10**12)
-    ),
-    "a negative layer": rewritten(lambda c: c["model"]["layers"][5]["config"].update(units=-1)),
-    "an unknown argument": rewritten(lambda c: c["model"]["layers"][5]["config"].update(x=1)),
-    "a class of Python's": rewritten(lambda c: c["model"]["layers"][4].update(class_name="exec")),
-    "no layer": rewritten(
-        lambda c: c["model"]["layers"][4].update(class_name="Adam", config={})
-    ),
-    "no layers": rewritten(lambda c: c["model"].update(layers=[])),
-    "negative steps": rewritten(lambda c: c["training"].update(iterations=-1)),
-    "other slots": rewritten(lambda c: c["training"].update(slots=["velocity"])),
-    "an unknown optimizer": rewritten(
-        lambda c: c["training"]["optimizer"].update(class_name="Lion")
-    ),
-    "another generator": rewritten(lambda c: c["random_stream"].update(bit_generator="MT19937")),
-    "a negative state": rewritten(lambda c: c["random_stream"]["state"].update(state=-1)),
-}  # fmt: skip
+    "another format": rewritten("", format=2),
+    "a huge layer": rewritten("model layers 5 config", units=10**12),
+    "a negative layer": rewritten("model layers 5 config", units=-1),
+    "an unknown argument": rewritten("model layers 5 config", x=1),
+    "a class of Python's": rewritten("model layers 4", class_name="exec"),
+    "no layer": rewritten("model layers 4", class_name="Adam", config={}),
+    "no layers": rewritten("model", layers=[]),
+    "negative steps": rewritten("training", iterations=-1),
+    "other slots": rewritten("training", slots=["velocity"]),
+    "an unknown optimizer": rewritten("training optimizer", class_name="Lion"),
+    "another generator": rewritten("random_stream", bit_generator="MT19937"),
+    "a negative state": rewritten("random_stream state", state=-1),
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
@@ -247,8 +231,11 @@ def test_truncated_and_foreign_model_files_are_refused(path, tmp_path):
     with pytest.raises(ValueError, match=r"weights alone are for model\.load_weights"):
         load_model(path)
     model.save(path)
-    with pytest.raises(ValueError, match=r"expected the arrays .* found .*model\.json"):
-        model.load_weights(path)
+    before = model.get_weights()
+    model.set_weights([weight + 1 for weight in before])
+    model.load_weights(path)  # of a whole model
+    for weight, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 @pytest.mark.full

@@ -9,7 +9,7 @@ import minicnn
 from minicnn import Input, Sequential, layers, load_model
 from minicnn.activations import Activation
 from minicnn.initializers import Initializer
-from tests.twins import SPARSE
+from tests.twins import SPARSE, bits
 
 X = np.random.default_rng(5).normal(size=(50, 6, 5, 2))
 Y = np.arange(50) % 3
@@ -36,16 +36,9 @@ class Centering(layers.Layer):
 
 def new_model(frozen=(), run_eagerly=False):
     minicnn.set_random_seed(1)
-    model = Sequential(
-        [
-            Input((6, 5, 2)),
-            Centering(),
-            layers.Conv2D(4, 3, activation="relu"),
-            layers.Dropout(0.3),
-            layers.Flatten(),
-            layers.Dense(3, "softmax"),
-        ]
-    )
+    parts = [Centering(), layers.Conv2D(4, 3, activation="relu"), layers.Dropout(0.3)]
+    parts += [layers.Flatten(), layers.Dense(3, "softmax")]
+    model = Sequential([Input((6, 5, 2)), *parts])
     for number in frozen:
         model.layers[number].trainable = False
     model.compile("adam", SPARSE, run_eagerly=run_eagerly)
@@ -54,11 +47,6 @@ def new_model(frozen=(), run_eagerly=False):
 
 def load(path):
     return load_model(path, custom_objects={"Centering": Centering})
-
-
-def bits(model):
-    slots = [array for slot in model.optimizer.state.values() for array in slot]
-    return [array.tobytes() for array in [*model.get_weights(), *slots]]
 
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
@@ -85,23 +73,13 @@ def test_a_layer_that_is_frozen_after_training_has_no_slots_in_the_file(tmp_path
     model.layers[1].trainable = False
     model.save(path)
     with np.load(path) as file:
-        assert [key for key in file if key.startswith("optimizer/m/")] == [
-            "optimizer/m/dense/kernel",
-            "optimizer/m/dense/bias",
-        ]
+        slots = [key for key in file if key.startswith("optimizer/m/")]
+    assert slots == ["optimizer/m/dense/kernel", "optimizer/m/dense/bias"]
     model.fit(X, Y, epochs=2, initial_epoch=1, verbose=0)
     loaded = load(path)
     loaded.fit(X, Y, epochs=2, initial_epoch=1, verbose=0)
-    for weight, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
-        assert weight.tobytes() == expected.tobytes()
-
-
-def test_files_say_nothing_of_what_is_usual(tmp_path):
-    new_model().save(tmp_path / "model.npz")
-    with np.load(tmp_path / "model.npz") as file:
-        content = json.loads(file["model.json"].tobytes())
-    assert "frozen" not in content
-    assert "run_eagerly" not in content["training"]
+    count = len(model.get_weights())  # the unused moments of the frozen layer are not loaded
+    assert bits(loaded)[:count] == bits(model)[:count]
 
 
 @pytest.mark.parametrize("frozen", [[5], [-1], ["0"], [True], [1.5], 1, None])
@@ -110,28 +88,31 @@ def test_layers_that_do_not_exist_cannot_be_frozen(tmp_path, frozen):
     new_model(frozen=(1,)).save(path)
     with np.load(path) as file:
         arrays = dict(file)
-    content = json.loads(arrays["model.json"].tobytes()) | {"frozen": frozen}
+    content = json.loads(arrays["model.json"].tobytes())
+    assert content["frozen"] == [1]
+    assert "run_eagerly" not in content["training"]  # only what is unusual is written
+    content["frozen"] = frozen
     arrays["model.json"] = np.frombuffer(json.dumps(content).encode(), np.uint8)
     np.savez(path, **arrays)
     with pytest.raises(ValueError, match="does not hold a model"):
         load(path)
 
 
-class Ones(Initializer):
+class Own(Initializer):
     def __call__(self, shape, rng=None, dtype="float32"):
         return np.ones(shape, dtype)
 
 
 def test_all_unknown_names_are_in_one_message(tmp_path):
     path = tmp_path / "model.npz"
-    Sequential([Input((4,)), Centering(), layers.Dense(2, kernel_initializer=Ones())]).save(path)
+    Sequential([Input((4,)), Centering(), layers.Dense(2, kernel_initializer=Own())]).save(path)
     expected = (
-        "it uses 'Centering' and 'Ones', which minicnn does not know; "
-        r"pass custom_objects=\{'Centering': \.\.\., 'Ones': \.\.\.\}"
+        "it uses 'Centering' and 'Own', which minicnn does not know; "
+        r"pass custom_objects=\{'Centering': \.\.\., 'Own': \.\.\.\}"
     )
     with pytest.raises(ValueError, match=expected):
         load_model(path)
-    with pytest.raises(ValueError, match=r"it uses 'Ones', which .*=\{'Ones': \.\.\.\}"):
+    with pytest.raises(ValueError, match=r"it uses 'Own', which .*=\{'Own': \.\.\.\}"):
         load(path)
 
 
