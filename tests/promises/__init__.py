@@ -14,3 +14,9 @@ class Outcome(NamedTuple):
 
     kept: bool
     figure: str  # counts with a denominator: "1,000 convolutions, 0 mismatches, worst 3e-6"
+
+
+def outcome(counted: str, wrong: list[str], name: str = "wrong") -> Outcome:
+    """Kept if nothing is wrong; the figure has what was counted, and the first that is wrong."""
+    first = f", the first: {wrong[0]}" if wrong else ""
+    return Outcome(not wrong, f"{counted}, {len(wrong)} {name}{first}")

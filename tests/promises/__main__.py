@@ -7,11 +7,9 @@ Every promise is counted in a process of its own; one that crashes or hangs is n
 """
 
 import argparse
-import importlib
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,50 +21,40 @@ from tests.promises import Outcome
 ROOT = Path(__file__).parents[2]
 RESULT = Path(__file__).with_name("results.md")
 HOURS = 3600.0
-NOT_COUNTED = "not counted"
+# Seconds for each check, after which it counts as a hang; by the number of the promise.
+LIMITS = {28: 8 * HOURS}
 
-
-class Promise(NamedTuple):
-    """`checks` are functions of this package, "module:name", each called with a share."""
-
-    number: int
-    words: str
-    checks: tuple[str, ...]
-    limit: float = 1 * HOURS  # seconds for each check, after which it counts as a hang
-
-
-PROMISES = [
-    Promise(1, "forward equals TensorFlow", ("against_keras:forward",)),
-    Promise(2, "backward equals TensorFlow", ("against_keras:backward",)),
-    Promise(3, "gradients are right by themselves", ("gradients:numerical_gradients",)),
-    Promise(4, "ties of max pooling go to the first", ("inputs:ties_of_pooling",)),
-    Promise(5, "optimizers follow Keras and their formulas", ("optimizers:trajectories",)),
-    Promise(6, "softmax and cross-entropy are stable", ("inputs:stable_cross_entropy",)),
-    Promise(7, "training follows Keras", ("training:training",)),
-    Promise(8, "the loss is a mean over samples", ("inputs:loss_per_sample",)),
-    Promise(9, "bitwise repeatable", ("repeatability:repeatable",)),
-    Promise(10, "samples do not depend on their batch", ("inputs:batch_independence",)),
-    Promise(11, "arguments and state untouched", ("inputs:nothing_is_touched",)),
-    Promise(12, "valid input in any form works", ("inputs:valid_input",)),
-    Promise(13, "invalid input is refused", ("inputs:invalid_input",)),
-    Promise(14, "NaN and infinity are never hidden", ("nans:nothing_is_hidden",)),
-    Promise(15, "no samples give no predictions", ("inputs:no_samples",)),
-    Promise(16, "damaged IDX files are refused", ("damaged_files:idx_files",)),
-    Promise(17, "damaged weights files are refused", ("damaged_files:weights_files",)),
-    Promise(18, "saves are atomic", ("saves:killed_saves", "saves:failed_saves")),
-    Promise(19, "Ctrl-C between two steps", ("interruptions:interrupted_fits",)),
-    Promise(20, "resumed training equals uninterrupted", ("interruptions:resumed_fits",)),
-    Promise(21, "threads may share a model", ("threads:predict_from_threads",)),
-    Promise(22, "processes: spawn and fork", ("threads:processes",)),
-    Promise(23, "Dataset keeps the rules of tf.data", ("pipelines:datasets",)),
-    Promise(24, "prefetching loses nothing", ("threads:prefetch",)),
-    Promise(25, "memory does not grow", ("threads:memory",)),
-    Promise(
-        26, "installs and starts anywhere", ("installation:places", "installation:damaged_caches")
-    ),
-    Promise(27, "one contract for all parts", ("contract:battery",)),
-    Promise(28, "the tests notice defects", ("mutation_testing:mutants_are_caught",), 8 * HOURS),
-]
+# By number: what is promised, and functions of this package, each called with a share.
+PROMISES = {
+    1: ("forward equals TensorFlow", "against_keras.forward"),
+    2: ("backward equals TensorFlow", "against_keras.backward"),
+    3: ("gradients are right by themselves", "gradients.numerical_gradients"),
+    4: ("ties of max pooling go to the first", "inputs.ties_of_pooling"),
+    5: ("optimizers follow Keras and their formulas", "optimizers.trajectories"),
+    6: ("softmax and cross-entropy are stable", "inputs.stable_cross_entropy"),
+    7: ("training follows Keras", "training.training"),
+    8: ("the loss is a mean over samples", "inputs.loss_per_sample"),
+    9: ("bitwise repeatable", "repeatability.repeatable"),
+    10: ("samples do not depend on their batch", "inputs.batch_independence"),
+    11: ("arguments and state untouched", "inputs.nothing_is_touched"),
+    12: ("valid input in any form works", "inputs.valid_input"),
+    13: ("invalid input is refused", "inputs.invalid_input"),
+    14: ("NaN and infinity are never hidden", "nans.nothing_is_hidden"),
+    15: ("no samples give no predictions", "inputs.no_samples"),
+    16: ("damaged IDX files are refused", "damaged_files.idx_files"),
+    17: ("damaged weights files are refused", "damaged_files.weights_files"),
+    18: ("saves are atomic", "saves.killed_saves", "saves.failed_saves"),
+    19: ("Ctrl-C between two steps", "interruptions.interrupted_fits"),
+    20: ("resumed training equals uninterrupted", "interruptions.resumed_fits"),
+    21: ("threads may share a model", "threads.predict_from_threads"),
+    22: ("processes: spawn and fork", "threads.processes"),
+    23: ("Dataset keeps the rules of tf.data", "pipelines.datasets"),
+    24: ("prefetching loses nothing", "threads.prefetch"),
+    25: ("memory does not grow", "threads.memory"),
+    26: ("installs and starts anywhere", "installation.places", "installation.damaged_caches"),
+    27: ("one contract for all parts", "contract.battery"),
+    28: ("the tests notice defects", "mutation_testing.mutants_are_caught"),
+}
 
 
 class Line(NamedTuple):
@@ -74,77 +62,55 @@ class Line(NamedTuple):
 
     number: int
     words: str
-    verdict: str  # "kept", "FELL SHORT" or "not counted"
-    figure: str
+    outcome: Outcome
     seconds: float
 
-    def __str__(self) -> str:
-        return (
-            f"{self.number:>2}  {self.words:43} {self.verdict:11} {self.seconds:6.0f} s  "
-            f"{self.figure}"
-        )
+    @property
+    def verdict(self) -> str:
+        return "kept" if self.outcome.kept else "FELL SHORT"
 
 
-def count(promise: Promise, share: float) -> Line:
+def count(number: int, share: float) -> Line:
     """Count one promise; it is kept if all of its checks say so."""
     start = time.perf_counter()
-    outcomes = [_outcome(check, share, promise.limit) for check in promise.checks]
-    seconds = time.perf_counter() - start
-    verdict = "kept" if all(outcome and outcome.kept for outcome in outcomes) else "FELL SHORT"
-    if None in outcomes:
-        verdict = NOT_COUNTED
-    figure = "; ".join(outcome.figure for outcome in outcomes if outcome) or "no such check yet"
-    return Line(promise.number, promise.words, verdict, figure, seconds)
+    words, *checks = PROMISES[number]
+    outcomes = [_outcome(check, share, LIMITS.get(number, 1 * HOURS)) for check in checks]
+    kept, figures = zip(*outcomes, strict=True)
+    return Line(number, words, Outcome(all(kept), "; ".join(figures)), time.perf_counter() - start)
 
 
-def _outcome(check: str, share: float, limit: float) -> Outcome | None:
-    """Result of a check in a process of its own; None if there is no such check."""
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", "tests.promises", "--check", check]
-        try:
-            done = subprocess.run(
-                [*command, "--share", str(share), "--answer", str(answer)],
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=limit,
-            )
-        except subprocess.TimeoutExpired:
-            return Outcome(False, f"{check}: no answer within {limit:,.0f} s")
-        if not answer.exists():
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            return Outcome(False, f"{check}: ended with status {done.returncode}: {last[:200]}")
-        found = json.loads(answer.read_text())
-    return Outcome(*found) if found else None
+def _outcome(check: str, share: float, limit: float) -> Outcome:
+    """Result of a check in a process of its own, which prints it last."""
+    module, _, name = check.partition(".")
+    program = (
+        f"import json; from tests.promises.{module} import {name}; "
+        f"print(json.dumps({name}({share}), default=bool))"  # NumPy's bool is not JSON's
+    )
+    command = [sys.executable, "-c", program]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=limit
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(False, f"{check}: no answer within {limit:,.0f} s")
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Outcome(False, f"{check}: ended with status {done.returncode}: {last[:200]}")
+    return Outcome(*json.loads(done.stdout.splitlines()[-1]))
 
 
-def _answer(check: str, share: float, answer: Path) -> None:
-    """In the process of one check: write its result to a file; null if there is no such check."""
-    module, _, name = check.partition(":")
-    outcome = None
-    if (Path(__file__).parent / f"{module}.py").exists():
-        function = getattr(importlib.import_module(f"tests.promises.{module}"), name, None)
-        outcome = function and function(share)
-    found = (bool(outcome.kept), outcome.figure) if outcome else None
-    answer.write_text(json.dumps(found))
-
-
-def report(lines: list[Line], share: float) -> Iterator[str]:
+def report(lines: list[Line]) -> Iterator[str]:
     """The table as Markdown, with what it was made with."""
-    kept = sum(line.verdict == "kept" for line in lines)
     yield "# What minicnn promises, counted\n"
-    flag = "" if share == 1 else f" --share {share:g}"
     yield (
-        f"Written by `python -m tests.promises{flag}` on {environment.machine()}, with "
+        f"Written by `python -m tests.promises` on {environment.machine()}, with "
         f"{environment.in_words(environment.versions())}.\n"
     )
-    yield f"{kept} of {len(lines)} kept.\n"
+    yield f"{sum(line.outcome.kept for line in lines)} of {len(lines)} kept.\n"
     yield "| # | property | | figure | seconds |"
     yield "|---|---|---|---|---|"
     for line in lines:
-        figure = line.figure.replace("|", "\\|").replace("\n", " ").replace(str(ROOT), ".")
+        figure = line.outcome.figure.replace("|", "\\|").replace("\n", " ").replace(str(ROOT), ".")
         yield f"| {line.number} | {line.words} | {line.verdict} | {figure} | {line.seconds:.0f} |"
 
 
@@ -153,22 +119,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", metavar="N,N", help="numbers of promises")
     parser.add_argument("--share", type=float, default=1.0, help="of the full counts, e.g. 0.01")
-    parser.add_argument("--check", help=argparse.SUPPRESS)
-    parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.check:
-        _answer(args.check, args.share, args.answer)
-        return 0
-    numbers = [int(n) for n in args.only.split(",")] if args.only else [p.number for p in PROMISES]
     lines = []
-    for promise in PROMISES:
-        if promise.number in numbers:
-            lines.append(count(promise, args.share))
-            print(lines[-1], flush=True)
-    kept = sum(line.verdict == "kept" for line in lines)
+    for number in map(int, args.only.split(",")) if args.only else PROMISES:
+        line = count(number, args.share)
+        print(
+            f"{number:>2}  {line.words:43} {line.verdict:10} {line.seconds:6.0f} s  "
+            f"{line.outcome.figure}",
+            flush=True,
+        )
+        lines.append(line)
+    kept = sum(line.outcome.kept for line in lines)
     print(f"{kept} of {len(lines)} kept")
     if len(lines) == len(PROMISES) and args.share == 1:
-        RESULT.write_text("\n".join(report(lines, args.share)) + "\n", encoding="utf-8")
+        RESULT.write_text("\n".join(report(lines)) + "\n", encoding="utf-8")
     return 0 if kept == len(lines) else 1
 
 

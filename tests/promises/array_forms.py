@@ -51,16 +51,13 @@ class ArrayLike:
         return self.array
 
 
+# Dtypes that hold `WHOLE`, but not all of the other samples.
+WHOLE_ONLY = ("float16", "uint8", "int8", "int64", "uint64", ">i2")
 FORMS = {
-    "float32": lambda x, folder: x.copy(),
-    "float64": lambda x, folder: x.astype("float64"),
-    "float16": lambda x, folder: x.astype("float16"),
-    "long double": lambda x, folder: x.astype(np.longdouble),
-    "uint8": lambda x, folder: x.astype("uint8"),
-    "int8": lambda x, folder: x.astype("int8"),
-    "int64": lambda x, folder: x.astype("int64"),
-    "uint64": lambda x, folder: x.astype("uint64"),
-    "big-endian integers": lambda x, folder: x.astype(">i2"),
+    dtype: lambda x, folder, dtype=dtype: x.astype(dtype)
+    for dtype in ("float64", "longdouble", *WHOLE_ONLY)
+} | {
+    "plain": lambda x, folder: x.copy(),
     "Fortran order": lambda x, folder: np.asfortranarray(x),
     "last axis seen as first": lambda x, folder: np.moveaxis(np.moveaxis(x, -1, 1).copy(), 1, -1),
     "strided": lambda x, folder: strided(x),
@@ -77,7 +74,6 @@ FORMS = {
     "masked array with nothing masked": lambda x, folder: np.ma.array(x),
     "a table that can be converted to an array": lambda x, folder: ArrayLike(x),
 }
-WHOLE_ONLY = ("float16", "uint8", "int8", "int64", "uint64", "big-endian integers")
 LABELS = {
     "uint8": lambda y: y.astype("uint8"),
     "column": lambda y: y[:, None],
@@ -98,10 +94,6 @@ def _fit(model, x, y):
     return [*(history.history[name] for name in sorted(history.history)), *model.get_weights()]
 
 
-def _train_on_batch(model, x, y):
-    return [model.train_on_batch(x, y), *model.get_weights()]
-
-
 def _fit_dataset(model, x, y):
     x, y = np.asarray(x), np.asarray(y)
     model.fit(Dataset.from_tensor_slices((x, y)).batch(4), verbose=0)
@@ -114,7 +106,7 @@ CALLS = {
     "predict_on_batch": lambda model, x, y: [model.predict_on_batch(x)],
     "evaluate": lambda model, x, y: [model.evaluate(x, y, verbose=0)],
     "fit": _fit,
-    "train_on_batch": _train_on_batch,
+    "train_on_batch": lambda model, x, y: [model.train_on_batch(x, y), *model.get_weights()],
     "fit of a Dataset": _fit_dataset,
 }
 

@@ -14,7 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from minicnn import Input, Sequential
 from minicnn.datasets import load_idx
 from minicnn.datasets.idx import read_idx
 from minicnn.layers import Conv2D, Dense, Flatten
-from tests.promises import Outcome, damaged_idx, damaged_weights
+from tests.promises import Outcome, damaged_idx, damaged_weights, outcome
 
 SECONDS = 2.0  # more counts as a hang
 MOST_MEMORY = 3  # times the size of the data
@@ -32,22 +32,22 @@ ALLOWANCE = 2**20  # bytes: buffers, directories of archives and messages, whate
 class Attempt(NamedTuple):
     """Result of reading a damaged file."""
 
-    value: object  # None if it was refused
-    fault: str | None  # what is wrong with how it ended
+    value: Any  # None if it was refused
+    fault: str  # what is wrong with how it ended, or ""
     seconds: float
     peak: int  # bytes
 
 
-def attempt(read: Callable[[], object], named: Path) -> Attempt:
+def attempt(read: Callable[[], Any], named: Path) -> Attempt:
     """Call `read`; a refusal has to be a ValueError or OSError that names the file or folder."""
-    value = fault = None
+    value, fault = None, ""
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     start = time.process_time()  # other processes may slow this one down
     try:
         value = read()
     except (ValueError, OSError) as error:
-        fault = None if str(named) in str(error) else "refused without its name"
+        fault = "" if str(named) in str(error) else "refused without its name"
     except Exception as error:
         fault = f"crashed with {type(error).__name__}"
     seconds = time.process_time() - start
@@ -56,12 +56,13 @@ def attempt(read: Callable[[], object], named: Path) -> Attempt:
 
 
 @contextlib.contextmanager
-def _traced() -> Iterator[None]:
+def _traced() -> Iterator[Path]:
+    """A folder, while memory is traced."""
     tracemalloc.start()
     try:
-        with warnings.catch_warnings():
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of zipfile and NumPy, over odd headers
-            yield
+            yield Path(folder)
     finally:
         tracemalloc.stop()
 
@@ -70,35 +71,30 @@ class _Tally:
     """Counts the results of all cases."""
 
     def __init__(self):
-        self.faults: Counter = Counter()
-        self.read = self.refused = 0
+        self.faults: dict[str, str] = {}  # by the name of the case
+        self.ends: Counter = Counter()
         self.seconds = self.times = 0.0
-        self.first = None
 
     def add(self, name: str, found: Attempt, right: bool, size: int) -> None:
-        fault = found.fault
-        if fault is None and not right:
+        fault, times = found.fault, (found.peak - ALLOWANCE) / max(size, 1)
+        if not fault and not right:
             fault = "refused though valid" if found.value is None else "read though damaged"
-        if fault is None and found.peak > MOST_MEMORY * size + ALLOWANCE:
+        if not fault and times > MOST_MEMORY:
             fault = "took too much memory"
-        if fault is not None:
-            self.faults[fault] += 1
-            self.first = self.first or f"{name}: {fault}"
-        self.read += found.value is not None
-        self.refused += found.value is None
-        self.seconds = max(self.seconds, found.seconds)
-        self.times = max(self.times, (found.peak - ALLOWANCE) / max(size, 1))
+        if fault:
+            self.faults[name] = fault
+        self.ends["refused" if found.value is None else "read"] += 1
+        self.seconds, self.times = max(self.seconds, found.seconds), max(self.times, times)
 
     def outcome(self, what: str, how: str) -> Outcome:
-        faults = sum(self.faults.values())
         figure = (
-            f"{self.read + self.refused:,} {what}: {self.refused:,} refused by name, "
-            f"{self.read:,} read {how}, {faults} faults, slowest {self.seconds:.2f} s, "
-            f"memory at most {max(self.times, 0):.1f} times the size of the data and 1 MiB"
+            f"{self.ends.total():,} {what}: {self.ends['refused']:,} refused by name, "
+            f"{self.ends['read']:,} read {how}, slowest {self.seconds:.2f} s, "
+            f"memory at most {self.times:.1f} times the size of the data and 1 MiB"
         )
-        if faults:
-            figure += f"; {dict(self.faults)}, first {self.first}"
-        return Outcome(faults == 0, figure)
+        return outcome(
+            figure, [f"{name}: {fault}" for name, fault in self.faults.items()], "faults"
+        )
 
 
 def _drawn(cases: list, share: float) -> list:
@@ -108,17 +104,17 @@ def _drawn(cases: list, share: float) -> list:
 def idx_files(share: float = 1) -> Outcome:
     """16: mutated IDX files, plain and gzipped, against an independent strict reader."""
     tally = _Tally()
-    with tempfile.TemporaryDirectory() as folder, _traced():
+    with _traced() as folder:
         for case in _drawn(list(damaged_idx.cases()), share):
-            path = Path(folder) / ("file.gz" if case.gzipped else "file")
+            path = folder / ("file.gz" if case.gzipped else "file")
             path.write_bytes(case.content)
             found = attempt(lambda path=path, case=case: read_idx(path, case.axes), path)
-            expected, unpacked = damaged_idx.strictly_read(*case)
+            expected, unpacked = damaged_idx.strictly_read(case)
             right = _same(found.value, expected)
             tally.add(case.name, found, right, max(unpacked, len(case.content)))
         for images, labels, part in _drawn(damaged_idx.COUNTS, share):
-            damaged_idx.write_folder(Path(folder), images, labels, part)
-            found = attempt(lambda: load_idx(folder), Path(folder))
+            damaged_idx.write_folder(folder, images, labels, part)
+            found = attempt(lambda: load_idx(folder), folder)
             right = (found.value is not None) == (images == labels)
             tally.add(f"{images} images, {labels} labels", found, right, 1000)
     return tally.outcome("IDX files", "as an independent reader does")
@@ -135,8 +131,8 @@ def weights_files(share: float = 1) -> Outcome:
     tally, side_effects = _Tally(), 0
     model = small_model()
     own = [np.full_like(weight, 0.5) for weight in model.get_weights()]
-    with tempfile.TemporaryDirectory() as folder, _traced():
-        trace, path = Path(folder) / "trace", Path(folder) / "inside" / "w.npz"
+    with _traced() as folder:
+        trace, path = folder / "trace", folder / "inside" / "w.npz"
         path.parent.mkdir()
         model.save_weights(path)
         for case in _drawn(list(damaged_weights.cases(path.read_bytes(), trace)), share):
@@ -147,7 +143,7 @@ def weights_files(share: float = 1) -> Outcome:
             right = expected is not None and _bits(model.get_weights()) == _bits(expected)
             right &= not (found.value is None and case.valid)
             tally.add(case.name, found, right, sum(w.nbytes for w in own) + len(case.content))
-            side_effects += trace.exists() or len(list(Path(folder).rglob("*"))) != 2
+            side_effects += trace.exists() or len(list(folder.rglob("*"))) != 2
     kept, figure = tally.outcome("weights files", "with the bits they were made from")
     return Outcome(kept and side_effects == 0, f"{figure}, {side_effects} ran code or left files")
 

@@ -75,7 +75,7 @@ def _headers(valid: bytes, gzipped: bool, axes: int) -> Iterator[Case]:
 
 def _followed(valid: bytes, gzipped: bool, axes: int) -> Iterator[Case]:
     """More bytes after the data; of gzip files also several members, empty ones and zeros."""
-    more = [b"\0" * 2**n for n in range(0, 18, 4)] + [random.Random(n).randbytes(n) for n in (1, 9)]
+    more = [bytes(2**n) for n in range(0, 18, 4)] + [random.Random(n).randbytes(n) for n in (1, 9)]
     for tail in more:
         if not gzipped:
             yield Case(f"{len(tail)} bytes more", valid + tail, False, axes)
@@ -114,72 +114,39 @@ def write_folder(folder: Path, images: int, labels: int, part: str) -> None:
     idx_files.write_folder(folder, arrays)
 
 
-def strictly_read(
-    _name: str, content: bytes, gzipped: bool, axes: int
-) -> tuple[np.ndarray | None, int]:
+def strictly_read(case: Case) -> tuple[np.ndarray | None, int]:
     """The array, or None if the file is not valid to the last byte; and how much there was to read.
 
     The latter is the number of unpacked bytes, up to one more than the header claims: what any
     reader has to hold. A file without samples or pixels is not valid.
     """
-    start = 4 + 4 * axes
-    claim = header_claim(content if not gzipped else _unzip(content, start)[0], axes)
-    data, whole = _unzip(content, start + claim + 1) if gzipped else (content, True)
+    magic, start = bytes([0, 0, 8, case.axes]), 4 + 4 * case.axes
+    unpack = _unzip if case.gzipped else lambda content, most: (content[:most], True)
+    head, _ = unpack(case.content, start)
+    lengths = [int.from_bytes(head[4 * i : 4 * i + 4], "big") for i in range(1, case.axes + 1)]
+    claim = math.prod(lengths) if len(head) >= start and head[:4] == magic else 0
+    data, whole = unpack(case.content, start + claim + 1)
     data = data[: start + claim + 1]
-    lengths = [int.from_bytes(data[4 * i : 4 * i + 4], "big") for i in range(1, axes + 1)]
-    if not (whole and claim and data[:4] == bytes([0, 0, 8, axes]) and len(data) == start + claim):
+    if not (whole and claim and len(data) == start + claim):
         return None, len(data)
     return np.frombuffer(data[start:], np.uint8).reshape(lengths), len(data)
 
 
-def header_claim(data: bytes, axes: int) -> int:
-    """The number of bytes that a header claims; 0 if it is no header."""
-    if len(data) < 4 + 4 * axes or data[:4] != bytes([0, 0, 8, axes]):
-        return 0
-    return math.prod(int.from_bytes(data[4 * i : 4 * i + 4], "big") for i in range(1, axes + 1))
-
-
 def _unzip(content: bytes, most: int) -> tuple[bytes, bool]:
-    """Up to `most` bytes of gzip members by RFC 1952, and whether all members are valid.
+    """Up to `most` bytes of gzip members and one more, and whether all members are valid.
 
-    Like other readers it ignores header bits that do not affect the data, and zeros that pad a
-    file. Inflating is left to zlib.
+    Members are left to zlib. Like other readers it ignores zeros that pad a file, and header bits
+    that have no meaning (zlib does not: they are removed).
     """
     out = bytearray()
-    while True:
-        start = _end_of_gzip_header(content)
-        if start is None:
-            return bytes(out), False
-        inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    while content:
+        content = content[:3] + bytes(flags & 31 for flags in content[3:4]) + content[4:]
+        member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         try:
-            part = inflater.decompress(content[start:], min(most - len(out) + 1, LARGEST))
+            out += member.decompress(content, min(most - len(out) + 1, LARGEST))
         except zlib.error:
             return bytes(out), False
-        out += part
-        if not inflater.eof:
+        if not member.eof:
             return bytes(out), False
-        trailer, content = inflater.unused_data[:8], inflater.unused_data[8:]
-        length = len(part) % 2**32
-        if trailer != zlib.crc32(part).to_bytes(4, "little") + length.to_bytes(4, "little"):
-            return bytes(out), False
-        content = content.lstrip(b"\0")
-        if not content:
-            return bytes(out), True
-
-
-def _end_of_gzip_header(content: bytes) -> int | None:
-    """Where the deflated data of the first member begin; None if no member begins here."""
-    if len(content) < 10 or content[:3] != b"\x1f\x8b\x08":
-        return None
-    flags, end = content[3], 10
-    if flags & 4:  # an extra field, after its length
-        end += 2 + int.from_bytes(content[10:12], "little")
-    for flag in (8, 16):  # a name and a comment, each with a zero at its end
-        if flags & flag:
-            zero = content.find(0, end)
-            if zero < 0:
-                return None
-            end = zero + 1
-    if flags & 2:  # a checksum of the header
-        end += 2
-    return end if end <= len(content) else None
+        content = member.unused_data.lstrip(b"\0")
+    return bytes(out), True

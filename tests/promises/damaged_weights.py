@@ -14,16 +14,10 @@ import numpy as np
 
 BOMB = 2**24  # bytes, decompressed
 ROUNDS = 2  # of flipping each byte once
-SHAPES = (
-    "(2147483648,)",
-    "(4294967295, 4294967295)",
-    "(4611686018427387904, 4)",  # 2**64 cells: 0 in 64 bits
-    "(9223372036854775807,)",
-    "(99999999999999999999,)",
-    "(1000000000,)",
-    "(0,)",
-    "(-1,)",
-    "()",
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+SHAPES = (  # the third has 2**64 cells, which are 0 in 64 bits
+    *("(2147483648,)", "(4294967295, 4294967295)", "(4611686018427387904, 4)"),
+    *("(9223372036854775807,)", "(99999999999999999999,)", "(1000000000,)", "(0,)", "(-1,)", "()"),
 )
 
 
@@ -63,11 +57,14 @@ def cases(content: bytes, trace: Path) -> Iterator[Case]:
         yield Case(f"byte {place} flipped, {number}", bytes(damaged), arrays)
     yield from _pickles(valid, trace)
     yield from _archives(valid)
-    for key in valid:
-        yield from _renamed(valid, key)
-        yield from _arrays(valid, key)
-        yield from _headers(valid, key)
-    yield from _bombs(valid, next(iter(valid)))
+    members = _members(valid)
+    for name, array in zip(members, arrays, strict=True):
+        yield from _renamed(members, name, array)
+        for (what, other), packed in itertools.product(_other_arrays(array), PACKED):
+            yield Case(f"{name}: {what}", _zip(members | {name: other}, packed), None)
+        for what, other in _headers(members[name]):
+            yield Case(f"{name}: {what}", _zip(members | {name: other}), None)
+    yield from _bombs(members, next(iter(members)))
 
 
 def _pickles(valid: dict[str, np.ndarray], trace: Path) -> Iterator[Case]:
@@ -78,14 +75,13 @@ def _pickles(valid: dict[str, np.ndarray], trace: Path) -> Iterator[Case]:
     for key, array in valid.items():
         objects = np.empty(array.shape, object)
         objects[...] = payload
-        for name, dtype in (("objects", object), ("objects in records", [("a", object)])):
-            for packed in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                members = _members(valid | {key: objects.astype(dtype)})
-                yield Case(f"{key}: {name}", _zip(members, packed), None)
+        for dtype, packed in itertools.product((object, [("a", object)]), PACKED):
+            members = _members(valid | {key: objects.astype(dtype)})
+            yield Case(f"{key} of {dtype}", _zip(members, packed), None)
         # Pickled code after a header of numbers, and in the place of an array.
-        head = _npy(array)[:128]
-        for content in (head + pickle.dumps(payload), pickle.dumps(payload)):
-            yield Case(f"{key}: code", _zip(_members(valid) | {f"{key}.npy": content}), None)
+        for head in (_npy(array)[:128], b""):
+            code = {f"{key}.npy": head + pickle.dumps(payload)}
+            yield Case(f"{key}: code", _zip(_members(valid) | code), None)
 
 
 def _archives(valid: dict[str, np.ndarray]) -> Iterator[Case]:
@@ -106,69 +102,59 @@ def _archives(valid: dict[str, np.ndarray]) -> Iterator[Case]:
     yield Case("by columns", _zip(_members(by_columns)), arrays, valid=True)
 
 
-def _renamed(valid: dict[str, np.ndarray], key: str) -> Iterator[Case]:
+def _renamed(members: dict[str, bytes], name: str, array: np.ndarray) -> Iterator[Case]:
     """Names that are missing, there twice, unexpected, or lead out of the archive."""
-    members = _members(valid)
-    without = {name: content for name, content in members.items() if name != f"{key}.npy"}
-    content = members[f"{key}.npy"]
-    yield Case(f"{key} missing", _zip(without), None)
-    for second in (content, _npy(np.zeros_like(valid[key])), b""):
-        yield Case(f"{key} twice", _zip(members, twice=(f"{key}.npy", second)), None)
+    content, without = members[name], {n: c for n, c in members.items() if n != name}
+    yield Case(f"{name} missing", _zip(without), None)
+    for second in (content, _npy(np.zeros_like(array)), b""):
+        yield Case(f"{name} twice", _zip(members, twice=(name, second)), None)
+    key = name.removesuffix(".npy")
     base = key.rpartition("/")[2]
-    for name in (
+    for other in (
         *(key, base, f"{base}.npy", f"{key}.NPY", f"{key}.npy.npy", f"{key} .npy", f"{key}/.npy"),
-        *(f"../{key}.npy", f"../../{base}.npy", f"/{key}.npy", f"./{key}.npy", f"C:\\{base}.npy"),
-        *(f"..\\{base}.npy", f"{key}.npy/", f"{key.upper()}.npy", f"x/../{key}.npy", ".npy", ""),
+        *(f"../{name}", f"../../{base}.npy", f"/{name}", f"./{name}", f"C:\\{base}.npy"),
+        *(f"..\\{base}.npy", f"{name}/", f"{key.upper()}.npy", f"x/../{name}", ".npy", ""),
         f"/tmp/{base}.npy",
     ):
-        yield Case(f"{key} as {name!r}", _zip(without | {name: content}), None)
-        if name != f"{key}.npy":
-            yield Case(f"{key} and {name!r}", _zip(members | {name: content}), None)
+        yield Case(f"{name} as {other!r}", _zip(without | {other: content}), None)
+        if other != name:
+            yield Case(f"{name} and {other!r}", _zip(members | {other: content}), None)
 
 
-def _arrays(valid: dict[str, np.ndarray], key: str) -> Iterator[Case]:
-    """Arrays of other types and shapes under the right name."""
-    array = valid[key]
+def _other_arrays(array: np.ndarray) -> Iterator[tuple[str, bytes]]:
+    """Arrays of other types and shapes."""
     others: list[Any] = [array.astype(dtype) for dtype in ("i1", "u1", "i4", "i8", "?", "F", "D")]
     others += [np.zeros(array.shape, dtype) for dtype in ("S4", "U1", "M8[s]", "m8[s]", "V4")]
     others += [np.zeros(array.shape, [("a", "f4")]), np.zeros(array.shape, "(1,)f4")[..., None]]
     others += [array[None], array[..., None], array[:-1], array[..., :-1], np.float32(1)]
     others += [np.concatenate([array, array]), np.zeros(0, "f4"), np.zeros((4, 5), "f4")]
     others += [array.ravel(), array.T] if array.ndim > 1 else []
-    for other in others:
-        changed = _members(valid | {key: np.asarray(other)})
-        for packed in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            name = f"{key} of {np.shape(other)} {np.asarray(other).dtype}"
-            yield Case(name, _zip(changed, packed), None)
+    for other in map(np.asarray, others):
+        yield f"{other.shape} of {other.dtype}", _npy(other)
 
 
-def _headers(valid: dict[str, np.ndarray], key: str) -> Iterator[Case]:
+def _headers(content: bytes) -> Iterator[tuple[str, bytes]]:
     """Headers that claim too much, are too long, or are none."""
-    content = _npy(valid[key])
-    for shape in SHAPES:
-        for dtype in ("<f4", "<f8", "|S1000000000"):
-            text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
-            bomb = content[:10] + text.ljust(117).encode() + b"\n" + content[128:]
-            yield Case(f"{key} of {shape}", _zip(_members(valid) | {f"{key}.npy": bomb}), None)
+    for shape, dtype in itertools.product(SHAPES, ("<f4", "<f8", "|S1000000000")):
+        text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
+        yield shape, content[:10] + text.ljust(117).encode() + b"\n" + content[128:]
     for version in (b"\x02\x00\xff\xff\xff\x7f", b"\x01\x00\xff\xff", b"\x03\x00\x10\x00\x00\x00"):
-        bomb = content[:6] + version + content[10:] + bytes(2**16)
-        yield Case(f"{key} in {version}", _zip(_members(valid) | {f"{key}.npy": bomb}), None)
+        yield f"version {version}", content[:6] + version + content[10:] + bytes(2**16)
     for text in (b"(" * 9000, b"[" * 9000, b"{'descr': " * 900, b"\\N{" * 2000):
-        bomb = content[:8] + len(text).to_bytes(2, "little") + text + content[128:]
-        yield Case(f"{key}: {text[:9]}", _zip(_members(valid) | {f"{key}.npy": bomb}), None)
+        length = len(text).to_bytes(2, "little")
+        yield f"header {text[:9]}", content[:8] + length + text + content[128:]
 
 
-def _bombs(valid: dict[str, np.ndarray], key: str) -> Iterator[Case]:
+def _bombs(members: dict[str, bytes], name: str) -> Iterator[Case]:
     """Members that decompress to many MiB, and directories that state other sizes."""
-    content = _npy(valid[key])
-    for packed in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        for start in (content, content[:128], b""):
-            bomb = _members(valid) | {f"{key}.npy": start + bytes(BOMB)}
-            whole = _zip(bomb, packed)
-            yield Case(f"{key}: a bomb", whole, None)
-            for size in (len(content), 2**32 - 2):  # as stated in the directory
-                lie = whole.replace(_le(len(start) + BOMB), _le(size))
-                yield Case(f"{key}: a bomb said to be of {size}", lie, None)
+    content = members[name]
+    packings = (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    for packed, start in itertools.product(packings, (content, content[:128], b"")):
+        whole = _zip(members | {name: start + bytes(BOMB)}, packed)
+        yield Case(f"{name}: a bomb", whole, None)
+        for size in (len(content), 2**32 - 2):  # as stated in the directory
+            lie = whole.replace(_le(len(start) + BOMB), _le(size))
+            yield Case(f"{name}: a bomb said to be of {size}", lie, None)
 
 
 def _le(number: int) -> bytes:
@@ -185,11 +171,8 @@ def _members(arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
     return {f"{key}.npy": _npy(array) for key, array in arrays.items()}
 
 
-def _zip(
-    members: dict[str, bytes],
-    packed: int = zipfile.ZIP_STORED,
-    twice: tuple[str, bytes] | None = None,
-) -> bytes:
+def _zip(members: dict[str, bytes], packed: int = zipfile.ZIP_STORED, twice: Any = None) -> bytes:
+    """An archive; the member `twice`, a name with content, is added to it again."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", packed) as archive:
         for name, content in [*members.items(), *([twice] if twice else [])]:

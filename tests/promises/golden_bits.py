@@ -17,71 +17,47 @@ from minicnn.datasets import mnist
 from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 
 STEPS, BATCH = 200, 32
+SHAPE = (28, 28, 1)
+
+
+def same(filters, size, **options):
+    """A convolution as most of the networks have it."""
+    return Conv2D(filters, size, padding="same", activation="relu", **options)
 
 
 def tutorial():
     """The tutorial's network, by its own layers."""
-    return [
-        Input((28, 28, 1)),
-        Conv2D(32, 5, padding="same", activation="relu"),
-        MaxPooling2D(2),
-        Conv2D(64, 5, padding="same", activation="relu"),
-        MaxPooling2D(2),
-        Flatten(),
-        Dense(64, activation="relu"),
-        Dense(10, activation="softmax"),
-    ]
+    convolutions = [same(32, 5), MaxPooling2D(2), same(64, 5), MaxPooling2D(2)]
+    return [Input(SHAPE), *convolutions, Flatten(), Dense(64, "relu"), Dense(10, "softmax")]
 
 
 def three_by_three():
     """Three 3x3 convolutions, the last of them without pooling."""
-    return [
-        Input((28, 28, 1)),
-        Conv2D(8, 3, padding="same", activation="relu"),
-        MaxPooling2D(2),
-        Conv2D(16, 3, activation="relu"),
-        MaxPooling2D(2),
-        Conv2D(24, 3, padding="same", activation="relu"),
-        Flatten(),
-        Dense(10, activation="softmax"),
-    ]
+    middle = Conv2D(16, 3, activation="relu")
+    convolutions = [same(8, 3), MaxPooling2D(2), middle, MaxPooling2D(2), same(24, 3)]
+    return [Input(SHAPE), *convolutions, Flatten(), Dense(10, "softmax")]
 
 
 def without_pooling():
     """Two convolutions and no pooling."""
-    return [
-        Input((28, 28, 1)),
-        Conv2D(8, 5, activation="relu"),
-        Conv2D(8, 5, padding="same", activation="relu"),
-        Flatten(),
-        Dense(10, activation="softmax"),
-    ]
+    first = Conv2D(8, 5, activation="relu")
+    return [Input(SHAPE), first, same(8, 5), Flatten(), Dense(10, "softmax")]
 
 
 def strided():
     """Strides instead of pooling, rectangular kernels, and an overlapping pooling."""
-    return [
-        Input((28, 28, 1)),
-        Conv2D(12, (5, 3), strides=(2, 2), padding="same", activation="relu"),
-        Conv2D(16, (3, 4), strides=(1, 2), padding="same", activation="relu", use_bias=False),
+    convolutions = [
+        same(12, (5, 3), strides=(2, 2)),
+        same(16, (3, 4), strides=(1, 2), use_bias=False),
         MaxPooling2D((3, 2), strides=(2, 1), padding="same"),
-        Flatten(),
-        Dense(20, activation="relu"),
-        Dense(10),
     ]
+    return [Input(SHAPE), *convolutions, Flatten(), Dense(20, "relu"), Dense(10)]
 
 
 def one_channel():
     """One filter, one channel, and a dense layer whose units fill no block."""
-    return [
-        Input((28, 28, 1)),
-        Conv2D(1, 3, padding="same", activation="relu"),
-        MaxPooling2D(2),
-        Conv2D(1, 5, padding="same"),
-        Flatten(),
-        Dense(13, activation="relu"),
-        Dense(10, activation="softmax"),
-    ]
+    convolutions = [same(1, 3), MaxPooling2D(2), Conv2D(1, 5, padding="same")]
+    return [Input(SHAPE), *convolutions, Flatten(), Dense(13, "relu"), Dense(10, "softmax")]
 
 
 NETWORKS = [tutorial, three_by_three, without_pooling, strided, one_channel]

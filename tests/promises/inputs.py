@@ -1,8 +1,4 @@
-"""Promises 4, 6, 8, 10 to 13 and 15: ties, stable losses, means, valid and invalid input.
-
-The forms of valid input are a table in `array_forms.py`, what is refused is one in `refusals.py`;
-NaN is in `nans.py`.
-"""
+"""Promises 4, 6, 8, 10 to 13 and 15: ties, stable losses, means, valid and invalid input."""
 
 import contextlib
 import tempfile
@@ -16,33 +12,32 @@ from minicnn.data import Dataset
 from minicnn.layers import Dense, Flatten, MaxPooling2D
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.optimizers import SGD
-from tests.promises import Outcome, array_forms, refusals
+from tests.promises import Outcome, outcome, refusals
+from tests.promises.array_forms import CALLS, FORMS, LABELS, WHOLE, WHOLE_ONLY, gradient_checks
 from tests.promises.small_network import LOSS, X, Y, new_model, same_bits
+from tests.reference import Case, pool_gradient_loops, pool_loops
 
 
 def ties_of_pooling(share: float = 1) -> Outcome:
     """4: of equal maxima the first in row-major order, and no other, gets the gradient."""
-    cases, ties, wrong = max(4, round(1000 * share)), 0, 0
+    cases, ties, wrong = max(4, round(1000 * share)), 0, []
     for number in range(cases):
         rng = np.random.default_rng([4, number])
         window, strides = rng.integers(1, 5, 2), rng.integers(1, 4, 2)
         h, w = rng.integers(4, 10, 2)
-        layer = MaxPooling2D(tuple(window), tuple(strides), rng.choice(["valid", "same"]))
-        layer.build((int(h), int(w), 2), rng)
-        x = rng.integers(0, 3, (2, h, w, 2)).astype(rng.choice(["float32", "float64"]))
+        case = Case(2, h, w, 2, 0, *window, *strides, rng.choice(["valid", "same"]))
+        layer = MaxPooling2D(tuple(window), tuple(strides), case.padding)
+        layer.build((h, w, 2), rng)
+        x = rng.integers(0, 3, case.x_shape).astype(rng.choice(["float32", "float64"]))
         y, cache = layer.forward(x)
         dy = rng.integers(-9, 10, y.shape).astype(x.dtype)  # overlapping windows add up, exactly
         dx, _ = layer.backward(dy, cache)
-        g, expected = layer.geometry((int(h), int(w), 2)), np.zeros_like(x)
-        for n, i, j, c in np.ndindex(y.shape):
-            top, left = i * g.sh - g.top, j * g.sw - g.left
-            rows, columns = slice(max(top, 0), top + g.kh), slice(max(left, 0), left + g.kw)
-            cells = x[n, rows, columns, c]
-            ties += np.count_nonzero(cells == cells.max()) > 1
-            row, column = np.unravel_index(cells.argmax(), cells.shape)  # argmax: the first
-            expected[n, rows.start + row, columns.start + column, c] += dy[n, i, j, c]
-        wrong += not np.array_equal(dx, expected)
-    return Outcome(wrong == 0, f"{cases:,} poolings, {ties:,} windows with ties, {wrong} wrong")
+        for _, _, cells in case.windows(case.padded(x, fill=-1)):
+            maxima = cells == cells.max(axis=(1, 2), keepdims=True)
+            ties += np.count_nonzero(maxima.sum(axis=(1, 2)) > 1)
+        if not np.array_equal(dx, pool_gradient_loops(dy, pool_loops(x, case)[1], case)):
+            wrong.append(f"pooling {number}")
+    return outcome(f"{cases:,} poolings, {ties:,} windows with ties", wrong)
 
 
 def stable_cross_entropy(share: float = 1) -> Outcome:
@@ -71,21 +66,16 @@ def stable_cross_entropy(share: float = 1) -> Outcome:
         finite &= np.isfinite(softmax(z)).all(axis=1)
         rows, bad = rows + 50, bad + int((~finite | ~(error < 1e-6)).sum())
         worst = max(worst, float(np.max(error)))
-    thousand = _certain_and_wrong()
-    kept = bad == 0 and thousand == 1000
-    return Outcome(
-        kept,
-        f"{rows:,} rows of logits up to 3e38, {bad} not finite or wrong by more than 1e-6, worst "
-        f"{worst:.0e}; a model's loss of 1000 is reported as {thousand:g}",
-    )
-
-
-def _certain_and_wrong() -> float:
-    """The loss reported where the logit of the wrong class is larger by 1000."""
+    # The logit of the wrong class is larger by 1000.
     model = Sequential([Input((1,)), Dense(2, "softmax", use_bias=False)])
     model.set_weights([[[1000.0, 0.0]]])
     model.compile("sgd", LOSS)
-    return model.evaluate([[1.0]], [1], verbose=0)
+    thousand = model.evaluate([[1.0]], [1], verbose=0)
+    return Outcome(
+        bad == 0 and thousand == 1000,
+        f"{rows:,} rows of logits up to 3e38, {bad} not finite or wrong by more than 1e-6, worst "
+        f"{worst:.0e}; a model's loss of 1000 is reported as {thousand:g}",
+    )
 
 
 def _samples(number: int, n: int):
@@ -140,26 +130,20 @@ def batch_independence(share: float = 1) -> Outcome:
 
 def nothing_is_touched(share: float = 1) -> Outcome:
     """11: arguments are not changed, and no array shares memory with the model."""
-    cases, wrong = 0, []
-
-    def check(name: str, right: bool) -> None:
-        nonlocal cases
-        cases += 1
-        if not right:
-            wrong.append(name)
-
-    for kind, make in array_forms.FORMS.items():
+    checks = []  # (what, whether it is right)
+    for kind, make in FORMS.items():
         with tempfile.TemporaryDirectory() as folder:
             model, y = new_model(), Y.astype(np.uint8)
-            x = make(array_forms.WHOLE, Path(folder))
+            x = make(WHOLE, Path(folder))
             for array in (x, y):
                 if isinstance(array, np.ndarray):
                     array.flags.writeable = False
             before = np.array(x).tobytes(), y.tobytes()
-            for name, call in array_forms.CALLS.items():
+            for name, call in CALLS.items():
                 call(model, x, y)
-                check(f"{name} of {kind}", (np.array(x).tobytes(), y.tobytes()) == before)
-            del x
+                same = (np.array(x).tobytes(), y.tobytes()) == before
+                checks.append((f"{name} of {kind}", same))
+            del x  # Windows removes no file that is mapped
     model = new_model()
     clean, weights = model.predict(X, verbose=0), model.get_weights()
     for name, arrays in {
@@ -169,55 +153,54 @@ def nothing_is_touched(share: float = 1) -> Outcome:
     }.items():
         for array in arrays:
             array[...] = 7
-            check(f"writing into {name}", np.array_equal(model.predict(X, verbose=0), clean))
+            same = np.array_equal(model.predict(X, verbose=0), clean)
+            checks.append((f"writing into {name}", same))
     model.set_weights(weights)
-    for i, weight in enumerate(weights):
-        inside = [own for layer in model.layers for own in layer.params.values()]
-        check(f"memory of weight {i}", not any(np.shares_memory(weight, own) for own in inside))
-    flat = Sequential([Input(X.shape[1:]), Flatten()])
-    check("predict of a view", not np.shares_memory(flat.predict(X, verbose=0), X))
-    return Outcome(not wrong, _count(f"{cases:,} calls and arrays", wrong, "changed or shared"))
+    inside = [own for layer in model.layers for own in layer.params.values()]
+    for weight in weights:
+        shared = any(np.shares_memory(weight, own) for own in inside)
+        checks.append(("memory of set_weights", not shared))
+    view = Sequential([Input(X.shape[1:]), Flatten()]).predict(X, verbose=0)
+    checks.append(("memory of predict", not np.shares_memory(view, X)))
+    wrong = [what for what, is_right in checks if not is_right]
+    return outcome(f"{len(checks):,} calls and arrays", wrong, "changed or shared")
 
 
 def valid_input(share: float = 1) -> Outcome:
     """12: the same numbers in any form give the bits of contiguous float32."""
     cases, wrong = 0, []
-    forms = list(array_forms.FORMS.items())
-    for name, call in array_forms.CALLS.items():
-        expected, one = call(new_model(), array_forms.WHOLE, Y), call(new_model(), X[:1], Y[:1])
-        with tempfile.TemporaryDirectory() as folder:
-            for kind, make in forms:
-                for x, y, right in ((array_forms.WHOLE, Y, expected), (X[:1], Y[:1], one)):
-                    if kind in array_forms.WHOLE_ONLY and x is not array_forms.WHOLE:
-                        continue
-                    cases += 1
-                    if not same_bits(call(new_model(), make(x, Path(folder)), y), right):
-                        wrong.append(f"{name} of {kind}")
-        for kind, make in array_forms.LABELS.items():
-            cases += 1
-            if not same_bits(call(new_model(), array_forms.WHOLE, make(Y)), expected):
-                wrong.append(f"{name} with labels {kind}")
-        truth = array_forms.WHOLE > 2
-        cases += 1
-        bools = call(new_model(), truth, Y % 2 > 0)
-        if not same_bits(bools, call(new_model(), truth.astype("float32"), Y % 2)):
-            wrong.append(f"{name} of booleans")
     with tempfile.TemporaryDirectory() as folder:
-        more, faults = array_forms.gradient_checks(forms, Path(folder))
-    return Outcome(not wrong + faults, _count(f"{cases + more} calls", wrong + faults, "differ"))
+        for name, call in CALLS.items():
+            for what, given, plain in _valid_samples(Path(folder)):
+                cases += 1
+                if not same_bits(call(new_model(), *given), call(new_model(), *plain)):
+                    wrong.append(f"{name} of {what}")
+        more, faults = gradient_checks(FORMS.items(), Path(folder))
+    return outcome(f"{cases + more} calls", wrong + faults, "differ")
+
+
+def _valid_samples(folder):
+    """(what, samples and labels in some form, the same samples and labels in plain form)."""
+    for kind, make in FORMS.items():
+        yield kind, (make(WHOLE, folder), Y), (WHOLE, Y)
+        if kind not in WHOLE_ONLY:
+            yield f"one as {kind}", (make(X[:1], folder), Y[:1]), (X[:1], Y[:1])
+    for kind, make in LABELS.items():
+        yield f"labels {kind}", (WHOLE, make(Y)), (WHOLE, Y)
+    truth = WHOLE > 2
+    yield "booleans", (truth, Y % 2 > 0), (truth.astype("float32"), Y % 2)
 
 
 def invalid_input(share: float = 1) -> Outcome:
     """13: a clear error before anything changes; see `refusals`."""
     model = new_model()
     model.fit(X, Y, verbose=0)  # so that the optimizer has a state
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         refusals.write_files(Path(folder))
-        with contextlib.chdir(folder):
-            rows = refusals.rows()
-            found = [(who, what, refusals.fault(model, who, call)) for who, what, call in rows]
+        rows = refusals.rows()
+        found = [(who, what, refusals.fault(model, who, call)) for who, what, call in rows]
     wrong = [f"{who}: {what} {fault}" for who, what, fault in found if fault]
-    return Outcome(not wrong, _count(f"{len(rows)} wrong arguments", wrong, "not refused cleanly"))
+    return outcome(f"{len(rows)} wrong arguments", wrong, "not refused cleanly")
 
 
 def no_samples(share: float = 1) -> Outcome:
@@ -236,9 +219,4 @@ def no_samples(share: float = 1) -> Outcome:
                     y = model.predict(x, size, verbose=0)
                     if y.shape != (0, 3) or y.dtype != dtype:
                         wrong.append(f"{dtype} of {kind}: {y.shape} of {y.dtype}")
-    return Outcome(not wrong, _count(f"{cases} predictions of no samples", wrong, "not (0, 3)"))
-
-
-def _count(of: str, wrong: list[str], name: str) -> str:
-    first = f", the first: {wrong[0]}" if wrong else ""
-    return f"{of}, {len(wrong)} {name}{first}"
+    return outcome(f"{cases} predictions of no samples", wrong, "not (0, 3)")

@@ -17,7 +17,8 @@ import sys
 import tempfile
 import venv
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,171 +65,130 @@ done < /proc/self/mountinfo
 if touch "$0" 2> /dev/null; then exit 77; fi
 exec "$@"
 """
+NO_FILE_FITS = ("sh", "-c", 'ulimit -f 0 && exec "$@"', "sh")
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[: len(content) // 2],
+    "emptied": lambda content: b"",
+    "garbage": lambda content: random.Random(26).randbytes(len(content)),
+}
 
 
 class Start(NamedTuple):
-    """Output of a process."""
+    """A start of minicnn in some place, and what it should do there."""
 
-    status: int
-    file: str
-    compiled: int
-    checksum: str
-    warnings: list[str]
-
-
-class Place(NamedTuple):
-    """Where minicnn is started: an interpreter, changes to the environment, a command in front."""
-
+    name: str
     python: Path
     environment: dict[str, str | None]
-    before: tuple[str, ...] = ()
+    compiles: bool | None = True  # None: either is right
+    warnings: tuple[int, ...] = (0,)  # lines, any of these numbers
+    before: tuple[str, ...] = ()  # a command in front
+    size: str = ""  # "data" to load a data set, too
+    dtype: str = "float32"
 
-    def begin(self, size: str = "few", dtype: str = "float32") -> subprocess.Popen:
-        """Start a process there."""
+    def run(self, size: str) -> subprocess.CompletedProcess:
+        """A process with "few" or "more" layers, unless the start has a size of its own."""
         environment = {
             key: value
             for key, value in (os.environ | self.environment).items()
             if value is not None and (key == "PYTHONPATH" or not key.startswith("PYTHON"))
         }
-        return subprocess.Popen(
-            [*self.before, self.python, "-B", "-c", STEP, dtype, size],
-            cwd="/",
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        command = [*self.before, self.python, "-B", "-c", STEP, self.dtype, self.size or size]
+        return subprocess.run(
+            command, cwd="/", env=environment, capture_output=True, text=True, timeout=300
         )
 
-    def start(self, size: str = "few", dtype: str = "float32") -> Start:
-        """Start a process there and wait for its end."""
-        return result(self.begin(size, dtype))
-
-
-def result(process: subprocess.Popen) -> Start:
-    """Wait for the end of a process that was started."""
-    out, err = process.communicate(timeout=300)
-    file, compiled, checksum = out.rsplit(maxsplit=2) if process.returncode == 0 else ("", -1, "")
-    return Start(process.returncode, file, int(compiled), checksum, err.splitlines())
+    def fault(self, done: subprocess.CompletedProcess, folder: str, checksums: dict) -> str:
+        """What is wrong with how it went, or ""."""
+        if done.returncode:
+            return f"{self.name}: status {done.returncode}, {done.stderr}"
+        file, compiled, checksum = done.stdout.rsplit(maxsplit=2)
+        expected = checksums.setdefault((self.size, self.dtype), checksum)
+        wrong = {
+            f"imported from {file}": folder not in file,
+            f"{compiled} kernels compiled": self.compiles not in (int(compiled) > 0, None),
+            f"warnings: {done.stderr}": len(done.stderr.splitlines()) not in self.warnings,
+            "other bits": checksum != expected,
+        }
+        return "; ".join(f"{self.name}: {what}" for what, is_so in wrong.items() if is_so)
 
 
 def places(share: float = 1) -> Outcome:
     """26: wheel, source distribution, zip; no home, no write access, broken caches."""
-    size = "more" if share == 1 else "few"
-    with tempfile.TemporaryDirectory() as folder:
-        return _Places(Path(folder), size).outcome(share)
+    good, warned, faults, checksums = 0, 0, [], {}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
+        locked = _read_only(Path(folder))
+        for starts in _starts(Path(folder), share == 1, locked):
+            sizes = ["more" if share == 1 else "few"] * len(starts)
+            for start, done in zip(starts, pool.map(Start.run, starts, sizes), strict=True):
+                fault = start.fault(done, folder, checksums)
+                faults += [fault] if fault else []
+                good += not fault
+                warned += not fault and done.stderr != ""
+    figure = (
+        f"{good} of {good + len(faults)} starts imported and took a training step, with equal "
+        f"bits: {good - warned} without output, {warned} with one line of warning"
+    )
+    if locked is None:
+        figure += "; read-only places not counted: nothing can be mounted here"
+    if faults:
+        figure += f"; not so: {'; '.join(faults)}"
+    return Outcome(not faults, figure)
 
 
-class _Places:
-    """Starts minicnn in one place after the other, and counts the results."""
+def _starts(folder: Path, full: bool, locked: tuple[str, ...] | None) -> Iterator[list[Start]]:
+    """Lists of starts at the same time; each has ended before the next is asked for."""
 
-    def __init__(self, folder: Path, size: str):
-        self.folder, self.size = folder, size
-        self.notes: list[str] = []
-        self.good = self.total = self.silent = self.warned = 0
-        self.checksum: str | None = None
+    def cache(name: str) -> dict[str, str | None]:
+        return {"NUMBA_CACHE_DIR": str(folder / "caches" / name)}
 
-    def outcome(self, share: float) -> Outcome:
-        wheel, sdist = _built(self.folder)
-        self.python = _installed(wheel, self.folder / "from wheel")
-        if share == 1:
-            unpacked = _wheel_of(sdist, self.folder)
-            other = _installed(unpacked, self.folder / "from sdist")
-            self.note("sdist", Place(other, self.cache("sdist")))
-        self.in_usual_places(share)
-        self.in_zips(wheel, share)
-        self.at_once(2 if share < 1 else 4)
-        figure = (
-            f"{self.good} of {self.total} starts imported and took a training step, with equal "
-            f"bits: {self.silent} without output, {self.warned} with one line of warning"
-        )
-        if self.notes:
-            figure += f"; not so: {'; '.join(self.notes)}"
-        return Outcome(self.good == self.total, figure)
-
-    def cache(self, name: str) -> dict[str, str | None]:
-        """An environment in which compiled code goes to a folder of that name."""
-        return {"NUMBA_CACHE_DIR": str(self.folder / "caches" / name)}
-
-    def in_usual_places(self, share: float) -> None:
-        python, folder = self.python, self.folder
-        warm = self.cache("warm")
-        self.note("wheel, first start", Place(python, warm))
-        self.note("second start", Place(python, warm), compiles=False)
+    wheel, sdist = _built(folder)
+    python = _installed(wheel, folder / "from wheel")
+    if full:
+        other = _installed(_wheel_of(sdist, folder), folder / "from sdist")
+        yield [Start("sdist", other, cache("sdist"))]
+    yield [Start("wheel, first start", python, cache("warm"))]
+    yield [Start("second start", python, cache("warm"), compiles=False)]
+    homeless = {"HOME": None, "NUMBA_CACHE_DIR": None, "XDG_CACHE_HOME": None}
+    if locked:
+        name = "no home, nothing can be written"
+        yield [Start(name, python, homeless, warnings=(1,), before=locked)]
+    if full:
+        yield [Start("no home", python, homeless)]
+        yield [Start("no home, beside the package", python, homeless, compiles=False)]
         file = folder / "a file"
-        file.touch()
-        nothing = {"HOME": None, "NUMBA_CACHE_DIR": None, "XDG_CACHE_HOME": None}
-        locked = _read_only(folder)
-        if locked is None:
-            self.notes.append("read-only places not counted: nothing can be mounted here")
-        else:
-            self.note("no home, nothing can be written", Place(python, nothing, locked), warns=True)
-        if share < 1:
-            return
-        self.note("no home", Place(python, nothing))
-        self.note("no home, beside the package", Place(python, nothing), compiles=False)
-        unusable = Place(python, {"NUMBA_CACHE_DIR": str(file)})  # the next choice serves: as above
-        self.note("the cache's folder is a file", unusable, compiles=False)
-        home = {"HOME": str(folder / "home"), "NUMBA_CACHE_DIR": None, "XDG_CACHE_HOME": None}
-        if locked is not None:
-            writable = _read_only(folder, folder / "home")
-            self.note("a read-only package", Place(python, home, writable))
-            self.note("a read-only package, again", Place(python, home, writable), compiles=False)
-            full = _read_only(folder, folder / "home", size="4k")
-            self.note("a full disk", Place(python, home, full), warns=True)
-        limit = ("sh", "-c", 'ulimit -f 0 && exec "$@"', "sh")
-        self.note("nothing fits", Place(python, self.cache("limit"), limit), warns=True)
-        self.after_damage("cut", lambda content: content[: len(content) // 2])
-        self.after_damage("emptied", lambda content: b"")
-        self.after_damage("garbage", lambda content: random.Random(26).randbytes(len(content)))
-
-    def after_damage(self, name: str, damage: Callable[[bytes], bytes]) -> None:
-        """All files of a cache are damaged: the kernels are compiled again."""
-        cache = self.cache(name)
-        shutil.copytree(self.cache("warm")["NUMBA_CACHE_DIR"], cache["NUMBA_CACHE_DIR"])
-        for path in Path(cache["NUMBA_CACHE_DIR"]).rglob("*.nb?"):
-            path.write_bytes(damage(path.read_bytes()))
-        self.note(f"{name} cache", Place(self.python, cache))
-        self.note(f"{name} cache, again", Place(self.python, cache), compiles=False)
-
-    def in_zips(self, wheel: Path, share: float) -> None:
-        """minicnn in a zip on the path, and in a wheel, which is a zip; with the data."""
-        archive = self.folder / "minicnn.zip"
-        shutil.copy(wheel, archive)
-        bare = _environment(self.folder / "bare")
-        for path in (archive, wheel)[: 2 if share == 1 else 1]:
-            place = Place(bare, {"PYTHONPATH": str(path), "HOME": str(self.folder / "zip home")})
-            self.note(path.suffix, place, warns=None, size="data")
-
-    def at_once(self, processes: int) -> None:
-        """First starts at the same time, in both precisions, then one more of each."""
-        place = Place(self.python, self.cache("race"))
-        kinds = ["float32", "float64"] * (processes // 2)
-        found = [result(p) for p in [place.begin(self.size, dtype) for dtype in kinds]]
-        found += [place.start(self.size, dtype) for dtype in ("float32", "float64")]
-        for number, start in enumerate(found):
-            later = number >= processes
-            single = number % 2 == 0
-            self.judge(f"start {number} at once", start, single, False if later else None, False)
-
-    def note(self, name, place, compiles=True, warns=False, size=None) -> None:
-        start = place.start(size or self.size)
-        self.judge(name, start, size is None, compiles, warns)
-
-    def judge(self, name, start, comparable, compiles, warns) -> None:
-        """Count a start: good if it gave the same bits, and compiled and warned as expected."""
-        good = start.status == 0 and str(self.folder) in start.file
-        if comparable and start.status == 0:
-            self.checksum = self.checksum or start.checksum
-            good &= start.checksum == self.checksum
-        if compiles is not None:
-            good &= (start.compiled > 0) == compiles
-        good &= len(start.warnings) <= 1 if warns is None else len(start.warnings) == int(warns)
-        self.total += 1
-        self.good += good
-        self.silent += good and not start.warnings
-        self.warned += good and bool(start.warnings)
-        if not good:
-            self.notes.append(f"{name}: {start}")
+        file.touch()  # the next choice serves: as above
+        unusable = {"NUMBA_CACHE_DIR": str(file)}
+        yield [Start("the cache's folder is a file", python, unusable, compiles=False)]
+    if full and locked:
+        home = folder / "home"
+        home.mkdir()
+        at_home = homeless | {"HOME": str(home)}
+        writable = f"mount --bind '{home}' '{home}' && mount -o remount,bind,rw '{home}'"
+        for name, compiles in (("a read-only package", True), ("the same again", False)):
+            yield [Start(name, python, at_home, compiles, before=_read_only(folder, writable))]
+        full_disk = _read_only(folder, f"mount -t tmpfs -o size=4k none '{home}'")
+        yield [Start("a full disk", python, at_home, warnings=(1,), before=full_disk)]
+    if full:
+        yield [Start("nothing fits", python, cache("limit"), warnings=(1,), before=NO_FILE_FITS)]
+        for name, damage in DAMAGE.items():
+            damaged = folder / "caches" / name
+            shutil.copytree(folder / "caches" / "warm", damaged)
+            for path in damaged.rglob("*.nb?"):
+                path.write_bytes(damage(path.read_bytes()))
+            yield [Start(f"{name} cache", python, cache(name))]
+            yield [Start(f"{name} cache, again", python, cache(name), compiles=False)]
+    bare, archive = _environment(folder / "bare"), folder / "minicnn.zip"
+    shutil.copy(wheel, archive)
+    for path in (archive, wheel)[: 2 if full else 1]:
+        place = {"PYTHONPATH": str(path), "HOME": str(folder / "zip home")}
+        yield [Start(path.suffix, bare, place, warnings=(0, 1), size="data")]
+    race = [
+        Start(f"{dtype} at once", python, cache("race"), None, dtype=dtype)
+        for dtype in ("float32", "float64")
+    ]
+    yield race * (2 if full else 1)
+    for start in race:
+        yield [start._replace(name=f"{start.name}, later", compiles=False)]
 
 
 def _built(folder: Path) -> tuple[Path, Path]:
@@ -240,21 +200,22 @@ def _built(folder: Path) -> tuple[Path, Path]:
             shutil.copytree(ROOT / name, source / name, ignore=NOT_SHIPPED)
         else:
             shutil.copy(ROOT / name, source)
-    builder, paths = _builder(folder), []
-    for kind in ("wheel", "sdist"):
-        command = [builder, "-c", BUILD.format(kind, str(folder))]
-        done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
-        paths.append(folder / done.stdout.split()[-1])
-    return paths[0], paths[1]
+    builder = _builder(folder)
+    return _build("wheel", builder, source, folder), _build("sdist", builder, source, folder)
 
 
 def _wheel_of(sdist: Path, folder: Path) -> Path:
     """What pip does with a source distribution: unpack it, and build a wheel of what was in it."""
-    shutil.unpack_archive(sdist, folder / "unpacked", filter="data")
-    (source,) = (folder / "unpacked").iterdir()
-    command = [_builder(folder), "-c", BUILD.format("wheel", str(folder / "unpacked"))]
+    unpacked = folder / "unpacked"
+    shutil.unpack_archive(sdist, unpacked, filter="data")
+    (source,) = unpacked.iterdir()
+    return _build("wheel", _builder(folder), source, unpacked)
+
+
+def _build(kind: str, builder: Path, source: Path, folder: Path) -> Path:
+    command = [builder, "-c", BUILD.format(kind, str(folder))]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
-    return folder / "unpacked" / done.stdout.split()[-1]
+    return folder / done.stdout.split()[-1]
 
 
 def _builder(folder: Path) -> Path:
@@ -262,8 +223,7 @@ def _builder(folder: Path) -> Path:
     if int(importlib.metadata.version("setuptools").partition(".")[0]) >= OLDEST_SETUPTOOLS:
         return Path(sys.executable)
     python = _environment(folder / "builder", dependencies=False)
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
-    subprocess.run([*pip, f"setuptools>={OLDEST_SETUPTOOLS}"], check=True)
+    _pip_install(python, f"setuptools>={OLDEST_SETUPTOOLS}")
     return python
 
 
@@ -279,26 +239,30 @@ def _environment(folder: Path, dependencies: bool = True) -> Path:
 
 def _installed(package: Path, folder: Path) -> Path:
     python = _environment(folder)
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
     offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    subprocess.run([*pip, *offline, package], check=True)
+    _pip_install(python, *offline, package)
     return python
 
 
-def _read_only(folder: Path, but: Path | None = None, size="64m") -> tuple[str, ...] | None:
-    """A command that runs another where nothing can be written, or only to an empty folder."""
+def _pip_install(python: Path, *arguments: str | Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+    subprocess.run([*pip, *arguments], check=True)
+
+
+def _read_only(folder: Path, mount: str = "true") -> tuple[str, ...] | None:
+    """A command that runs another where nothing can be written, but to what `mount` mounts."""
+    command = mounting(READ_ONLY.replace("exec", f"{mount} && exec"))
+    command = command and (*command, str(folder / "probe"))
+    works = command and subprocess.run([*command, "true"], capture_output=True).returncode == 0
+    return command if works else None
+
+
+def mounting(script: str) -> tuple[str, ...] | None:
+    """A command that runs a shell script which mounts things for itself alone."""
     if shutil.which("unshare") is None:
         return None
     as_root = () if os.geteuid() == 0 else ("--map-root-user",)
-    script = READ_ONLY
-    if but is not None:  # the folder stays after the process, unless it is small
-        but.mkdir(exist_ok=True)
-        small = f"mount -t tmpfs -o size={size} none '{but}'"
-        stays = f"mount --bind '{but}' '{but}' && mount -o remount,bind,rw '{but}'"
-        script = READ_ONLY.replace("exec", f"{stays if size == '64m' else small} && exec")
-    command = ("unshare", "--mount", *as_root, "sh", "-c", script, str(folder / "probe"))
-    works = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
-    return command if works else None
+    return ("unshare", "--mount", *as_root, "sh", "-c", script)
 
 
 def _fresh_kernel(path: Path) -> Callable:
@@ -311,19 +275,18 @@ def _fresh_kernel(path: Path) -> Callable:
 
 def damaged_caches(share: float = 1) -> Outcome:
     """26: a damaged file of compiled code is replaced without a warning."""
-    draw = random.Random(26)
+    draw, times = random.Random(26), max(5, round(200 * share))
     with (
         tempfile.TemporaryDirectory() as folder,
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")
-        kernel = Path(folder, "a_small_kernel.py")
-        kernel.write_text(KERNEL)
-        first = _fresh_kernel(kernel)
-        first(2.0)
-        path = next(Path(first.stats.cache_path).glob("a_small_kernel.*.nbc"))
+        file = Path(folder, "a_small_kernel.py")
+        file.write_text(KERNEL)
+        kernel = _fresh_kernel(file)
+        kernel(2.0)
+        path = next(Path(kernel.stats.cache_path).glob("a_small_kernel.*.nbc"))
         sound = path.read_bytes()
-        times = max(5, round(200 * share))
         right = 0
         for number in range(times):
             damaged = bytearray(sound)
@@ -332,11 +295,9 @@ def damaged_caches(share: float = 1) -> Outcome:
             else:
                 del damaged[draw.randrange(len(sound)) :]
             path.write_bytes(damaged)
-            first, second = _fresh_kernel(kernel), _fresh_kernel(kernel)
+            first, second = _fresh_kernel(file), _fresh_kernel(file)
             answers = first(2.0), second(2.0)
             missed = sum(first._cache_misses.values()), sum(second._cache_misses.values())
             right += answers == (4.0, 4.0) and missed == (1, 0)
-    figure = (
-        f"{right} of {times} damaged files of compiled code were replaced, {len(caught)} warnings"
-    )
-    return Outcome(right == times and not caught, figure)
+    figure = f"{right} of {times} damaged files of compiled code were replaced"
+    return Outcome(right == times and not caught, f"{figure}, {len(caught)} warnings")

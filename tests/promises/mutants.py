@@ -6,7 +6,8 @@ nothing, two arguments by each other.
 """
 
 import ast
-import copy
+import contextlib
+import operator
 import random
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -21,29 +22,13 @@ MODULES = sorted(
     for path in (ROOT / folder).glob("*.py")
     if path.name not in ("__init__.py", "compiling.py", "interrupts.py", *NOT_MUTATED)
 )
+SWAPPED = "Lt LtE, Gt GtE, Eq NotEq, Is IsNot, In NotIn, Add Sub, LShift RShift, And Or"
+# `&` becomes `|`, but not the other way round: `int | None` is a type.
+REPLACED = "Mult Add, Div Mult, FloorDiv Mult, Mod Mult, Pow Mult, BitAnd BitOr"
 OPERATORS = {
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Add,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult,
-    ast.Pow: ast.Mult,
-    ast.BitAnd: ast.BitOr,  # not the other way round: `int | None` is a type
-    ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
+    getattr(ast, old): getattr(ast, new)
+    for pairs, order in ((SWAPPED, 1), (SWAPPED, -1), (REPLACED, 1))
+    for old, new in (pair.split()[::order] for pair in pairs.split(", "))
 }
 # Not mutated: types, options of decorators, and messages of errors. Defaults of arguments are
 # treated separately below.
@@ -101,32 +86,31 @@ def sample(modules: list[str], share: float, seed: int = 0) -> list[Mutant]:
 
 def names(module: str) -> set[tuple[str, str, str, str]]:
     """The names of all mutants of a module."""
-    places = _places(ast.parse(source_of(module)), "", 0)
-    return {(module, place.function, *_shown(place)) for place in places}
+    found = set()
+    for place in _places(ast.parse(source_of(module)), "", 0):
+        before = _line(place, place.old)
+        with _replaced(place):
+            found.add((module, place.function, before, _line(place, place.new)))
+    return found
 
 
 def _mutant(module: str, tree: ast.Module, place: _Place) -> Mutant:
-    shown = _shown(place)
-    _put(place, place.new)
-    source = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-    _put(place, place.old)
-    return Mutant(module, place.function, place.first_line, place.line, *shown, source)
-
-
-def _put(place: _Place, node: ast.AST) -> None:
-    if place.index is None:
-        setattr(place.holder, place.field, node)
-    else:
-        getattr(place.holder, place.field)[place.index] = node
-
-
-def _shown(place: _Place) -> tuple[str, str]:
-    """Before and after, each in one line."""
     before = _line(place, place.old)
-    _put(place, place.new)
-    after = _line(place, place.new)
-    _put(place, place.old)
-    return before, after
+    with _replaced(place):
+        after = _line(place, place.new)
+        source = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+    return Mutant(module, place.function, place.first_line, place.line, before, after, source)
+
+
+@contextlib.contextmanager
+def _replaced(place: _Place) -> Iterator[None]:
+    """The tree with the new node in its place."""
+    container = place.holder if place.index is None else getattr(place.holder, place.field)
+    put = setattr if place.index is None else operator.setitem
+    where = place.field if place.index is None else place.index
+    put(container, where, place.new)
+    yield
+    put(container, where, place.old)
 
 
 def _line(place: _Place, node: ast.AST) -> str:
@@ -150,24 +134,16 @@ def _places(node: ast.AST, function: str, first_line: int) -> Iterator[_Place]:
                 yield _Place(node, field, index, child, new, function, first_line)
             inside = function, first_line
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
-                # Defaults of arguments are evaluated by the code around the function.
-                yield from _places_of_defaults(child, function)
                 name = f"{function}.{child.name}".strip(".")
                 line = min([child.lineno, *(d.lineno for d in child.decorator_list)])
                 inside = name, line if isinstance(child, ast.FunctionDef) else 0
+            if isinstance(child, ast.FunctionDef):
+                # Defaults of arguments are evaluated by the code around the function.
+                for defaults in ("defaults", "kw_defaults"):
+                    for number, default in enumerate(getattr(child.args, defaults)):
+                        for new in _replacements(default):
+                            yield _Place(child.args, defaults, number, default, new, function, 0)
             yield from _places(child, *inside)
-
-
-def _places_of_defaults(node: ast.AST, function: str) -> Iterator[_Place]:
-    if isinstance(node, ast.FunctionDef):
-        arguments = node.args
-        yield from (
-            _Place(arguments, field, index, child, new, function, 0)
-            for field in ("defaults", "kw_defaults")
-            for index, child in enumerate(getattr(arguments, field))
-            if child is not None
-            for new in _replacements(child)
-        )
 
 
 def _is_warning(node: ast.AST) -> bool:
@@ -178,10 +154,9 @@ def _replacements(node: ast.AST) -> Iterator[ast.AST]:
     """All replacements of `node`."""
     match node:
         case ast.Compare():
-            for index, operator in enumerate(node.ops):
-                operators = [*node.ops]
-                operators[index] = OPERATORS[type(operator)]()
-                yield _with(node, ops=operators)
+            for index, sign in enumerate(node.ops):
+                new = OPERATORS[type(sign)]()
+                yield _with(node, ops=[*node.ops[:index], new, *node.ops[index + 1 :]])
         case ast.BinOp() | ast.BoolOp() | ast.AugAssign() if type(node.op) in OPERATORS:
             yield _with(node, op=OPERATORS[type(node.op)]())
         case ast.UnaryOp(op=ast.Not() | ast.USub()):
@@ -191,8 +166,8 @@ def _replacements(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Constant(value=int() | float()):
             yield _with(node, value=node.value + 1)
         case ast.Slice():
-            yield _with(node, lower=_one_more(node.lower))
-            yield _with(node, upper=_one_less(node.upper))
+            yield _with(node, lower=_moved(node.lower, 1))
+            yield _with(node, upper=_moved(node.upper, -1))
         case ast.If() | ast.While() | ast.IfExp():
             yield _with(node, test=ast.UnaryOp(ast.Not(), node.test))
         case ast.comprehension() if node.ifs:
@@ -217,15 +192,11 @@ def _can_be_dropped(node: ast.AST) -> bool:
 
 
 def _with(node: ast.AST, **fields) -> ast.AST:
-    new = copy.copy(node)
-    for name, value in fields.items():
-        setattr(new, name, value)
-    return new
+    return type(node)(**vars(node) | fields)
 
 
-def _one_more(bound: ast.expr | None) -> ast.expr:
-    return ast.Constant(1) if bound is None else ast.BinOp(bound, ast.Add(), ast.Constant(1))
-
-
-def _one_less(bound: ast.expr | None) -> ast.expr:
-    return ast.Constant(-1) if bound is None else ast.BinOp(bound, ast.Sub(), ast.Constant(1))
+def _moved(bound: ast.expr | None, step: int) -> ast.expr:
+    """A bound of a slice, one cell later or earlier."""
+    if bound is None:
+        return ast.Constant(step)
+    return ast.BinOp(bound, ast.Add() if step > 0 else ast.Sub(), ast.Constant(1))

@@ -16,7 +16,9 @@ import contextlib
 import functools
 import importlib
 import json
+import multiprocessing
 import os
+import re
 import resource
 import signal
 import sys
@@ -68,7 +70,6 @@ class _Recorder:
 
     def __init__(self):
         self.tests: dict[str, tuple[float, list[str]]] = {}
-        self.failed: list[str] = []
         self.codes: set[Any] = set()
         threading.settrace(self._call)  # before the package starts its threads
         sys.settrace(self._call)
@@ -79,10 +80,6 @@ class _Recorder:
     def pytest_runtest_logstart(self, nodeid):
         self.codes.clear()
         self.start = time.perf_counter()
-
-    def pytest_runtest_logreport(self, report):
-        if report.failed:
-            self.failed.append(report.nodeid)
 
     def pytest_runtest_logfinish(self, nodeid):
         seconds = time.perf_counter() - self.start
@@ -104,17 +101,14 @@ class _Chosen:
 
     def __init__(self, seconds: dict[str, float]):
         self.seconds = seconds
-        self.places = {name: place for place, name in enumerate(seconds)}
         self.failed = ""
 
     def pytest_runtest_logstart(self, nodeid):
         _limit_time(10 * self.seconds[nodeid] + 60)
 
     def pytest_collection_modifyitems(self, items):
-        items[:] = sorted(
-            (item for item in items if item.nodeid in self.places),
-            key=lambda item: self.places[item.nodeid],
-        )
+        found = {item.nodeid: item for item in items}
+        items[:] = [found[name] for name in self.seconds if name in found]
 
     def pytest_runtest_logreport(self, report):
         if report.failed and not self.failed:
@@ -134,28 +128,40 @@ def in_child(work: Callable[[], Any], log: Path) -> Any:
 
     "time-out" if it takes longer than `_limit_time` allows; "crash" if it does not end normally.
     """
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(read)
-            _prepare_child(log)
-            with open(write, "w") as answer:
-                json.dump(work(), answer)
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(70)
-        os._exit(0)
-    os.close(write)
-    with open(read) as answer:
-        text = answer.read()
-    _, status = os.waitpid(child, 0)
+    fork = multiprocessing.get_context("fork")
+    answer, sender = fork.Pipe(duplex=False)
+    child = fork.Process(target=_run_in_child, args=(work, log, sender))
+    child.start()
+    sender.close()
+    found = None
+    with contextlib.suppress(EOFError):
+        found = answer.recv()
+    child.join()
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child, signal.SIGKILL)  # processes that a test has started
-    if status == 0:
-        return json.loads(text)
-    return "time-out" if os.WTERMSIG(status) in (signal.SIGPROF, signal.SIGALRM) else "crash"
+        os.killpg(child.pid, signal.SIGKILL)  # processes that a test has started
+    if child.exitcode == 0:
+        return found
+    return "time-out" if -child.exitcode in (signal.SIGPROF, signal.SIGALRM) else "crash"
+
+
+def _run_in_child(work: Callable[[], Any], log: Path, sender: Any) -> None:
+    """Send what `work()` returns, then end without waiting for threads that a test has left."""
+    status = 70
+    try:
+        os.setsid()
+        _limit_time(7200)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        os.chdir(PACKAGE.parent)
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.RLIM_INFINITY))
+        sender.send(work())
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _limit_time(seconds: float) -> None:
@@ -167,16 +173,6 @@ def _limit_time(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, 3 * seconds + 60)
 
 
-def _prepare_child(log: Path) -> None:
-    os.setsid()
-    _limit_time(7200)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(output, stream)
-    os.chdir(PACKAGE.parent)
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.RLIM_INFINITY))
-
-
 def _pytest(plugin: Any, files: list[str]) -> int:
     import pytest
 
@@ -185,14 +181,10 @@ def _pytest(plugin: Any, files: list[str]) -> int:
     return int(pytest.main(["-x", *quietly, *files], plugins=[plugin]))
 
 
-def _record_all_tests() -> dict[str, Any]:
+def _record_all_tests() -> tuple[int, dict[str, tuple[float, list[str]]]]:
     recorder = _Recorder()
     ignored = [f"--ignore=tests/{name}" for name in NOT_RUN.split()]
-    return {
-        "status": _pytest(recorder, ["tests", *ignored]),
-        "failed": recorder.failed,
-        "tests": recorder.tests,
-    }
+    return _pytest(recorder, ["tests", *ignored]), recorder.tests
 
 
 def _first_failure(mutant: Mutant, seconds: dict[str, float]) -> str:
@@ -211,13 +203,11 @@ def recorded_tests(file: Path) -> dict[str, RecordedTest]:
     if not file.exists():
         log = file.with_suffix(".txt")
         found = in_child(_record_all_tests, log)
-        if not isinstance(found, dict) or found["status"]:
-            raise RuntimeError(f"tests fail on the right code: {found}\n{log.read_text()[-2000:]}")
-        file.write_text(json.dumps(found["tests"]))
-    return {
-        name: RecordedTest(seconds, frozenset(functions))
-        for name, (seconds, functions) in json.loads(file.read_text()).items()
-    }
+        if isinstance(found, str) or found[0]:
+            raise RuntimeError(f"tests fail on the right code\n{log.read_text()[-2000:]}")
+        file.write_text(json.dumps(found[1]))
+    recorded = json.loads(file.read_text())
+    return {name: RecordedTest(each[0], frozenset(each[1])) for name, each in recorded.items()}
 
 
 def nearest(tests: dict[str, RecordedTest], mutant: Mutant) -> list[str]:
@@ -238,17 +228,14 @@ def nearest(tests: dict[str, RecordedTest], mutant: Mutant) -> list[str]:
 
 def _functions_around(tests: dict[str, RecordedTest], module: str) -> Iterator[set[str]]:
     everything = {function for test in tests.values() for function in test.functions}
-    yield {function for function in everything if function.startswith(f"{module}:")}
-    word = Path(module).stem
+    imports = re.compile(rf"(?m)^(?=.*import).*\b{Path(module).stem}\b")
     importing = [
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if any(
-            "import" in line and word in line.replace(",", " ").replace(".", " ").split()
-            for line in path.read_text(encoding="utf-8").splitlines()
-        )
+        if imports.search(path.read_text(encoding="utf-8"))
     ]
-    yield {function for function in everything if function.partition(":")[0] in importing}
+    for modules in ([module], importing):
+        yield {function for function in everything if function.partition(":")[0] in modules}
     yield everything
 
 
@@ -268,33 +255,24 @@ def verdict(tests: dict[str, RecordedTest], mutant: Mutant, log: Path) -> Verdic
     return Verdict(mutant, "survived", f"{len(chosen):,} tests")
 
 
-def run(
-    mutants: list[Mutant], folder: Path, tell: Callable[[Verdict], None] = lambda verdict: None
-) -> list[Verdict]:
+def verdicts(mutants: list[Mutant], folder: Path) -> Iterator[Verdict]:
     """The verdicts on all mutants; `folder` is for what is recorded about the tests."""
     if old := stale():
         raise ValueError(f"HARMLESS: expected names of mutants, but there are none of {old}")
-    _import_once()
-    tests, verdicts = recorded_tests(folder / "tests.json"), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in IMPORTED_ONCE.split():  # instead of in every process; starts no Python threads
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+    tests = recorded_tests(folder / "tests.json")
     for mutant in mutants:
-        verdicts.append(verdict(tests, mutant, folder / "output.txt"))
-        tell(verdicts[-1])
-    return verdicts
+        yield verdict(tests, mutant, folder / "output.txt")
 
 
 def stale() -> list[tuple[str, str, str, str]]:
     """Entries of `HARMLESS` about source text that has changed."""
     modules = {module for module, *_ in HARMLESS} & set(MODULES)
     return sorted(set(HARMLESS).difference(*map(names, modules)))
-
-
-def _import_once() -> None:
-    """Import what every process would have to import. None of it starts Python threads."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in IMPORTED_ONCE.split():
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
 
 
 def outcome(verdicts: list[Verdict]) -> Outcome:
@@ -314,7 +292,7 @@ def outcome(verdicts: list[Verdict]) -> Outcome:
 def mutants_are_caught(share: float = 1) -> Outcome:
     """28: a tenth of all mutants, drawn at random."""
     with tempfile.TemporaryDirectory() as folder:
-        return outcome(run(sample(MODULES, SHARE * share), Path(folder)))
+        return outcome(list(verdicts(sample(MODULES, SHARE * share), Path(folder))))
 
 
 def main() -> None:
@@ -326,17 +304,14 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="WORDS", help="mutants that contain them")
     parser.add_argument("--folder", type=Path, help="to keep what is recorded about the tests")
     args = parser.parse_args()
+    drawn = sample(args.modules, args.share, args.seed)
+    mutants, found = [mutant for mutant in drawn if args.only in str(mutant)], []
     with tempfile.TemporaryDirectory() as temporary:
-        drawn = sample(args.modules, args.share, args.seed)
-        mutants = [mutant for mutant in drawn if args.only in str(mutant)]
-        start = time.perf_counter()
-
-        def tell(verdict: Verdict) -> None:
-            why = HARMLESS.get(verdict.mutant.name, "")
-            seconds = time.perf_counter() - start
-            print(f"{seconds:6.0f} s {verdict.end:8} {verdict.mutant}\n    {why or verdict.words}")
-
-        print(outcome(run(mutants, args.folder or Path(temporary), tell)).figure)
+        for each in verdicts(mutants, args.folder or Path(temporary)):
+            found.append(each)
+            why = HARMLESS.get(each.mutant.name, each.words)
+            print(f"{each.end:8} {each.mutant}\n    {why}", flush=True)
+    print(outcome(found).figure)
 
 
 if __name__ == "__main__":

@@ -103,13 +103,12 @@ def formula(
             root, first = np.sqrt(1 - beta_2**t), 1 - beta_1**t
             if mistake == "no bias correction":
                 root = first = 1
-            denominator = np.sqrt(v) + epsilon
-            if mistake == "epsilon inside the root":
-                denominator = np.sqrt(v + epsilon)
-            if mistake == "epsilon corrected for bias":  # algorithm 1 of the paper, and PyTorch
-                denominator = np.sqrt(v) + epsilon * root
-            if mistake == "PyTorch's epsilon":
-                denominator = np.sqrt(v) + 1e-8
+            denominator = {
+                "epsilon inside the root": np.sqrt(v + epsilon),
+                # Algorithm 1 of the paper, and PyTorch.
+                "epsilon corrected for bias": np.sqrt(v) + epsilon * root,
+                "PyTorch's epsilon": np.sqrt(v) + 1e-8,
+            }.get(mistake, np.sqrt(v) + epsilon)
             w = w - lr * root / first * m / denominator
         result.append(w)
     return np.array(result)

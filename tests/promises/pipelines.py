@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from minicnn.data import INFINITE_CARDINALITY, Dataset
-from tests.promises import Outcome
+from tests.promises import Outcome, outcome
 
 ENOUGH = 40  # elements to look at of a pipeline without end
 OPERATIONS = ("shuffle", "repeat", "batch", "take", "map", "prefetch")
@@ -26,11 +26,8 @@ def datasets(share: float = 1) -> Outcome:
         shuffled += any(name == "shuffle" for name, _ in steps)
         fault = difference(tf, n, generated, steps) or window_fault(n, steps)
         if fault:
-            wrong.append(f"{n} elements, {[(name, args) for name, args in steps]}: {fault}")
-    first = f", the first: {wrong[0]}" if wrong else ""
-    return Outcome(
-        not wrong, f"{count:,} pipelines, {shuffled:,} of them shuffled, {len(wrong)} wrong{first}"
-    )
+            wrong.append(f"{n} elements, {steps}: {fault}")
+    return outcome(f"{count:,} pipelines, {shuffled:,} of them shuffled", wrong)
 
 
 def random_steps(rng: np.random.Generator) -> list:
@@ -74,33 +71,27 @@ def difference(tf, n: int, generated: bool, steps: list) -> str | None:
     x, y = np.arange(3.0 * n).reshape(n, 3), np.arange(n) + 1000
     ours, theirs = Dataset.from_tensor_slices((x, y)), tf.data.Dataset.from_tensor_slices((x, y))
     if generated:  # the size of a generator is unknown
-        spec = theirs.element_spec
-        pairs = list(zip(x, y, strict=True))
+        pairs, spec = list(zip(x, y, strict=True)), theirs.element_spec
         theirs = tf.data.Dataset.from_generator(lambda: iter(pairs), output_signature=spec)
         ours = Dataset.from_generator(lambda: iter(pairs))
     ours, theirs = _apply(ours, steps), as_written(tf, _apply(theirs, steps))
     sizes = ours.cardinality(), int(theirs.cardinality())
     if sizes[0] != sizes[1]:
         return f"cardinality {sizes[0]}, expected {sizes[1]}"
-    endless = ours.cardinality() == INFINITE_CARDINALITY
-    if endless:
+    if sizes[0] == INFINITE_CARDINALITY:
+        steps = [*steps, ("take", (ENOUGH,))]
         ours, theirs = ours.take(ENOUGH), as_written(tf, theirs.take(ENOUGH))
     ours, theirs = list(ours), list(theirs.as_numpy_iterator())
     if len(ours) != len(theirs) or not all(type(element) is tuple for element in ours):
         return f"{len(ours)} elements, expected {len(theirs)} tuples"
-    names = [name for name, _ in steps] + ["take"] * endless
+    names = [name for name, _ in steps]
     if "shuffle" not in names:
-        same = all(
-            np.array_equal(a, b) and a.dtype == b.dtype
-            for mine, reference in zip(ours, theirs, strict=True)
-            for a, b in zip(mine, reference, strict=True)
-        )
+        pairs = zip(itertools.chain(*ours), itertools.chain(*theirs), strict=True)
+        same = all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in pairs)
         return None if same else "other elements"
     # Orders differ, so what a later operation cuts off differs, too.
-    first = names.index("shuffle")
-    cut = "take" in names[first:] or ("batch", True) in [
-        (name, arguments[1]) for name, arguments in steps[first:] if name == "batch"
-    ]
+    later = steps[names.index("shuffle") :]
+    cut = any(name == "take" or (name == "batch" and args[1]) for name, args in later)
     last = len(names) - names[::-1].index("shuffle")
     short_batches_mixed = "batch" in names[:last]
     if not (cut and short_batches_mixed) and _shapes(ours) != _shapes(theirs):
@@ -114,10 +105,10 @@ def window_fault(n: int, steps: list) -> str | None:
     if "shuffle" not in names:
         return None
     first = names.index("shuffle")
-    size = steps[first][1][0]
+    size, *_ = arguments = steps[first][1]
     source = _apply(Dataset.from_tensor_slices((np.arange(3.0 * n).reshape(n, 3),)), steps[:first])
     plain = list(map(_key, itertools.islice(source, ENOUGH + size)))
-    mixed = list(map(_key, itertools.islice(source.shuffle(*steps[first][1]), ENOUGH)))
+    mixed = list(map(_key, itertools.islice(source.shuffle(*arguments), ENOUGH)))
     if len(plain) < ENOUGH and Counter(plain) != Counter(mixed):
         return "the shuffle loses elements"
     for position in range(len(mixed)):

@@ -5,11 +5,11 @@ file that mixes two models, or holds half of one, is noticed when it is loaded.
 """
 
 import contextlib
+import errno
+import json
 import multiprocessing
 import os
 import random
-import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -26,50 +27,25 @@ from minicnn import Input, Sequential
 from minicnn.layers import Dense
 from minicnn.saving.npz import SECONDS_TO_ABANDONED
 from tests.promises import Outcome
+from tests.promises.installation import ROOT, mounting
 
 NOBODY = 65534
-CANNOT = "not counted: these checks need fork and kill -9, which this system lacks"
-# Run in a file system of its own, which is full, then read-only.
-ON_A_SMALL_DISK = """
-import errno, os, pathlib, subprocess, sys
-import numpy as np
-from minicnn import Input, Sequential
-from minicnn.layers import Dense
-path = pathlib.Path(sys.argv[1], "w.npz")
-small, large = (Sequential([Input((n,)), Dense(n)]) for n in (100, 700))
-small.save_weights(path)
-before = path.read_bytes()
-expected = {"full": errno.ENOSPC, "read-only": errno.EROFS}
-for place, code in expected.items():
-    if place == "read-only":
-        subprocess.run(["mount", "-o", "remount,ro", sys.argv[1]], check=True)
-    for _ in range(5):
-        try:
-            large.save_weights(path)
-        except OSError as error:
-            good = error.errno == code
-        else:
-            good = False
-        good &= path.read_bytes() == before and os.listdir(sys.argv[1]) == ["w.npz"]
-        print(place, "kept" if good else "broken")
-"""
+FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
 
 
 def killed_saves(share: float = 1) -> Outcome:
     """18: `kill -9` at 200 random moments of a save."""
-    if not hasattr(os, "fork"):
-        return Outcome(False, CANNOT)
     return _in_a_fresh_process(_kill_saves, max(10, round(200 * share)))
 
 
 def failed_saves(share: float = 1) -> Outcome:
     """18: a full disk, a limit of file sizes, folders that cannot be written, two savers."""
-    if not hasattr(os, "fork"):
-        return Outcome(False, CANNOT)
     return _in_a_fresh_process(_fail_saves, max(5, round(50 * share)))
 
 
 def _in_a_fresh_process(check: Callable[[Path, int], Outcome], times: int) -> Outcome:
+    if FORK is None:
+        return Outcome(False, "not counted: needs fork and kill -9, which this system lacks")
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh,
@@ -99,17 +75,11 @@ def _parts(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.suffix != ".npz"]
 
 
-def _forked(work: Callable[[], None]) -> int:
-    """Start `work` in a forked process; its status is 0 if nothing was raised."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return child
+def _forked(work: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Start `work` in a forked process; its exit code is 0 if nothing was raised."""
+    process = FORK.Process(target=work, args=arguments)
+    process.start()
+    return process
 
 
 def _kill_saves(folder: Path, times: int) -> Outcome:
@@ -123,15 +93,13 @@ def _kill_saves(folder: Path, times: int) -> Outcome:
     latest, draw, found = 0, random.Random(18), Counter()
     for number in range(1, times + 1):
         model = _model(number)
-        begun, begin = os.pipe()
-        child = _forked(lambda m=model, fd=begin: (os.write(fd, b"."), m.save_weights(path)))
-        os.close(begin)
-        os.read(begun, 1)
+        begun, begin = FORK.Pipe(duplex=False)
+        child = _forked(lambda m=model, b=begin: (b.send_bytes(b"."), m.save_weights(path)))
+        begun.recv_bytes()
         before = len(_parts(folder))
         time.sleep(1.2 * statistics.median(durations) * draw.random())
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(begun)
+        child.kill()
+        child.join()
         content = _number_in(path)
         in_the_middle = len(_parts(folder)) > before
         moment = "after" if content == number else "in the middle" if in_the_middle else "before"
@@ -156,28 +124,30 @@ def _kill_saves(folder: Path, times: int) -> Outcome:
 def _fail_saves(folder: Path, times: int) -> Outcome:
     path = folder / "w.npz"
     _model(0).save_weights(path)
-    good: dict[str, list[bool]] = {}
     size = path.stat().st_size
-    limits = [0, 1, 100, size // 2, size - 1]
-    for limit in limits:
-        child = _forked(lambda limit=limit: _refused(path, limit))
-        good.setdefault("limit of the file size", []).append(_old_file_after(child, path))
+    limits = [_is_refused(path, limit) for limit in (0, 1, 100, size // 2, size - 1)]
     folder.chmod(0o555)
     path.chmod(0o444)
-    good["read-only folder"] = [_old_file_after(_forked(lambda: _refused(path)), path)]
+    good = {"limit of the file size": limits, "read-only folder": [_is_refused(path)]}
     folder.chmod(0o755)
     path.chmod(0o644)
     disk = _on_a_small_disk(folder / "disk")
-    good |= disk
-    good["two savers"] = _two_savers(path, times)
+    good |= disk | {"two savers": _two_savers(path, times)}
     counts = ", ".join(f"{name} {sum(kept)} of {len(kept)}" for name, kept in good.items())
     kept = all(all(values) for values in good.values())
     missing = "" if disk else "; no full disk: nothing can be mounted here"
     return Outcome(kept, f"old or new file complete, nothing else left: {counts}{missing}")
 
 
-def _refused(path: Path, limit: int | None = None) -> None:
-    """Try to save as a user who may not write, or may write no more than `limit` bytes."""
+def _is_refused(path: Path, limit: int | None = None) -> bool:
+    """Whether a save that has to fail raises OSError and leaves the old file alone."""
+    child = _forked(_save_in_vain, path, limit)
+    child.join()
+    return child.exitcode == 0 and _number_in(path) == 0 and not _parts(path.parent)
+
+
+def _save_in_vain(path: Path, limit: int | None) -> None:
+    """Save as a user who may write no more than `limit` bytes, or nothing if there is none."""
     if limit is not None:
         import resource
 
@@ -192,32 +162,39 @@ def _refused(path: Path, limit: int | None = None) -> None:
     raise AssertionError("saved")
 
 
-def _old_file_after(child: int, path: Path) -> bool:
-    refused = os.waitpid(child, 0)[1] == 0
-    return refused and _number_in(path) == 0 and not _parts(path.parent)
-
-
 def _on_a_small_disk(folder: Path) -> dict[str, list[bool]]:
     """Save on a disk of 1 MiB, where the system allows one; otherwise nothing is counted."""
-    if shutil.which("unshare") is None:
+    command = mounting('mount -t tmpfs -o size=1m none "$0" && exec "$@"')
+    if command is None:
         return {}
     folder.mkdir()
-    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
-    mount = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
-    command = ["unshare", "--mount", *as_root, "sh", "-c", mount, folder, sys.executable]
-    outcome = subprocess.run(
-        [*command, "-c", ON_A_SMALL_DISK, folder],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    program = "from tests.promises.saves import print_saves_in_vain as p, sys; p(sys.argv[1])"
+    done = subprocess.run(
+        [*command, folder, sys.executable, "-c", program, folder],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         capture_output=True,
-        text=True,
-        check=False,
     )
     folder.rmdir()
-    good: dict[str, list[bool]] = {}
-    for line in outcome.stdout.splitlines():
-        place, _, found = line.rpartition(" ")
-        good.setdefault(f"{place} disk", []).append(found == "kept")
-    return good
+    return json.loads(done.stdout or "{}")
+
+
+def print_saves_in_vain(folder: str) -> None:
+    """Whether saves on a disk that is full, then read-only, fail and leave the old file alone."""
+    path, good = Path(folder, "w.npz"), {}
+    _model(0, units=100).save_weights(path)
+    before = path.read_bytes()
+    for place, code in (("full disk", errno.ENOSPC), ("read-only disk", errno.EROFS)):
+        if code == errno.EROFS:
+            subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        for _ in range(5):
+            found = None
+            try:
+                _model(1, units=700).save_weights(path)
+            except OSError as error:
+                found = error.errno
+            alone = path.read_bytes() == before and [*Path(folder).iterdir()] == [path]
+            good.setdefault(place, []).append(found == code and alone)
+    print(json.dumps(good))
 
 
 def _two_savers(path: Path, times: int) -> list[bool]:
@@ -227,12 +204,8 @@ def _two_savers(path: Path, times: int) -> list[bool]:
         for _ in range(times):
             _model(number).save_weights(path)
 
-    savers = [_forked(lambda number=number: save(number)) for number in (1, 2)]
-    found, ended = [], []
-    while len(ended) < len(savers):
+    savers = [_forked(save, number) for number in (1, 2)]
+    found = []
+    while any(saver.is_alive() for saver in savers):
         found.append(_number_in(path) in (0, 1, 2))
-        for saver in set(savers) - {child for child, _ in ended}:
-            child, status = os.waitpid(saver, os.WNOHANG)
-            ended += [(child, status)] if child else []
-    found += [status == 0 for _, status in ended]
-    return [*found, not _parts(path.parent)]
+    return [*found, *(saver.exitcode == 0 for saver in savers), not _parts(path.parent)]

@@ -1,15 +1,17 @@
 """Promises 21, 22, 24 and 25: threads, processes, prefetching and memory."""
 
 import gc
+import itertools
 import multiprocessing
 import os
 import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
 import traceback
+import warnings
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,10 +23,9 @@ from minicnn import Input, Sequential
 from minicnn.data import Dataset
 from minicnn.engine import kernels
 from minicnn.layers import Dense
-from tests.promises import Outcome
+from tests.promises import Outcome, outcome
 from tests.promises.small_network import X, Y, new_model
 
-ROOT = Path(minicnn.__file__).parents[1]
 PATIENCE = 10.0  # seconds without an answer that count as a hang
 SOON = 1.0  # seconds within which a thread has to end
 MOST_GROWTH = 5 * 2**20  # bytes
@@ -36,27 +37,21 @@ def predict_from_threads(share: float = 1) -> Outcome:
     images = [rng.random((int(n), *X.shape[1:]), "float32") for n in rng.integers(1, 50, 8)]
     model, calls = new_model(), max(5, round(1000 * share))
     expected = [model.predict(x, verbose=0).tobytes() for x in images]
-    wrong = 0
 
     def user(number: int) -> int:
-        different = 0
-        for turn in range(calls):
-            which = (number + turn) % len(images)
-            different += model.predict(images[which], verbose=0).tobytes() != expected[which]
-        return different
+        which = [(number + turn) % len(images) for turn in range(calls)]
+        return sum(model.predict(images[i], verbose=0).tobytes() != expected[i] for i in which)
 
     x, y = rng.random((40, *X.shape[1:]), "float32"), rng.integers(0, 3, 40)
-    alone = new_model()  # what training gives without predictions beside it
-    weights = _steps(alone, x, y, 10)
+    weights = _steps(new_model(), x, y, 10)  # without predictions at the same time
+    wrong = steps = 0
     for trains in (False, True):
-        with ThreadPoolExecutor(9) as users:
-            others = [users.submit(user, number) for number in range(8)]
-            steps = 0
-            while trains and (steps == 0 or not all(other.done() for other in others)):
-                minicnn.set_random_seed(0)
+        with ThreadPoolExecutor(8) as pool:
+            users = [pool.submit(user, number) for number in range(8)]
+            while trains and (steps == 0 or not all(each.done() for each in users)):
                 wrong += _steps(new_model(), x, y, 10) != weights
                 steps += 10
-            wrong += sum(other.result() for other in others)
+            wrong += sum(each.result() for each in users)
     return Outcome(
         wrong == 0,
         f"2 x 8 threads x {calls:,} predictions, {steps:,} steps of another model meanwhile, "
@@ -76,95 +71,83 @@ def _predict_in_child(weights) -> bytes:
     return model.predict(np.tile(X, (10, 1, 1, 1)), verbose=0).tobytes()
 
 
-# A program that forks after its threads have worked; its status says how the child ended.
-FORKING = """
-import os, signal, sys, threading, time
-from tests.promises.threads import _predict_in_child, new_model
-import minicnn
-minicnn.set_num_threads(int(sys.argv[1]))
-weights = new_model().get_weights()
-expected = _predict_in_child(weights)
-if sys.argv[3] == "busy":  # another thread is computing at the moment of the fork
-    busy = threading.Thread(target=lambda: [_predict_in_child(weights) for _ in range(2000)])
-    busy.daemon = True
-    busy.start()
-    time.sleep(float(sys.argv[4]))
-child = os.fork()
-if child == 0:
-    status = 1
+def _fork_after_work(threads: int, busy: bool, delay: float) -> None:
+    """Fork after work on threads, and end with the status of the child: see `ENDS`."""
+    warnings.simplefilter("ignore")  # of Python, about threads and forks
+    minicnn.set_num_threads(threads)
+    weights = new_model().get_weights()
+    expected = _predict_in_child(weights)
+    if busy:  # another thread is computing at the moment of the fork
+
+        def compute():
+            for _ in range(2000):
+                _predict_in_child(weights)
+
+        threading.Thread(target=compute, daemon=True).start()
+        time.sleep(delay)
+    child = multiprocessing.get_context("fork").Process(target=_end, args=(weights, expected))
+    child.start()
+    child.join(PATIENCE)
+    status = HANG if child.exitcode is None else child.exitcode
+    child.kill()
+    sys.exit(status)
+
+
+def _end(weights, expected: bytes) -> None:
     try:
-        status = 0 if _predict_in_child(weights) == expected else 2
-    except Exception as error:
-        print("error:", error, file=sys.stderr, flush=True)
-        status = 3
-    finally:
-        os._exit(status)
-end = time.monotonic() + float(sys.argv[2])
-while time.monotonic() < end:
-    pid, status = os.waitpid(child, os.WNOHANG)
-    if pid:
-        sys.exit(os.waitstatus_to_exitcode(status))
-    time.sleep(0.02)
-os.kill(child, signal.SIGKILL)
-sys.exit(4)
-"""
-ENDS = {0: "the same bits", 2: "other bits", 3: "a clear error", 4: "a hang"}  # by status
+        status = SAME if _predict_in_child(weights) == expected else OTHER
+    except Exception:
+        status = CLEAR_ERROR
+    os._exit(status)
+
+
+SAME, OTHER, CLEAR_ERROR, HANG = range(10, 14)  # statuses, unlike those of Python
+ENDS = {SAME: "the same bits", OTHER: "other bits", CLEAR_ERROR: "a clear error", HANG: "a hang"}
 
 
 def processes(share: float = 1) -> Outcome:
     """22: a spawned pool works; a child forked after work on threads gives a result or an error."""
     weights = new_model().get_weights()
     expected = _predict_in_child(weights)
-    tasks = max(4, round(40 * share))
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    tasks, forks = max(4, round(40 * share)), max(2, round(20 * share))
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(2) as pool:
         results = pool.map_async(_predict_in_child, [weights] * tasks, 1).get(120)
     spawned = sum(result == expected for result in results)
-    found: dict[str, int] = {}
-    forks = max(2, round(20 * share))
-    if hasattr(os, "fork"):
-        for fork in range(forks):
-            command = [sys.executable, "-W", "ignore", "-c", FORKING]
-            command += [str(1 + fork % 4), str(PATIENCE), ("idle", "busy")[fork % 4 > 0]]
-            command += [str(0.01 + 0.0037 * fork)]  # hung in one of eight before locks were reset
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
-            end = ENDS.get(done.returncode, f"an end with status {done.returncode}")
-            found[end] = found.get(end, 0) + 1
-    fine = found.get(ENDS[0], 0) + found.get(ENDS[3], 0)
-    ends = ", ".join(f"{count} with {end}" for end, count in found.items()) or "none: no fork here"
+    found = Counter()
+    for fork in range(forks if hasattr(os, "fork") else 0):
+        delay = 0.01 + 0.0037 * fork  # hung in one of eight before locks were reset
+        process = spawn.Process(target=_fork_after_work, args=(1 + fork % 4, fork % 4 > 0, delay))
+        process.start()
+        process.join(120)
+        process.kill()
+        found[process.exitcode] += 1
+    ends = ", ".join(f"{n} with {ENDS.get(end, f'status {end}')}" for end, n in found.items())
     return Outcome(
-        spawned == tasks and fine == sum(found.values()),
-        f"{spawned} of {tasks} tasks of a spawned pool right; {sum(found.values())} forks: {ends}",
+        spawned == tasks and set(found) <= {SAME, CLEAR_ERROR},
+        f"{spawned} of {tasks} tasks of a spawned pool right; {found.total()} forks: "
+        f"{ends or 'none, as there is no fork here'}",
     )
 
 
 def prefetch(share: float = 1) -> Outcome:
     """24: errors arrive with their traceback, nothing hangs, and all threads end."""
-    wrong = []
-    errors = max(20, round(400 * share))
-    for number in range(errors):
-        fault = _error_arrives(number % 7, number % 5 + 1, in_map=number % 2 == 1)
-        if fault:
-            wrong.append(fault)
-    abandoned = max(50, round(1000 * share))
+    errors, abandoned = max(20, round(400 * share)), max(50, round(1000 * share))
+    interrupts = max(2, round(20 * share)) if hasattr(signal, "pthread_kill") else 0
+    faults = [_error_arrives(i % 7, i % 5 + 1, in_map=i % 2 == 1) for i in range(errors)]
     for start in range(abandoned):
         elements = iter(_endless().shuffle(10).batch(2).prefetch(1 + start % 3))
         if start % 4:  # the others are never started
             next(elements)
     del elements
     gone = _seconds_to_no_thread()
-    if gone > SOON:
-        wrong.append(f"{_prefetch_threads()} threads after {SOON:g} s")
-    interrupts = max(2, round(20 * share)) if hasattr(signal, "pthread_kill") else 0
-    for number in range(interrupts):
-        fault = _interrupt(started=number % 2 == 1)
-        if fault:
-            wrong.append(fault)
-    first = f", the first: {wrong[0]}" if wrong else ""
-    return Outcome(
-        not wrong,
+    faults.append(f"{_prefetch_threads()} threads after {SOON:g} s" if gone > SOON else "")
+    faults += [_interrupt(started=i % 2 == 1) for i in range(interrupts)]
+    counted = (
         f"{errors} errors, {abandoned:,} abandoned iterators (threads gone after {gone:.2f} s), "
-        f"{interrupts} interrupts: {len(wrong)} wrong{first}",
+        f"{interrupts} interrupts"
     )
+    return outcome(counted, [fault for fault in faults if fault])
 
 
 def _prefetch_threads() -> int:
@@ -179,16 +162,10 @@ def _seconds_to_no_thread() -> float:
 
 
 def _endless() -> Dataset:
-    def numbers():
-        number = 0
-        while True:
-            yield number
-            number += 1
-
-    return Dataset.from_generator(numbers)
+    return Dataset.from_generator(itertools.count)
 
 
-def _error_arrives(position: int, ahead: int, in_map: bool) -> str | None:
+def _error_arrives(position: int, ahead: int, in_map: bool) -> str:
     """What is wrong with an error raised at that position by the source, or by a map function."""
 
     def the_failing_part(element):
@@ -204,15 +181,15 @@ def _error_arrives(position: int, ahead: int, in_map: bool) -> str | None:
     try:
         received.extend(source.prefetch(ahead))
     except OSError as error:
-        names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-        if "the_failing_part" not in names or "_error_arrives" not in names:
+        names = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+        if not {"the_failing_part", "_error_arrives"} <= names:
             return f"an error at {position} came with the traceback {names}"
     else:
         return f"an error at {position} did not come"
-    return None if received == list(range(position)) else f"{received} before {position}"
+    return "" if received == list(range(position)) else f"{received} before {position}"
 
 
-def _interrupt(started: bool) -> str | None:
+def _interrupt(started: bool) -> str:
     """What is wrong when Ctrl-C is pressed while a consumer waits for an element."""
     wake_up = threading.Event()
 
@@ -224,11 +201,10 @@ def _interrupt(started: bool) -> str | None:
     elements = iter(Dataset.from_generator(source).prefetch(1))
     if started:
         next(elements)
-    main = threading.get_ident()
-    signal_at = []
+    main, pressed = threading.get_ident(), []
 
     def press():
-        signal_at.append(time.monotonic())
+        pressed.append(time.monotonic())
         signal.pthread_kill(main, signal.SIGINT)
 
     timer = threading.Timer(0.05, press)
@@ -237,7 +213,7 @@ def _interrupt(started: bool) -> str | None:
     try:
         next(elements)
     except KeyboardInterrupt:
-        late = time.monotonic() - signal_at[0]
+        late = time.monotonic() - pressed[0]
     except StopIteration:
         return "Ctrl-C had no effect"
     finally:
@@ -247,7 +223,7 @@ def _interrupt(started: bool) -> str | None:
     gone = _seconds_to_no_thread()
     if late > SOON or gone > SOON:
         return f"after Ctrl-C it took {late:.1f} s, and {gone:.1f} s for the thread"
-    return None
+    return ""
 
 
 def memory(share: float = 1) -> Outcome:
@@ -290,9 +266,6 @@ def _compiled_versions() -> int:
     """Number of compiled versions of all kernels that have been loaded."""
     folder = Path(kernels.__file__).parent
     # By type(o): isinstance looks at the referent of a weak proxy, which may be gone.
-    dispatchers = (o for o in gc.get_objects() if issubclass(type(o), CPUDispatcher))
-    return sum(
-        len(d.signatures)
-        for d in dispatchers
-        if folder in Path(d.py_func.__code__.co_filename).parents
-    )
+    found = (o for o in gc.get_objects() if issubclass(type(o), CPUDispatcher))
+    files = ((o, Path(o.py_func.__code__.co_filename)) for o in found)
+    return sum(len(o.signatures) for o, file in files if folder in file.parents)
