@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import Input, Sequential, layers
+from minicnn.checking.contract import SpreadLoss
 from minicnn.eager import EagerPlan
 from minicnn.engine import ALGORITHMS, Plan
 from minicnn.engine.algorithms import why_not
 from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, ReLU
-from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.step import backward, forward
 from tests.promises.contract_layers import LAYERS
 from tests.promises.golden_bits import NETWORKS
@@ -182,18 +182,6 @@ class KeepsItsInput(Layer):
         return 2 * self.x * dy, {}
 
 
-class OwnLoss(Loss):
-    """Cross-entropy of logits minus that of the whole batch's mean logits."""
-
-    def losses_and_gradient(self, y_true, y_pred):
-        losses, gradient = SparseCategoricalCrossentropy(True).losses_and_gradient(y_true, y_pred)
-        mean = y_pred.mean(axis=0)
-        return losses + (mean**2).sum(), gradient + 2 * mean
-
-    def targets(self, check, y, name, n, output_shape):
-        return check.class_labels(y, name, n, *output_shape)
-
-
 def small(*own, last="softmax"):
     """A function that makes a model with these layers in the middle."""
 
@@ -213,8 +201,8 @@ OWN = {
     "keeps its input": (small(KeepsItsInput), SPARSE),
     "Dropout": (small(lambda: Dropout(0.4)), SPARSE),
     "all three": (small(BatchNormalization, lambda: Dropout(0.4), KeepsItsInput), SPARSE),
-    "a loss": (small(last=None), OwnLoss()),
-    "a loss and a layer": (small(KeepsItsInput, last=None), OwnLoss()),
+    "a loss": (small(last=None), SpreadLoss(from_logits=True)),
+    "a loss and a layer": (small(KeepsItsInput, last=None), SpreadLoss(from_logits=True)),
 }
 
 
