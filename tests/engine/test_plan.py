@@ -12,6 +12,7 @@ from minicnn.eager import EagerPlan
 from minicnn.engine import ALGORITHMS, Plan
 from minicnn.engine.algorithms import why_not
 from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D, ReLU
+from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.step import backward, forward
 from tests.promises.contract_layers import LAYERS
 from tests.promises.golden_bits import NETWORKS
