@@ -1,9 +1,12 @@
 """Activation functions. The backward pass of each needs only its output y, so z is not kept."""
 
+from collections import ChainMap
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from minicnn.validation import Tensor, usual_float_errors
 
 
 class Activation(NamedTuple):
@@ -16,6 +19,11 @@ class Activation(NamedTuple):
     forward: Callable[[np.ndarray], np.ndarray]
     backward: Callable[[np.ndarray, np.ndarray], np.ndarray]
     has_kink: bool = False  # at z = 0, where y is 0
+
+    @usual_float_errors
+    def __call__(self, z: Any) -> np.ndarray:
+        """The function of an array, as `tf.nn.relu(z)`."""
+        return np.asarray(self.forward(np.asarray(z))).view(Tensor)
 
     def branches(self, y: np.ndarray) -> list[np.ndarray]:
         """On which side of the kink each element is, if there is one: see `Layer.branches`."""
@@ -62,3 +70,5 @@ ACTIVATIONS = {
     "relu": Activation("relu", relu, relu_backward, has_kink=True),
     "softmax": Activation("softmax", softmax, softmax_backward),
 }
+FURTHER: dict[str, Activation] = {}  # `minicnn.keras` adds its own
+NAMED = ChainMap(ACTIVATIONS, FURTHER)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.data import Dataset
+from minicnn.data import Dataset, as_dataset
 from minicnn.validation import Check, plain
 
 Batch = tuple[np.ndarray, np.ndarray | None]  # x in the model's dtype; targets, unless predicting
@@ -25,23 +25,23 @@ class Source(NamedTuple):
 
 
 def source(
-    model: Any, who: str, x: Any, y: Any, batch_size: Any, rng: Any = None, labelled: bool = True
+    model: Any, check: Check, x: Any, y: Any, loss: Any, batch_size: Any, rng: Any = None
 ) -> Source:
     """Batches for a model, from arrays or from a Dataset of batches; what can be checked now, is.
 
     Parameters
     ----------
     model : Sequential
-        Built now if it has waited for its first data; it must be compiled if `labelled`.
-    x, y : arrays; or a Dataset and None
+        Built now if it has waited for its first data.
+    x, y : arrays; or a Dataset or generator, and None
+    loss : Loss or None
+        Checks the labels; None if there are none.
     batch_size : int or None
         For arrays, 32 if None. A Dataset has its own batches.
     rng : Generator or None
         Draws a new order of all samples for each pass over arrays. None leaves them as they are.
     """
-    check = Check(who)
-    loss = check.compiled(model.loss) if labelled else None
-    build_from(x, model, check)
+    x = build_from(as_dataset(x), model, check)
     input_shape, output_shape, dtype = model.input_shape, model.output_shape, model.dtype
 
     def checked(x: Any, y: Any, name: str) -> Batch:
@@ -72,15 +72,23 @@ def source(
     return Source(check, pass_over_arrays, -(-len(images) // size))
 
 
-def build_from(x: Any, model: Any, check: Check) -> None:
-    """Make the weights of a model that has waited for its first data, x."""
+def build_from(x: Any, model: Any, check: Check) -> Any:
+    """Make the weights of a model that has waited for its first data, x.
+
+    Returns x, or a Dataset whose first pass still has the element that was drawn to see its shape.
+    """
     if model.input_shape is not None:
-        return
+        return x
+    first = x
     if isinstance(x, Dataset):
-        element = next(iter(x), None)
+        elements, dataset = iter(x), x
+        element = next(elements, None)
         check.not_empty(element is not None)
-        x, _ = check.dataset_batch(element)
-    model.build(check.real_array(x, "x").shape)
+        begun = [itertools.chain([element], elements)]
+        x = Dataset(lambda: begun.pop() if begun else iter(dataset), dataset.cardinality())
+        first, _ = check.dataset_batch(element)
+    model.build(check.real_array(first, "x").shape)
+    return x
 
 
 class Epochs:

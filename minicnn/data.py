@@ -8,20 +8,22 @@ Every method returns a new recipe and does no work. Each `for` loop over a recip
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from minicnn import engine
 from minicnn.session import random_stream
-from minicnn.validation import Check
+from minicnn.validation import AnswersUnknownNames, Check, answers_unknown_keywords
 
 INFINITE_CARDINALITY = -1
 UNKNOWN_CARDINALITY = -2
 AUTOTUNE = -1  # for prefetch: choose for me
+experimental = SimpleNamespace(AUTOTUNE=AUTOTUNE)  # its home in TensorFlow 2.0
 
 
-class Dataset:
+class Dataset(AnswersUnknownNames):
     """A recipe for a stream of elements; an element is an array or a tuple of elements.
 
     Parameters
@@ -134,6 +136,7 @@ class Dataset:
             cardinality *= count
         return Dataset(elements, cardinality)
 
+    @answers_unknown_keywords
     def batch(self, batch_size: int, drop_remainder: bool = False) -> "Dataset":
         """`batch_size` elements at a time, stacked along a new first axis.
 
@@ -176,6 +179,7 @@ class Dataset:
             cardinality = max(cardinality - count, 0)
         return Dataset(lambda: itertools.islice(self, count, None), cardinality)
 
+    @answers_unknown_keywords
     def map(self, function: Callable) -> "Dataset":
         """`function` of every element; the members of a tuple become its arguments."""
         Check("map").function(function, "function")
@@ -196,6 +200,12 @@ class Dataset:
             return self
         ahead = 2 if ahead == AUTOTUNE else ahead  # one ready, one in the making
         return Dataset(lambda: engine.prefetched(self, ahead), self._cardinality)
+
+
+def as_dataset(value: Any) -> Any:
+    """A generator of batches as a Dataset of one pass; anything else as it is."""
+    generator = hasattr(value, "__next__") and not isinstance(value, Dataset)
+    return Dataset(lambda: value, UNKNOWN_CARDINALITY) if generator else value
 
 
 def _slice(arrays: Any, i: int) -> Any:

@@ -11,7 +11,12 @@ from minicnn.validation.configuration import Configurable
 
 
 class Initializer(Configurable):
-    """Base class. An initializer of your own needs `__call__(shape, rng, dtype)` and no more."""
+    """Base class. An initializer of your own needs `__call__(shape, rng, dtype)` and no more.
+
+    >>> class HeNormal(Initializer):
+    ...     def __call__(self, shape, rng, dtype="float32"):
+    ...         return rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape).astype(dtype)
+    """
 
     def __call__(
         self, shape: Shape, rng: np.random.Generator | None = None, dtype: Any = "float32"

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.session import automatic_name
+from minicnn.session import automatic_name, random_stream
 from minicnn.shapes import Shape
-from minicnn.validation import Check, plain
+from minicnn.validation import Check, Tensor, plain, usual_float_errors
 from minicnn.validation.configuration import Configurable
 
 Weights = dict[str, np.ndarray]
@@ -65,6 +65,14 @@ class Layer(WithWeights):
     Shapes passed to and returned by methods are those of one sample; arrays have the axis of the
     samples in front.
 
+    >>> class Scale(Layer):
+    ...     def new_params(self, input_shape, rng, dtype):
+    ...         return {"scale": np.ones(input_shape, dtype)}
+    ...     def forward(self, x):
+    ...         return x * self.params["scale"], x
+    ...     def backward(self, dy, x):
+    ...         return dy * self.params["scale"], {"scale": (dy * x).sum(axis=0)}
+
     Parameters
     ----------
     name : str, optional
@@ -79,23 +87,28 @@ class Layer(WithWeights):
     state : dict
         Weights that are not trained, such as moving averages: see `next_state`.
     trainable : bool
-        False freezes the layer: the optimizer leaves its `params` alone.
+        Also a parameter. False freezes the layer: the optimizer leaves its `params` alone.
+    regularizers : dict
+        Penalties on weights, by their names: `regularizer(weight)` is added to the loss, and
+        `regularizer.gradient(weight)` to the gradient.
     input_shape : tuple or None
         What the layer was built for.
     samples_are_independent : bool
         False: the layer receives whole batches. Set it to True if each sample's output and dx
         depend on that sample alone, and passes change nothing: then parts of a batch may be
         computed on several threads, unless the layer has `state` or its `forward` takes `rng`.
+        A subclass has to set it again.
     """
 
     samples_are_independent = False
 
-    def __init__(self, name: str | None = None, input_shape: Any = None):
+    def __init__(self, name: str | None = None, input_shape: Any = None, trainable: bool = True):
         check = Check(type(self).__name__)
         self.name = automatic_name(type(self)) if name is None else check.name(name)
-        self.trainable = True
+        self.trainable = check.flag(trainable, "trainable")
         self.params: Weights = {}
         self.state: Weights = {}
+        self.regularizers: dict[str, Any] = {}
         self.input_shape: Shape | None = None
         self.requested_input_shape: Shape | None = None
         if input_shape is not None:
@@ -103,6 +116,17 @@ class Layer(WithWeights):
 
     def __repr__(self) -> str:
         return f"<{self.who}>"
+
+    @usual_float_errors
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """The output for samples x (n, ...); of a symbolic `keras.Input`, another one."""
+        if hasattr(x, "followed_by"):
+            return x.followed_by(self)
+        if self.input_shape is None:
+            self.build(np.shape(x)[1:], random_stream())
+        seed = random_stream().integers(2**63, size=2) if training else (0, 0)
+        y, _ = self.forward(self.checked_input(x), **forward_options(self, training, seed, 0))
+        return y.view(Tensor)
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = "float32") -> None:
         """Make the weights for inputs of that shape, drawing from `rng`.
@@ -148,6 +172,14 @@ class Layer(WithWeights):
         """Write `next_state` into `state`: once a step, after the optimizer."""
         for key, value in self.next_state(cache).items():
             self.state[key][...] = value
+
+    def penalty(self) -> float:
+        """What the regularizers add to the loss."""
+        return sum(each(self.params[key]) for key, each in self.regularizers.items())
+
+    def penalty_gradients(self, key: str) -> list[np.ndarray]:
+        """The gradient of the penalty by the weight `key`: a list of one, or of none."""
+        return [r.gradient(self.params[key]) for k, r in self.regularizers.items() if k == key]
 
     def branches(self, cache: Any) -> list[np.ndarray]:
         """Which branch each operation with a kink took: signs of ReLU, winners of pooling.

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import engine
-from minicnn.activations import ACTIVATIONS, Activation
+from minicnn import activations, engine
 from minicnn.initializers import INITIALIZERS
 from minicnn.layer import Layer
 from minicnn.shapes import Geometry, Shape, window_geometry
@@ -18,15 +17,17 @@ from minicnn.validation import Check
 from minicnn.validation.configuration import Configurable
 from minicnn.windows import sum_windows, windows
 
-__all__ = ["Conv2D", "Dense", "Dropout", "Flatten", "Input", "Layer", "MaxPooling2D"]
+__all__ = ["Activation", "Conv2D", "Dense", "Dropout", "Flatten", "Input", "Layer", "MaxPooling2D"]
 __all__ += ["ReLU", "Softmax"]
+
+REGULARIZERS: dict[str, type] = {}  # by name; `minicnn.keras` adds its own
 
 
 class Input(Configurable):
     """The shape of one sample, as a model's first entry; it is not listed in `model.layers`."""
 
     def __init__(self, shape: tuple[int, ...]):
-        self.shape = Check("Input").shape(shape, "shape")
+        self.shape = self.start_shape = Check("Input").shape(shape, "shape")
 
 
 class KernelLayer(Layer):
@@ -37,20 +38,34 @@ class KernelLayer(Layer):
     activation : "relu", "softmax", "linear", None or Activation
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
+    kernel_regularizer, bias_regularizer : see `Layer.regularizers`, optional
     """
 
     def __init__(
-        self, activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+        self,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **options: Any,
     ):
-        super().__init__(name, input_shape)
+        super().__init__(**options)
         self.use_bias = self.check.flag(use_bias, "use_bias")
-        self.activation = self.check.choice(
-            "linear" if activation is None else activation, "activation", ACTIVATIONS, Activation
-        )
+        self.activation = _activation(self, activation)
         self.kernel_initializer, self.bias_initializer = (
             self.check.choice(value, "initializer", INITIALIZERS, Callable)
             for value in (kernel_initializer, bias_initializer)
         )
+        self.kernel_regularizer, self.bias_regularizer = (
+            None
+            if value is None
+            else self.check.choice(value, "regularizer", REGULARIZERS, Callable)
+            for value in (kernel_regularizer, bias_regularizer)
+        )
+        chosen = {"kernel": self.kernel_regularizer, "bias": self.bias_regularizer}
+        self.regularizers = {key: each for key, each in chosen.items() if each is not None}
 
     def kernel_shape(self, input_shape: Shape) -> Shape:
         """Shape of the kernel for such inputs; its last axis is that of the bias."""
@@ -111,11 +126,7 @@ class Conv2D(KernelLayer):
     others
         As for every `KernelLayer` and `Layer`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For sizes that are not positive integers and for unknown names; in `build`, for images that
-        no window fits.
+    Images that no window fits are a ValueError, in `build`.
     """
 
     def __init__(
@@ -124,17 +135,10 @@ class Conv2D(KernelLayer):
         kernel_size: int | tuple[int, int],
         strides: int | tuple[int, int] = (1, 1),
         padding: str = "valid",
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
         algorithm: str = "auto",
-        name: str | None = None,
-        input_shape: Any = None,
+        **options: Any,
     ):
-        super().__init__(
-            activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
-        )
+        super().__init__(**options)
         self.filters = self.check.integer(filters, "filters")
         self.kernel_size = self.check.pair(kernel_size, "kernel_size")
         self.strides = self.check.pair(strides, "strides")
@@ -198,10 +202,9 @@ class MaxPooling2D(Layer):
         pool_size: int | tuple[int, int] = (2, 2),
         strides: int | tuple[int, int] | None = None,
         padding: str = "valid",
-        name: str | None = None,
-        input_shape: Any = None,
+        **options: Any,
     ):
-        super().__init__(name, input_shape)
+        super().__init__(**options)
         self.pool_size = self.check.pair(pool_size, "pool_size")
         self.strides = self.check.pair(self.pool_size if strides is None else strides, "strides")
         self.padding = self.check.padding(padding)
@@ -265,19 +268,8 @@ class Dense(KernelLayer):
         As for every `KernelLayer` and `Layer`.
     """
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        name: str | None = None,
-        input_shape: Any = None,
-    ):
-        super().__init__(
-            activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
-        )
+    def __init__(self, units: int, activation: Any = None, **options: Any):
+        super().__init__(activation, **options)
         self.units = self.check.integer(units, "units")
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -313,8 +305,8 @@ class Dropout(Layer):
         Fixes the masks of each step. By default they depend on `set_random_seed`.
     """
 
-    def __init__(self, rate: float, seed: int | None = None, name: str | None = None):
-        super().__init__(name)
+    def __init__(self, rate: float, seed: int | None = None, **options: Any):
+        super().__init__(**options)
         self.rate = self.check.number(rate, "rate", 0, 1)
         self.seed = None if seed is None else self.check.integer(seed, "seed", 0, maximum=None)
 
@@ -332,7 +324,7 @@ class Dropout(Layer):
 
 
 class _ActivationLayer(Layer):
-    activation: Activation
+    activation: activations.Activation
 
     def forward(self, x):
         y = self.activation.forward(self.checked_input(x))
@@ -346,19 +338,33 @@ class _ActivationLayer(Layer):
         return self.activation.branches(cache)
 
 
+class Activation(_ActivationLayer):
+    """An activation as a layer of its own."""
+
+    def __init__(self, activation: Any, **options: Any):
+        super().__init__(**options)
+        self.activation = _activation(self, activation)
+
+
 class ReLU(_ActivationLayer):
     """max(x, 0), element by element; the gradient at 0 is 0."""
 
-    activation = ACTIVATIONS["relu"]
+    activation = activations.ACTIVATIONS["relu"]
 
 
 class Softmax(_ActivationLayer):
     """Scores to probabilities over the last axis: exp(x) / sum(exp(x))."""
 
-    activation = ACTIVATIONS["softmax"]
+    activation = activations.ACTIVATIONS["softmax"]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.check.vector_shape(input_shape)
+
+
+def _activation(layer: Layer, value: Any) -> activations.Activation:
+    """`value` as an activation; None is the linear one."""
+    name = "linear" if value is None else value
+    return layer.check.choice(name, "activation", activations.NAMED, activations.Activation)
 
 
 def _geometry(layer: Conv2D | MaxPooling2D, name: str, input_shape: Shape) -> Geometry:

@@ -1,11 +1,12 @@
 """The loss: how far predictions are from the labels, and in which direction they should move."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minicnn.shapes import Shape
-from minicnn.validation import Check
+from minicnn.validation import Check, Number, usual_float_errors
 from minicnn.validation.configuration import Configurable
 
 
@@ -14,6 +15,7 @@ class Loss(Configurable):
 
     It receives whole batches, unless it sets `samples_are_independent` to True: the loss of a
     sample then depends on that sample alone, and parts of a batch may run on several threads.
+    A subclass has to set it again.
 
     >>> class MeanSquaredError(Loss):
     ...     def losses_and_gradient(self, y_true, y_pred):
@@ -56,12 +58,17 @@ def cross_entropy_of_logits(
 
     Takes labels (n,) and logits (n, classes); returns the losses (n,), in double precision, so that
     sums over a data set do not depend on its batches, and the gradient of each, (n, classes).
+    Of one-hot rows, or other probabilities p (n, classes), it is the sum over labels of p loss.
     """
     rows = np.arange(len(labels))
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     totals = exponentials.sum(axis=1)
     gradient = exponentials / totals[:, None]
+    if labels.ndim == 2:
+        weight = labels.sum(axis=1)
+        losses = np.log(totals) * weight - (labels * shifted).sum(axis=1)
+        return losses, (gradient * weight[:, None] - labels).astype(logits.dtype)
     gradient[rows, labels] -= 1
     return np.log(totals) - shifted[rows, labels], gradient.astype(logits.dtype)
 
@@ -75,8 +82,6 @@ class SparseCategoricalCrossentropy(Loss):
         Whether predictions are scores of any size (True) or probabilities (False).
     name : str
 
-    Notes
-    -----
     A model that ends in Softmax, or in a Dense with it, is trained on its logits all the same: see
     `eager.without_softmax`. Other probabilities p are clipped to [1e-7, 1 - 1e-7] and renormalised,
     as softmax(log(p)) = p / sum(p).
@@ -89,24 +94,21 @@ class SparseCategoricalCrossentropy(Loss):
     """
 
     clip = 1e-7
+    kind_of_labels = "class_labels"
+    samples_are_independent = True
 
     def __init__(self, from_logits: bool = False, name: str = "sparse_categorical_crossentropy"):
         check = Check(type(self).__name__)
         self.from_logits = check.flag(from_logits, "from_logits")
         self.name = check.name(name)
 
+    @usual_float_errors
     def __call__(self, y_true: Any, y_pred: Any) -> float:
-        """Mean loss over the samples, for labels (n,) and predictions (n, classes).
-
-        Raises
-        ------
-        ValueError, TypeError
-            For labels that are not integers in [0, classes), for other shapes, for no samples.
-        """
+        """Mean loss, for labels as `fit` takes them and predictions (n, classes)."""
         check = Check(type(self).__name__)
         y_pred = check.scores(y_pred, "y_pred")
-        labels = check.class_labels(y_true, "y_true", *y_pred.shape)
-        return float(self.losses_and_gradient(labels, y_pred)[0].mean())
+        labels = self.targets(check, y_true, "y_true", len(y_pred), y_pred.shape[1:])
+        return Number(self.losses_and_gradient(labels, y_pred)[0].mean())
 
     def losses_and_gradient(self, y_true, y_pred):
         if self.from_logits:
@@ -121,18 +123,51 @@ class SparseCategoricalCrossentropy(Loss):
                 f"{check.who}: the loss needs one score a class, but the model's output has shape "
                 f"{output_shape}; end it with Flatten() and Dense(classes)"
             )
-        return check.class_labels(y, name, n, output_shape[0])
+        return getattr(check, self.kind_of_labels)(y, name, n, *output_shape)
 
 
-LOSSES = {"sparse_categorical_crossentropy": SparseCategoricalCrossentropy}
+class CategoricalCrossentropy(SparseCategoricalCrossentropy):
+    """Cross-entropy between one-hot rows, or other probabilities, and predictions.
+
+    Labels are (n, classes). Bare probabilities are first divided by their sum and then clipped.
+    """
+
+    kind_of_labels = "one_hot_rows"
+    samples_are_independent = True
+
+    def __init__(self, from_logits: bool = False, name: str = "categorical_crossentropy"):
+        super().__init__(from_logits, name)
+
+    def losses_and_gradient(self, y_true, y_pred):
+        if self.from_logits:
+            return cross_entropy_of_logits(y_true, y_pred)
+        total = y_pred.sum(axis=1, keepdims=True)
+        p = y_pred / total
+        clipped = np.clip(p, self.clip, 1 - self.clip)
+        dp = -(y_true / clipped * (clipped == p)).astype(p.dtype)  # none where it was clipped
+        losses = -(y_true * np.log(clipped)).sum(axis=1, dtype=np.float64)
+        return losses, (dp - (dp * p).sum(axis=1, keepdims=True)) / total
 
 
-def require_finite(losses: np.ndarray) -> None:
-    """Raise FloatingPointError if a loss is not finite: its gradient would spoil all weights."""
-    wrong = losses[~np.isfinite(losses)]
-    if len(wrong):
-        raise FloatingPointError(
-            f"the loss of {len(wrong)} of {len(losses)} samples is not finite but {wrong[0]}; this "
-            "step was not taken, and the weights are those of before. Is there NaN or infinity in "
-            "the samples? If not, training has diverged: a lower learning rate may help"
-        )
+class WeightedLoss(Loss):
+    """A loss with a weight for each sample: `weigh` makes targets records of "y" and "weight"."""
+
+    def __init__(self, loss: Loss, weigh: Callable[[np.ndarray], np.ndarray]):
+        self.loss, self.weigh = loss, weigh
+        self.samples_are_independent = loss.samples_are_independent
+
+    def targets(self, *arguments):
+        return self.weigh(self.loss.targets(*arguments))
+
+    def losses_and_gradient(self, y_true, y_pred):
+        losses, gradient = self.loss.losses_and_gradient(y_true["y"], y_pred)
+        weight = y_true["weight"]
+        weights = weight.reshape(-1, *[1] * (y_pred.ndim - 1)).astype(y_pred.dtype)
+        return losses * weight, gradient * weights
+
+
+CROSS_ENTROPIES = (SparseCategoricalCrossentropy, CategoricalCrossentropy)
+LOSSES = {
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+}

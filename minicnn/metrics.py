@@ -37,7 +37,12 @@ class Mean(Configurable):
 
 
 class Metric(Mean):
-    """Base class. A metric of your own defines `per_sample`; its mean is reported."""
+    """Base class. A metric of your own defines `per_sample`; its mean is reported.
+
+    >>> class Confidence(Metric):
+    ...     def per_sample(self, y_true, y_pred):
+    ...         return y_pred.max(axis=1)
+    """
 
     def per_sample(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """The value of each sample (n,), from checked labels and predictions (n, ...)."""
@@ -64,7 +69,8 @@ class SparseCategoricalAccuracy(Metric):
 
     @staticmethod
     def per_sample(y_true, y_pred):
-        return y_pred.argmax(axis=1) == y_true
+        labels = y_true.argmax(axis=1) if y_true.ndim > 1 else y_true  # of one-hot rows
+        return y_pred.argmax(axis=1) == labels
 
 
 METRICS = {

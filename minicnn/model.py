@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.callbacks.output import say
 from minicnn.layer import Layer, WithWeights
 from minicnn.layers import Input
 from minicnn.saving import model_file, weights_file
@@ -50,19 +51,22 @@ class Sequential(Trainer, WithWeights):
         for layer in layers:
             self.add(layer)
 
+    def __repr__(self) -> str:
+        built, sizes = self.input_shape is not None, f"layers={len(self.layers)}"
+        if built:
+            sizes += f", parameters={sum(layer.count_params() for layer in self.layers)}"
+        return f"<{type(self).__name__} name={self.name}, {sizes}, built={built}>"
+
     def add(self, layer: Layer | Input) -> None:
         """Append a layer; it is built at once if the shape of its inputs is known.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For anything but a layer, for a name that is taken, for a layer that cannot follow the
-            last one. The model is then as it was.
+        Anything but a layer, a name that is taken, and a layer that cannot follow the last one are
+        errors; the model is then as it was.
         """
         if isinstance(layer, Input):
             if self.layers or self.input_shape:
                 raise ValueError(f"{self.check.who}: Input has to come first, and only once")
-            self.input_shape = layer.shape
+            self.input_shape = layer.start_shape
             return
         self.check.layer(layer, Layer, [other.name for other in self.layers])
         input_shape = self.input_shape
@@ -107,8 +111,11 @@ class Sequential(Trainer, WithWeights):
         last = self.layers[-1]
         return last.output_shape(last.input_shape)
 
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print the table of layers, output shapes and parameters, line by line."""
+    def summary(self, print_fn: Callable[[str], Any] = say) -> None:
+        """Print the table of layers, output shapes and parameters, line by line.
+
+        A long name is cut, as in TensorFlow 2.0: `[layer.name for layer in model.layers]`.
+        """
         self._require_built()
         self.check.function(print_fn, "print_fn")
         for line in summary_lines(self.name, self.layers):
@@ -126,10 +133,7 @@ class Sequential(Trainer, WithWeights):
     def load_weights(self, path: Any) -> None:
         """Read what `save_weights` wrote for a model of the same layers, whatever their names.
 
-        Raises
-        ------
-        OSError, ValueError
-            If there is no such file, or other things in it; then nothing is changed.
+        The file of a whole model will do, too. With other things in it, nothing is changed.
         """
         self._require_built()
         weights_file.load(path, self.layers)
@@ -140,10 +144,7 @@ class Sequential(Trainer, WithWeights):
         The file holds layers, weights, optimizer with state and steps, loss, metrics, and the state
         of the random stream that draws the orders of `fit`: see `minicnn.load_model`.
 
-        Raises
-        ------
-        NotImplementedError
-            If a part of the model cannot be described: see `minicnn.validation.configuration`.
+        A part that cannot be described (see `minicnn.validation.configuration`) is an error.
         """
         self._require_built()
         model_file.save(path, self)

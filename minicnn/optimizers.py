@@ -1,12 +1,12 @@
 """Optimizers: in training, the only code that changes a trained weight."""
 
-import math
+from typing import Any
 
 import numpy as np
 
 from minicnn.shapes import Shape
-from minicnn.validation import Check
-from minicnn.validation.configuration import Configurable
+from minicnn.validation import Check, Number
+from minicnn.validation.configuration import Configurable, plain_data
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -14,9 +14,14 @@ Arrays = tuple[np.ndarray, ...]
 class Optimizer(Configurable):
     """Base class. An optimizer of your own defines `slots` and `update`.
 
+    >>> class NormalizedSGD(Optimizer):
+    ...     def update(self, gradient, weight):  # whole weights: it is not `elementwise`
+    ...         weight -= self.learning_rate * gradient / (np.linalg.norm(gradient) + 1e-7)
+
     Attributes
     ----------
     learning_rate : float
+        It may be set to a schedule, a function of the number of steps taken before.
     iterations : int
         Steps taken so far.
     state : dict of lists of arrays
@@ -29,19 +34,33 @@ class Optimizer(Configurable):
     slots: tuple[str, ...] = ()
     elementwise = False
 
-    def __init__(self, learning_rate: float):
-        self.learning_rate = Check(type(self).__name__).number(learning_rate, "learning_rate", 0)
+    def __init__(self, learning_rate: Any):
         self.iterations = 0
+        self.learning_rate = learning_rate
         self.state: dict[str, list[np.ndarray]] = {}
         self._weights: list[np.ndarray] | None = None  # those that the state belongs to
+
+    @property
+    def learning_rate(self) -> float:
+        steps = max(self.iterations - 1, 0)
+        return Number(self._rate if self.schedule is None else self.schedule(steps))
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        self.schedule = value if callable(value) else None
+        if self.schedule is None:
+            check = Check(type(self).__name__)
+            self._rate = check.number(value, "learning_rate", 0, from_low=True)
+
+    def get_config(self) -> dict[str, Any]:
+        """As for every `Configurable`; a schedule is described, not its present value."""
+        rate = self.learning_rate if self.schedule is None else self.schedule
+        return super().get_config() | {"learning_rate": plain_data(rate)}
 
     def apply(self, gradients: list[np.ndarray], weights: list[np.ndarray]) -> None:
         """One step: change `weights` in place, each by its gradient of the same shape.
 
-        Raises
-        ------
-        TypeError, ValueError
-            If shapes differ, or if the weights are not those of the first step or are read-only.
+        Other shapes, read-only weights, and others than those of the first step are errors.
         """
         check = Check(type(self).__name__)
         if not isinstance(gradients, list | tuple):
@@ -145,16 +164,16 @@ class Adam(Optimizer):
         self.beta_2 = check.number(beta_2, "beta_2", 0, 1)
         self.epsilon = check.number(epsilon, "epsilon", 0)
 
-    @property
-    def alpha(self) -> float:
-        """The learning rate of the current step, with both bias corrections."""
-        t = self.iterations
-        return self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+    def alpha(self, dtype: np.dtype) -> np.floating:
+        """The current step's learning rate with both bias corrections, rounded as in Keras."""
+        one, t = dtype.type(1), dtype.type(self.iterations)
+        beta_1, beta_2 = dtype.type(self.beta_1), dtype.type(self.beta_2)
+        return dtype.type(self.learning_rate) * np.sqrt(one - beta_2**t) / (one - beta_1**t)
 
     def update(self, gradient, weight, m, v):
         m += (gradient - m) * (1 - self.beta_1)
         v += (gradient * gradient - v) * (1 - self.beta_2)
-        weight -= m * self.alpha / (np.sqrt(v) + self.epsilon)
+        weight -= m * self.alpha(weight.dtype) / (np.sqrt(v) + self.epsilon)
 
 
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}

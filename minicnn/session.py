@@ -1,6 +1,7 @@
 """The core's global state: the names given so far, and the random stream used without a seed."""
 
 import collections
+import os
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ from minicnn.validation import Check
 
 _times_taken: collections.Counter = collections.Counter()
 _random_stream = np.random.default_rng()
+_forks = 0
 
 
 def clear_session() -> None:
@@ -34,6 +36,24 @@ def go_on_with(stream: np.random.Generator) -> None:
 def random_stream() -> np.random.Generator:
     """The generator that draws for everything that was not given a seed or generator."""
     return _random_stream
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+def _draw_otherwise() -> None:
+    """In a forked process: a stream of its own, which the parent's and the number of forks fix.
+
+    It is a new generator, because another thread may have locked the old one just then.
+    """
+    numbers = random_stream().bit_generator.state["state"]
+    go_on_with(np.random.default_rng([*numbers.values(), _forks]))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_count_fork, after_in_child=_draw_otherwise)
 
 
 def automatic_name(of: type) -> str:

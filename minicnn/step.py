@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from minicnn.layer import Layer, forward_options
-from minicnn.losses import Loss, require_finite
+from minicnn.losses import Loss
 from minicnn.optimizers import Optimizer
+from minicnn.validation import require_finite, require_finite_gradients
 
 
 def train_step(
@@ -28,11 +29,12 @@ def train_step(
     require_finite(losses)
     gradients = backward(layers, caches, dy / len(x))  # of the mean loss
     trained = [
-        (grads[key], layer.params[key])
+        (sum(layer.penalty_gradients(key), grads[key]), layer.params[key])
         for layer, (_, grads) in zip(layers, gradients, strict=True)
         if layer.trainable
         for key in layer.params
     ]
+    require_finite_gradients(gradient for gradient, _ in trained)
     optimizer.apply([gradient for gradient, _ in trained], [weight for _, weight in trained])
     for layer, cache in zip(layers, caches, strict=True):
         layer.update_state(cache)

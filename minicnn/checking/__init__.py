@@ -7,6 +7,7 @@
     lockstep.py       two networks trained side by side, step by step
     checks.py         types of checks: ways in which people test a network
     contract.py       one of them: layers of the user's own, Dropout, state, frozen layers
+    own_layers.py     layers of a user's file: gradients, and beside the Keras layers they name
     planting.py       the package with one place in its source altered
     planted_bugs.py   a table of such bugs
     kill_matrix.py    which type of check notices which bug

@@ -99,7 +99,8 @@ class LayerCase:
         draw = numbers.whole if self.whole else numbers.real
         x = draw(self.x_shape) * self.scale
         layer.build(self.x_shape[1:], np.random.default_rng(0), self.dtype)
-        layer.set_weights([draw(weight.shape) for weight in layer.params.values()])
+        drawn = [draw(weight.shape) for weight in layer.params.values()]
+        layer.set_weights([*drawn, *layer.state.values()])
         if self._has_softmax and "kernel" in layer.params:
             # If one probability is close to 1, the gradient is a difference of nearly equal
             # numbers, in which all digits of single precision cancel.
@@ -195,8 +196,8 @@ class OptimizerCase:
 
     @property
     def configuration(self) -> str:
-        words = [f"{self.steps} steps of 1e-8 to 1e3"]
-        return ", ".join([*words, *map(_in_words, self.arguments.items())])
+        words = f"{self.steps} steps of 1e-8 to 1e3", *map(_in_words, self.arguments.items())
+        return ", ".join(words)
 
     @property
     def key(self) -> str:
@@ -208,10 +209,9 @@ class OptimizerCase:
 
     def gradients(self) -> Iterator[np.ndarray]:
         """One array (sizes, 3) per step."""
-        numbers = Numbers(11)
+        numbers, sizes = Numbers(11), np.array(self.sizes)[:, None]
         for _ in range(self.steps):
-            gradient = numbers.real((len(self.sizes), 3)) * np.array(self.sizes)[:, None]
-            yield gradient.astype(self.dtype)
+            yield (numbers.real((len(sizes), 3)) * sizes).astype(self.dtype)
 
     def ours(self) -> Answer:
         return self._path(lambda optimizer, g, w: update_weights(optimizer, [[g]], [w]))
@@ -220,7 +220,7 @@ class OptimizerCase:
         return self._path(lambda optimizer, g, w: optimizer.apply([g], [w]))
 
     def _path(self, step: Callable[..., None]) -> Answer:
-        optimizer = getattr(optimizers, self.kind)(**self.arguments)
+        optimizer = optimizers.OPTIMIZERS[self.kind.lower()](**self.arguments)
         weights = np.zeros((len(self.sizes), 3), self.dtype)
         path = []
         for gradient in self.gradients():
@@ -231,8 +231,11 @@ class OptimizerCase:
     def theirs(self) -> Answer:
         import tensorflow as tf
 
+        own = optimizers.OPTIMIZERS[self.kind.lower()](**self.arguments)
+        names = keras_reference.OPTIMIZER_ARGUMENTS[self.kind]
+        arguments = {name: getattr(own, name) for name in names}
         with keras_reference.precision(self.dtype) as keras:
-            optimizer = keras_reference.new_keras_optimizer(self.kind, **self._all_arguments())
+            optimizer = keras_reference.new_keras_optimizer(self.kind, **arguments)
             weights = keras.Variable(np.zeros((len(self.sizes), 3)), dtype=self.dtype)
             optimizer.build([weights])
             apply = tf.function(lambda gradient: optimizer.apply([gradient]))  # as `fit` does
@@ -241,11 +244,6 @@ class OptimizerCase:
                 apply(tf.constant(gradient))
                 path.append(weights.numpy().copy())
         return self._by_size(path)
-
-    def _all_arguments(self) -> dict[str, Any]:
-        names = keras_reference.OPTIMIZER_ARGUMENTS[self.kind]
-        optimizer = getattr(optimizers, self.kind)(**self.arguments)
-        return {name: getattr(optimizer, name) for name in names}
 
     def _by_size(self, path: list[np.ndarray]) -> Answer:
         """One answer for each magnitude, since differences are relative to the largest value."""
@@ -289,15 +287,11 @@ class TrainingCase:
             dtype=self.dtype,
         )
         numbers = Numbers(13)
-        for layer in model.layers:
-            layer.set_weights(
-                [
-                    numbers.real(weight.shape) * np.sqrt(0.75 / weight[..., 0].size)
-                    if name == "kernel"
-                    else np.zeros(weight.shape)
-                    for name, weight in layer.params.items()
-                ]
-            )
+        weights = model.get_weights()
+        for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
+            kernel[:] = numbers.real(kernel.shape) * np.sqrt(0.75 / kernel[..., 0].size)
+            bias[:] = 0
+        model.set_weights(weights)
         loss = "sparse_categorical_crossentropy"
         model.compile("adam", loss, metrics=["accuracy"], run_eagerly=run_eagerly)
         return model

@@ -1,46 +1,38 @@
 """The cases that are compared with Keras: the default rows of the ledger, and random ones."""
 
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minicnn.checking.case_types import LayerCase, LossCase, Numbers, OptimizerCase, TrainingCase
+from minicnn.checking.further_cases import further_cases
 from minicnn.engine import ALGORITHMS, why_not
 from minicnn.layers import Conv2D
 
 FLOATS = ("float64", "float32")
 
+SAME = {"padding": "same"}
+SAME_RELU = {"padding": "same", "activation": "relu"}
 CONVOLUTION_CASES: list[tuple[dict[str, Any], tuple[int, ...], bool]] = [
     # The tutorial's two, in whole numbers.
-    ({"filters": 32, "kernel_size": (5, 5), "padding": "same"}, (1, 28, 28, 1), True),
-    ({"filters": 64, "kernel_size": (5, 5), "padding": "same"}, (1, 14, 14, 32), True),
+    ({"filters": 32, "kernel_size": (5, 5), **SAME}, (1, 28, 28, 1), True),
+    ({"filters": 64, "kernel_size": (5, 5), **SAME}, (1, 14, 14, 32), True),
     # Winograd tiles that extend over the edge of the image.
-    ({"filters": 4, "kernel_size": (5, 5), "padding": "same"}, (3, 9, 11, 3), False),
+    ({"filters": 4, "kernel_size": (5, 5), **SAME}, (3, 9, 11, 3), False),
     ({"filters": 5, "kernel_size": (3, 3), "padding": "valid"}, (2, 10, 7, 2), False),
     # An odd number of cells of padding, and strides that leave a remainder.
-    ({"filters": 3, "kernel_size": (4, 2), "padding": "same"}, (3, 6, 9, 2), False),
-    (
-        {"filters": 3, "kernel_size": (3, 2), "strides": (2, 3), "padding": "same"},
-        (2, 8, 11, 2),
-        False,
-    ),
+    ({"filters": 3, "kernel_size": (4, 2), **SAME}, (3, 6, 9, 2), False),
+    ({"filters": 3, "kernel_size": (3, 2), "strides": (2, 3), **SAME}, (2, 8, 11, 2), False),
     ({"filters": 2, "kernel_size": (2, 3), "strides": (3, 2)}, (2, 9, 8, 3), False),
     # A kernel as large as the image; a 1x1 kernel without bias; ReLU with many sums exactly zero.
     ({"filters": 4, "kernel_size": (4, 5)}, (20, 4, 5, 1), False),
     ({"filters": 3, "kernel_size": (1, 1), "use_bias": False}, (2, 3, 4, 5), False),
-    (
-        {"filters": 3, "kernel_size": (3, 3), "padding": "same", "activation": "relu"},
-        (2, 7, 6, 2),
-        True,
-    ),
+    ({"filters": 3, "kernel_size": (3, 3), **SAME_RELU}, (2, 7, 6, 2), True),
     # Several groups of images: Winograd processes a few images at a time.
-    (
-        {"filters": 4, "kernel_size": (3, 3), "padding": "same", "activation": "relu"},
-        (17, 8, 7, 3),
-        False,
-    ),
+    ({"filters": 4, "kernel_size": (3, 3), **SAME_RELU}, (17, 8, 7, 3), False),
 ]
 POOLING_CASES: list[tuple[dict[str, Any], tuple[int, ...]]] = [
     ({"pool_size": (2, 2)}, (2, 14, 14, 3)),
@@ -81,6 +73,7 @@ def _loss_cases(dtype: str) -> Iterator[LossCase]:
         return values
 
     yield LossCase("bare probabilities", probabilities, labels, dtype, from_logits=False)
+    yield from further_cases(dtype, probabilities)
 
 
 def quick_cases() -> list[Any]:
@@ -88,8 +81,7 @@ def quick_cases() -> list[Any]:
     cases: list[Any] = []
     for dtype in FLOATS:
         for arguments, shape, whole in CONVOLUTION_CASES:
-            case = LayerCase("Conv2D", arguments, shape, dtype, whole)
-            cases += with_algorithms(case)
+            cases += with_algorithms(LayerCase("Conv2D", arguments, shape, dtype, whole))
         for arguments, shape in POOLING_CASES:  # integers: many ties
             ties = arguments["pool_size"] != (32, 32)
             cases.append(LayerCase("MaxPooling2D", arguments, shape, dtype, ties))
@@ -129,19 +121,8 @@ def with_algorithms(case: LayerCase) -> list[LayerCase]:
     ]
 
 
-class Window(NamedTuple):
-    """A window that slides over images; the letters are those of `minicnn.shapes`."""
-
-    n: int
-    h: int
-    w: int
-    c: int
-    f: int
-    kh: int
-    kw: int
-    sh: int
-    sw: int
-    padding: str
+# A window that slides over images; the letters are those of `minicnn.shapes`.
+Window = namedtuple("Window", "n h w c f kh kw sh sw padding")
 
 
 def random_window(integer: Callable[[int, int], int], images: int, longest: int = 12) -> Window:
@@ -181,14 +162,13 @@ def random_cases(kind: str, count: int) -> Iterator[LayerCase]:
         # multiple of dy[0] - dy[1], which may be close to 0. Then all of its digits are rounding.
         activation = ("linear", "linear", "relu", "softmax")[integer(0, 3 if window.f > 2 else 2)]
         whole = integer(0, 1) == 1 or activation == "relu"
-        options: dict[str, Any]
         shape = window[:4]
+        strides = {"strides": (window.sh, window.sw), "padding": window.padding}
+        options: dict[str, Any]
         if kind == "Conv2D":
-            options = {"filters": window.f, "kernel_size": (window.kh, window.kw)}
-            options |= {"strides": (window.sh, window.sw), "padding": window.padding}
+            options = {"filters": window.f, "kernel_size": (window.kh, window.kw), **strides}
         elif kind == "MaxPooling2D":
-            options = {"pool_size": (window.kh, window.kw)}
-            options |= {"strides": (window.sh, window.sw), "padding": window.padding}
+            options = {"pool_size": (window.kh, window.kw), **strides}
         else:
             axes = (1, 1, 1, 2, 3)[integer(0, 4)]
             shape = (*(integer(1, 6) for _ in range(axes)), integer(1, 50))

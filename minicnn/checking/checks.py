@@ -58,9 +58,7 @@ def steps_differ() -> str:
     return _first_difference(_other_cases(lambda layer: layer == "lockstep"))
 
 
-@functools.cache
-def _golden() -> golden.Golden:
-    return golden.Golden()
+_golden = functools.cache(golden.Golden)
 
 
 @functools.cache

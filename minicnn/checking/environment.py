@@ -1,6 +1,8 @@
 """What a result was computed with: processor, cores and versions."""
 
+import contextlib
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,13 +13,9 @@ PACKAGES = ("minicnn", "numpy", "numba", "scipy", "tensorflow", "tensorflow_cpu"
 
 def machine() -> str:
     """The processor, and how many of its cores this process may use."""
-    processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [
-            line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        processor = models[0].split(":")[1].strip() if models else processor
+    found = re.search("model name.*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    processor = found[1].strip() if found else platform.processor() or platform.machine()
     return f"{processor}, {available_cores()} cores"
 
 
@@ -25,10 +23,8 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     """The versions of Python and of those packages that are installed."""
     found = {"python": platform.python_version()}
     for package in packages:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 

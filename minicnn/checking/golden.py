@@ -28,13 +28,7 @@ class Golden:
         self.versions: dict[str, str] = json.loads(str(self._arrays.pop("versions")))
 
     def answer(self, case: Any) -> Answer:
-        """Keras' answer to a case.
-
-        Raises
-        ------
-        KeyError
-            If it is not in the file, which then has to be computed anew.
-        """
+        """Keras' answer to a case; if it is not in the file, that has to be computed anew."""
         prefix = f"{case.key}/"
         found = {
             name.removeprefix(prefix): array.astype(case.dtype)

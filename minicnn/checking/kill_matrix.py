@@ -58,6 +58,11 @@ class Matrix(NamedTuple):
     findings: dict[str, Findings]
 
     @property
+    def bugs(self) -> list[Bug]:
+        """Those that were planted."""
+        return [bug for bug in BUGS if bug.name in self.findings]
+
+    @property
     def false_alarms(self) -> list[str]:
         """Checks that find something wrong with the right code."""
         return [check for check in CHECKS if _noticed(self.findings[RIGHT_CODE], check)]
@@ -70,7 +75,7 @@ class Matrix(NamedTuple):
         bugs have to be noticed by any check.
         """
         missed = []
-        for bug in _bugs(self.findings):
+        for bug in self.bugs:
             enough = EVERY_NUMBER if bug.kind in ("forward", "gradient") else CHECKS
             if not any(_noticed(self.findings[bug.name], check) for check in enough):
                 missed.append(bug.name)
@@ -85,19 +90,18 @@ class Matrix(NamedTuple):
 
     def lines(self) -> list[str]:
         """The table as printed."""
-        bugs = _bugs(self.findings)
         lines = [heading(), row(RIGHT_CODE, self.findings[RIGHT_CODE])]
-        for module, group in itertools.groupby(bugs, lambda bug: bug.module):
+        for module, group in itertools.groupby(self.bugs, lambda bug: bug.module):
             lines += [module, *(row(f"  {bug.name}", self.findings[bug.name]) for bug in group)]
         return lines + self.totals()
 
     def totals(self) -> list[str]:
         """The end of the table: how many bugs each check noticed, the legend, what is wrong."""
-        bugs = _bugs(self.findings)
-        counts = [sum(_noticed(self.findings[bug.name], check) for bug in bugs) for check in CHECKS]
+        found = [self.findings[bug.name] for bug in self.bugs]
+        counts = [sum(_noticed(each, check) for each in found) for check in CHECKS]
         wrong = [f"MISSED: {name}" for name in self.missed]
         wrong += [f"FALSE ALARM: {check}" for check in self.false_alarms]
-        return [_cells(f"noticed, of {len(bugs)}", counts), *LEGEND, *wrong]
+        return [_cells(f"noticed, of {len(found)}", counts), *LEGEND, *wrong]
 
 
 def heading() -> str:
@@ -119,10 +123,6 @@ def _noticed(findings: Findings, check: str) -> bool:
     return findings[check].mark != QUIET
 
 
-def _bugs(findings: dict[str, Findings]) -> list[Bug]:
-    return [bug for bug in BUGS if bug.name in findings]
-
-
 def kill_matrix(
     names: Iterable[str] | None = None,
     progress: Callable[[str, Findings], None] | None = None,
@@ -131,17 +131,12 @@ def kill_matrix(
 
     Each runs in a process of its own, as many at a time as there are cores. A bug in a large
     kernel, which has to be compiled, takes one or two minutes, others about twenty seconds.
-
-    Parameters
-    ----------
-    names : iterable of str, optional
-    progress : callable, optional
-        Called with the name and the findings of each, in the order of the table.
+    `progress` is called with the name and the findings of each, in the order of the table.
     """
     chosen = [bug.name for bug in BUGS] if names is None else [_bug(name).name for name in names]
-    tell = progress or (lambda name, found: None)
     # The right code goes first, alone: it writes compiled kernels to disk, for all others to use.
     findings = {RIGHT_CODE: _examine(RIGHT_CODE)}
+    tell = progress or (lambda name, found: None)
     tell(RIGHT_CODE, findings[RIGHT_CODE])
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
@@ -154,10 +149,10 @@ def kill_matrix(
 
 
 def _bug(name: str) -> Bug:
-    for bug in BUGS:
-        if bug.name == name:
-            return bug
-    raise ValueError(f"expected the name of a planted bug, received {name!r}")
+    bugs = {bug.name: bug for bug in BUGS}
+    if name not in bugs:
+        raise ValueError(f"expected the name of a planted bug, received {name!r}")
+    return bugs[name]
 
 
 def _examine(name: str) -> Findings:
@@ -165,12 +160,10 @@ def _examine(name: str) -> Findings:
     findings: Findings = {}
     while waiting := [check for check in CHECKS if check not in findings]:
         command = [sys.executable, "-m", "minicnn.checking.kill_matrix", name, *waiting]
-        end = ""
         try:
             done = subprocess.run(command, capture_output=True, timeout=PATIENCE)
             output = done.stdout
-            if done.returncode:
-                end = f"exit code {done.returncode}: {done.stderr.decode()[-500:]}"
+            end = f"exit code {done.returncode}: {done.stderr.decode()[-500:]}"
         except subprocess.TimeoutExpired as late:
             output, end = late.stdout or b"", f"no answer for {PATIENCE:.0f} s"
         for line in output.decode().splitlines():

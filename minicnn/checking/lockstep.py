@@ -42,38 +42,18 @@ class Lockstep(NamedTuple):
     def __str__(self) -> str:
         lines = [f"{'step':>5}{'minicnn':>14}{'Keras':>14}{'losses':>11}{'weights':>11}"]
         steps = len(self.ours)
-        shown = sorted({1, 2, 5, 10, 20, *range(50, steps + 1, 50), steps})
-        for step in (step for step in shown if step <= steps):
-            i = step - 1
-            lines.append(
-                f"{step:>5}{self.ours[i]:>14.9f}{self.theirs[i]:>14.9f}"
-                f"{self.relative_losses[i]:>11.1e}{self.weights[i]:>11.1e}"
-            )
+        shown = {1, 2, 5, 10, 20, *range(50, steps, 50), steps}
+        columns = zip(self.ours, self.theirs, self.relative_losses, self.weights, strict=True)
+        for step, (own, other, losses, weights) in enumerate(columns, 1):
+            if step in shown:
+                lines.append(f"{step:>5}{own:>14.9f}{other:>14.9f}{losses:>11.1e}{weights:>11.1e}")
         return "\n".join(lines)
 
 
 def lockstep(model: Sequential, x: np.ndarray, y: np.ndarray, batch_size: int = 32) -> Lockstep:
     """Train `model` and its Keras twin on the same batches, in order: one pass over x.
 
-    Parameters
-    ----------
-    model : Sequential
-        Built and compiled. It is trained, so its weights change.
-    x : (n, ...) array
-    y : (n,) integers
-    batch_size : int
-        The last batch may be smaller.
-
-    Returns
-    -------
-    Lockstep
-
-    Raises
-    ------
-    ImportError
-        Without TensorFlow.
-    TypeError, ValueError
-        For a model or data that cannot be trained.
+    The model is built and compiled; its weights change. The last batch may be smaller.
     """
     twin = keras_reference.to_keras(model)
     ours, theirs, weights = [], [], []

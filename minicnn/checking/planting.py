@@ -33,10 +33,7 @@ def source_of(module: str) -> str:
 def altered(module: str, old: str, new: str) -> str:
     """The source of `module` with `new` in the place of `old`.
 
-    Raises
-    ------
-    ValueError
-        If `old` does not occur, or more than once: then it would not say what is meant.
+    It is an error if `old` does not occur, or more than once: it would not say what is meant.
     """
     source = source_of(module)
     if source.count(old) != 1:
@@ -52,36 +49,20 @@ def planted(module: str, source: str) -> Iterator[ModuleType]:
     imported, or imported anew, inside. Imports belong to the whole process, so only one thread may
     plant a bug.
 
-    Parameters
-    ----------
-    module : str
-        Named by its file: "engine/kernels/pooling.py".
-    source : str
-        See `altered`.
-
-    Yields
-    ------
-    ModuleType
-        The fresh package.
-
-    Notes
-    -----
     Numba caches machine code on disk by file, line and bytecode, and an altered kernel may have
     the same: neither its constants nor the functions it calls are part of the bytecode. So altered
     source is compiled under a name that is no file's, for which Numba caches nothing; kernels that
     call an altered one are compiled anew; and nothing is written to the cache.
     """
     finder = _Finder(module, source)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_fresh_modules())
+    load = _loading_unaffected(module, source)
+    cache = {"save_overload": lambda *_: None, "load_overload": load}
+    with _fresh_modules(), mock.patch.multiple(caching.FunctionCache, **cache):
         sys.meta_path.insert(0, finder)
-        stack.callback(sys.meta_path.remove, finder)
-        cache = caching.FunctionCache
-        stack.enter_context(mock.patch.object(cache, "save_overload", return_value=None))
-        stack.enter_context(
-            mock.patch.object(cache, "load_overload", _loading_unaffected(module, source))
-        )
-        yield importlib.import_module(PACKAGE)
+        try:
+            yield importlib.import_module(PACKAGE)
+        finally:
+            sys.meta_path.remove(finder)
 
 
 @contextlib.contextmanager

@@ -41,16 +41,26 @@ class OneThread:
 
     def __exit__(self, *_error: Any) -> None:
         with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                for library, threads in zip(libraries(), self.before, strict=True):
-                    _set_threads(library, threads)
+            if self.inside == 1:
+                self._remove_limit()
+            self.inside = max(self.inside - 1, 0)
+
+    def start_anew(self) -> None:
+        """In a forked child: the threads that were inside are gone, and a lock may be locked."""
+        self.lock = threading.Lock()
+        if self.inside:
+            self._remove_limit()
+            self.inside = 0
+
+    def _remove_limit(self) -> None:
+        for library, threads in zip(libraries(), self.before, strict=True):
+            _set_threads(library, threads)
 
 
 one_thread = OneThread()
 
-if hasattr(os, "register_at_fork"):  # in the child, a lock held by another thread stays locked
-    os.register_at_fork(after_in_child=one_thread.__init__)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=one_thread.start_anew)
 
 
 def _set_threads(library: Any, threads: int) -> None:

@@ -38,6 +38,18 @@ DEPENDENCIES = (
 )
 
 
+# Settings of Numba, by environment variables, that change the machine code; those about the
+# processor are in Numba's own key. And Python's -O and -OO, which change the bytecode.
+SETTINGS = """OPT LOOP_VECTORIZE SLP_VECTORIZE BOUNDSCHECK DEBUGINFO_DEFAULT USING_SVML ENABLE_AVX
+DISABLE_INTEL_SVML DEBUG_ARRAY_OPT DEBUG_NRT NRT_STATS EXTEND_VARIABLE_LIFETIMES
+LLVM_REFPRUNE_PASS LLVM_REFPRUNE_FLAGS PARFOR_MAX_TUPLE_SIZE USE_LLVMLITE_MEMORY_MANAGER"""
+
+
+def _settings() -> str:
+    found = {name: str(getattr(numba.config, name, None)) for name in SETTINGS.split()}
+    return repr((found, sys.flags.optimize))
+
+
 def jit(function: Callable) -> Callable:
     """Compile a function at its first call, and cache the machine code on disk if possible.
 
@@ -240,9 +252,9 @@ class _Files:
             path.unlink(missing_ok=True)
 
     def _path(self, key: Any) -> Path:
-        # Named after signature and processor. The function's bytecode, which is the last part of
-        # the key, is left out, so that a new version replaces the old one.
-        name = hashlib.sha256(repr(key[:-1]).encode()).hexdigest()[:16]
+        # Named after signature, processor and settings. The function's bytecode, which is the last
+        # part of the key, is left out, so that a new version replaces the old one.
+        name = hashlib.sha256(f"{key[:-1]}{_settings()}".encode()).hexdigest()[:16]
         return self._folder / f"{self._base}.{name}.nbc"
 
     def _checksum(self, data: bytes) -> bytes:
@@ -304,12 +316,21 @@ _usual = _Announcement(lambda: print(COMPILING, file=sys.stderr, flush=True), PA
 event.register("numba:compile", _usual)
 
 
+def is_compiling() -> bool:
+    """Whether a function is being compiled now, by any thread."""
+    return _usual.depth > 0
+
+
 @contextlib.contextmanager
 def announce_compilation(tell: Callable[[], None]) -> Iterator[None]:
     """Call `tell()` before the first compilation inside the block, instead of printing a line.
 
     It is called at most once, and not at all if all machine code is on disk.
     """
-    _usual.told = True
-    with event.install_listener("numba:compile", _Announcement(tell)):
-        yield
+    told, _usual.told = _usual.told, True
+    own = _Announcement(tell)
+    try:
+        with event.install_listener("numba:compile", own):
+            yield
+    finally:
+        _usual.told = told or own.told

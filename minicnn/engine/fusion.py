@@ -22,6 +22,7 @@ OPERATIONS = {
     built_in.Dense: fast.Dense,
     built_in.Flatten: fast.Flatten,
     built_in.Dropout: fast.Dropout,
+    built_in.Activation: fast.ElementwiseActivation,
     built_in.ReLU: fast.ElementwiseActivation,
     built_in.Softmax: fast.ElementwiseActivation,
 }

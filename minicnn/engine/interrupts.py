@@ -9,16 +9,21 @@ interrupted. Inside the engine it records the signal, which then acts at the end
 Anywhere else (in a callback, in a data source that waits) the signal acts at once.
 """
 
+import contextlib
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
+
+from minicnn.engine.compiling import is_compiling
 
 NAMES = ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGTERM", "SIGQUIT")
 # SIGINT is the first to be replaced and the last to be put back.
 SIGNALS = [signal.SIGINT, *(getattr(signal, name) for name in NAMES if hasattr(signal, name))]
 ENGINE = "minicnn.engine."
 WAITING = "minicnn.engine.prefetching"  # waits for a data source: may be interrupted
+WAIT = "\nStopping as soon as the kernels for this step are compiled ..."
 
 _current: "Deferred | None" = None
 
@@ -54,17 +59,26 @@ class Deferred:
         if _current is not self:
             return
         _current = None
-        self._restore()
-        self.act()
+        try:
+            self._restore()
+        finally:
+            self.act()
 
     def _restore(self) -> None:
-        for number, handler in reversed(self.usual.items()):
-            if signal.getsignal(number) == self.on_signal:  # else somebody has set another one
-                signal.signal(number, handler)
+        try:
+            for number, handler in reversed(self.usual.items()):
+                if signal.getsignal(number) == self.on_signal:  # else somebody has set another one
+                    signal.signal(number, handler)
+        except BaseException:  # raised by a handler that was just put back, before the others
+            self._restore()
+            raise
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The handler: records the signal, or passes it on."""
         if _is_inside_engine(frame):
+            if is_compiling():  # which may take half a minute
+                with contextlib.suppress(Exception):  # stderr may be closed, or in use
+                    print(WAIT, file=sys.stderr, flush=True)
             self.pending[number] = frame
         else:
             self.usual[number](number, frame)

@@ -18,8 +18,14 @@ from minicnn.engine.fusion import Segment, segments
 from minicnn.engine.kernels import softmax
 from minicnn.engine.operations import Operation, Run, activate
 from minicnn.layer import Layer
-from minicnn.losses import Loss, SparseCategoricalCrossentropy, require_finite
+from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.optimizers import Optimizer
+from minicnn.validation import (
+    Check,
+    require_finite,
+    require_finite_gradients,
+    usual_float_errors,
+)
 
 Seed = tuple[int, ...]
 KNOWN_LOSSES = (SparseCategoricalCrossentropy,)
@@ -46,21 +52,26 @@ class Plan:
         Built.
     loss : Loss or None
         None if the plan only predicts.
+
+    Attributes
+    ----------
+    segments : list of Segment
+        The operations that compute the layers, in order.
     """
 
     def __init__(self, layers: list[Layer], loss: Loss | None = None):
         self.layers, self.loss = without_softmax(layers, loss)
         self._last_activation = "linear" if self.layers is layers else "softmax"
-        self._segments = segments(self.layers)
+        self.segments = segments(self.layers)
         # A known loss is computed in the shards of the last segment; a loss of the user's own gets
         # whole batches, unless it says that its samples are independent.
         self._loss_in_shards = type(loss) in KNOWN_LOSSES or getattr(
             loss, "samples_are_independent", False
         )
-        last_in_shards = self._segments[-1].in_shards if self._segments else self._loss_in_shards
-        joined = self._segments and last_in_shards == self._loss_in_shards
-        self._last = self._segments[-1] if joined else Segment([], self._loss_in_shards)
-        self._first = self._segments[:-1] if joined else self._segments
+        last_in_shards = self.segments[-1].in_shards if self.segments else self._loss_in_shards
+        joined = self.segments and last_in_shards == self._loss_in_shards
+        self._last = self.segments[-1] if joined else Segment([], self._loss_in_shards)
+        self._first = self.segments[:-1] if joined else self.segments
         self._context = contextlib.ExitStack()
 
     def __enter__(self) -> "Plan":
@@ -71,6 +82,7 @@ class Plan:
     def __exit__(self, *error: Any) -> None:
         self._context.__exit__(*error)
 
+    @usual_float_errors
     def train(
         self, optimizer: Optimizer, x: np.ndarray, y_true: np.ndarray, seed: Seed
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +91,7 @@ class Plan:
         Raises
         ------
         FloatingPointError
-            If the loss of a sample is NaN or infinite; the step is not taken then.
+            If the loss of a sample, or a gradient, is NaN or infinite; the step is not taken then.
         """
         found = self._gradients(x, y_true, seed, training=True)
         require_finite(found.losses)
@@ -90,12 +102,14 @@ class Plan:
             if layer.trainable
         ]
         parts, trained = ([pair[i] for pair in parts_and_weights] for i in (0, 1))
+        require_finite_gradients(updates.factors(parts))
         updates.update_weights(optimizer, parts, trained)
         for layer, cache in found.states:
             layer.update_state(cache)
         interrupts.act()
         return found.losses, found.predictions
 
+    @usual_float_errors
     def evaluate(self, x: np.ndarray, y_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Losses (n,) and predictions (n, ...) of one batch; nothing is learned."""
         outputs = self._outputs(x)
@@ -104,6 +118,7 @@ class Plan:
         interrupts.act()
         return losses, predictions
 
+    @usual_float_errors
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The output of the last layer for a batch of at least one sample."""
         outputs = activate(self._last_activation, self._outputs(x))
@@ -117,6 +132,7 @@ class Plan:
         with self:
             return self.predict(x)
 
+    @usual_float_errors
     def gradients(
         self, x: np.ndarray, y_true: np.ndarray, seed: Seed = (0,), training: bool = True
     ) -> Gradients:
@@ -150,6 +166,7 @@ class Plan:
                 states += _with_state(segment.operations, tape)
         return Gradients(np.concatenate(losses), np.concatenate(predictions), by_weight, states)
 
+    @usual_float_errors
     def passes(
         self, x: np.ndarray, dy: np.ndarray, training: bool = False, seed: Seed = (0,)
     ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
@@ -161,14 +178,14 @@ class Plan:
         """
         self._prepare()
         tapes = []
-        for segment in self._segments:
+        for segment in self.segments:
             x, tape = self._forward(segment, x, training, seed)
             tapes.append(tape)
         dx, by_weight = self._backward(tapes, dy, with_dx=True)
         return x, dx, [sum(parts) for parts in updates.arrays(by_weight)]
 
     def _prepare(self) -> None:
-        for segment in self._segments:
+        for segment in self.segments:
             for operation in segment.operations:
                 operation.prepare()
 
@@ -176,12 +193,15 @@ class Plan:
         """The loss of each sample (n,), and its gradient with respect to the last output y."""
         if type(self.loss) in KNOWN_LOSSES and self.loss.from_logits:
             return softmax.cross_entropy(y_true, y)
-        return self.loss.losses_and_gradient(y_true, y)
+        losses, dy = self.loss.losses_and_gradient(y_true, y)
+        return losses, Check(type(self.loss).__name__).gradient(
+            dy, y
+        )  # of a loss of the user's own
 
     def _outputs(self, x: np.ndarray) -> np.ndarray:
         """The output of the last layer, outside of training."""
         self._prepare()
-        for segment in self._segments:
+        for segment in self.segments:
             outputs = functools.partial(_outputs, segment.operations, x)
             shards = self._shards(segment.in_shards, len(x), threads.INFERENCE_SHARD)
             x = np.concatenate(threads.run(outputs, shards))
@@ -203,7 +223,7 @@ class Plan:
         by_weight: list[list[np.ndarray]] = []
         for place in reversed(range(len(tapes))):
             is_first = place == 0 and not with_dx
-            dy, own = self._segment_backward(self._segments[place], tapes[place], dy, is_first)
+            dy, own = self._segment_backward(self.segments[place], tapes[place], dy, is_first)
             by_weight = own + by_weight
         return dy, by_weight
 

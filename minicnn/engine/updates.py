@@ -4,6 +4,7 @@ Sums and updates of number-by-number optimizers run in parts on all threads. An 
 user's own receives whole weights, and runs as its author wrote it.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,6 +104,13 @@ def cut(sizes: list[int]) -> list[Slices]:
 def arrays(gradients: list[list[Gradient]]) -> list[list[np.ndarray]]:
     """The same gradients, with the products computed."""
     return [[_array(gradient) for gradient in parts] for parts in gradients]
+
+
+def factors(gradients: list[list[Gradient]]) -> Iterator[np.ndarray]:
+    """All arrays of the gradients; of a product, its two factors."""
+    for parts in gradients:
+        for gradient in parts:
+            yield from gradient if isinstance(gradient, Product) else [gradient]
 
 
 def _array(gradient: Gradient) -> np.ndarray:

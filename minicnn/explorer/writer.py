@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import uuid
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from minicnn.explorer.description import describe, encoded_images
 from minicnn.explorer.selection import select
 from minicnn.model import Sequential
+from minicnn.saving.npz import write_file
 from minicnn.validation import Check
 
 # In this order: a file may use what the files before it define while it is loaded.
@@ -61,7 +61,9 @@ def write(model: Sequential, path: Any, images: Any, labels: Any) -> Path:
     description["images"]["numbers"] = chosen.tolist()
     description["images"]["groups"] = groups
     description["images"]["start"] = start
-    return _replace(Path(path), page(description))
+    content = page(description).encode()
+    write_file(Path(path), lambda file: file.write(content))
+    return Path(path)
 
 
 def page(description: dict[str, Any]) -> str:
@@ -89,14 +91,3 @@ def embedded(data: Any) -> str:
 
 def _read(name: str) -> str:
     return resources.files(__package__).joinpath("page", name).read_text(encoding="utf-8")
-
-
-def _replace(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path

@@ -2,6 +2,7 @@
 
 - `model_file`: a whole model, with its optimizer's state: `model.save`, `minicnn.load_model`
 - `weights_file`: weights alone: `model.save_weights`, `model.load_weights`
+- `keras_file`: both in Keras' own formats, `.keras` and `.h5`
 - `npz`: reading and writing the NPZ files that both are
 """
 
@@ -38,6 +39,4 @@ def load_model(path: Any, custom_objects: Known | None = None) -> Any:
     ValueError
         If it does not hold a model, or one with parts that are not known. Nothing has changed then.
     """
-    from minicnn.model import Sequential  # which imports this package
-
-    return model_file.load(path, Sequential, custom_objects)[0]
+    return model_file.load(path, custom_objects)[0]

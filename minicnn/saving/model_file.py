@@ -16,7 +16,7 @@ import numpy as np
 from minicnn import initializers, layers, losses, metrics, optimizers, session
 from minicnn.layer import Layer
 from minicnn.layers import KernelLayer
-from minicnn.saving import npz
+from minicnn.saving import keras_file, npz
 from minicnn.saving.weights_file import by_key
 from minicnn.validation import Check
 from minicnn.validation.configuration import (
@@ -45,24 +45,13 @@ KNOWN |= {
 
 
 def save(path: Any, model: Any, notes: Any = None) -> None:
-    """Write a built model to `path`, completely or not at all.
+    """Write a built model to `path`, completely or not at all: see `Sequential.save`.
 
-    Parameters
-    ----------
-    path : str or path
-    model : Sequential
-    notes : optional
-        Anything that JSON can hold; `load` returns it.
-
-    Raises
-    ------
-    ValueError
-        If `path` does not end in .npz.
-    NotImplementedError
-        If a part of the model cannot be described: see `minicnn.validation.configuration`.
-    OSError
-        If the file cannot be written; `path` is then unchanged.
+    `notes` may be anything that JSON can hold; `load` returns it.
     """
+    if npz.is_keras_file(path):
+        keras_file.save_model(path, model)
+        return
     path = npz.npz_path(path)
     content = {
         "format": FORMAT,
@@ -102,31 +91,18 @@ def _slots(model: Any) -> dict[str, np.ndarray]:
     }
 
 
-def load(path: Any, model_class: Any, custom_objects: Known | None = None) -> tuple[Any, Any]:
-    """Read a model from a file; the session's random stream continues as when it was written.
+def load(
+    path: Any, custom_objects: Known | None = None, model_class: Any = None
+) -> tuple[Any, Any]:
+    """A new model from a file, and the notes that were passed to `save`: see `load_model`.
 
-    Parameters
-    ----------
-    path : str or path
-    model_class : type
-        `Sequential`.
-    custom_objects : dict, optional
-        The user's own classes and functions that the file mentions, by name.
-
-    Returns
-    -------
-    model : Sequential
-        A new one.
-    notes
-        As passed to `save`.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    ValueError
-        If it does not hold a model, or mentions classes that are not known. Nothing is changed.
+    The session's random stream continues as when the file was written. `model_class` is
+    `minicnn.Sequential` by default.
     """
+    from minicnn.model import Sequential  # which imports this module
+
+    if npz.is_keras_file(path):
+        return keras_file.load_model(path, model_class or Sequential), None
     path = npz.npz_path(path)
     with npz.open_arrays(path, "a model") as archive:
         content = _read_json(archive)
@@ -135,15 +111,19 @@ def load(path: Any, model_class: Any, custom_objects: Known | None = None) -> tu
         described = [] if training is None else [training[name] for name in DESCRIBED]
         require_known([config["layers"], *described], known)
         shape, config["input_shape"] = tuple(config["input_shape"]), None  # not built yet
-        model = model_class.from_config(config, custom_objects)
+        model = (model_class or Sequential).from_config(config, custom_objects)
         _check_size(model.layers, shape, model.dtype, path)
         # Weights are overwritten below: the session's stream must not be used up for them.
         model.build((None, *shape), np.random.default_rng(0))
-        _freeze(model.layers, content.get("frozen", []))
+        for number in content.get("frozen", []):
+            last = len(model.layers) - 1
+            number = Check("frozen").integer(number, "the number of a layer", 0, last)
+            model.layers[number].trainable = False
         if training is not None:
             _compile(model, training, known)
         _read_arrays(archive, model, training)
-        stream = _stream(content["random_stream"])
+        stream = np.random.default_rng(0)
+        stream.bit_generator.state = content["random_stream"]
     session.go_on_with(stream)
     return model, content["notes"]
 
@@ -175,12 +155,6 @@ def _check_size(parts: list[Layer], shape: tuple[int, ...], dtype: np.dtype, pat
         raise ValueError(f"its layers have weights of {needed:,} bytes, more than the file")
 
 
-def _freeze(parts: list[Layer], frozen: list[int]) -> None:
-    check = Check("frozen")
-    for number in frozen:
-        parts[check.integer(number, "the number of a layer", 0, len(parts) - 1)].trainable = False
-
-
 def _compile(model: Any, training: dict[str, Any], known: Known) -> None:
     optimizer, loss, chosen = from_plain_data([training[name] for name in DESCRIBED], known)
     eagerly = training.get("run_eagerly", False)
@@ -202,9 +176,3 @@ def _read_arrays(archive: zipfile.ZipFile, model: Any, training: dict[str, Any] 
     npz.check_names(archive, [*arrays, JSON])
     for key, array in arrays.items():
         array[...] = npz.read_array(archive, key, array.shape, array.dtype.kind)
-
-
-def _stream(state: dict[str, Any]) -> np.random.Generator:
-    stream = np.random.default_rng(0)
-    stream.bit_generator.state = state
-    return stream

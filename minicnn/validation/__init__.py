@@ -11,25 +11,27 @@ import sys
 import warnings
 from typing import Any
 
-from minicnn.validation.arguments import ArgumentChecks
-from minicnn.validation.arrays import ArrayChecks, is_plain, plain
+from minicnn.validation.arrays import is_plain, plain, usual_float_errors
 from minicnn.validation.data import DataChecks
+from minicnn.validation.finite import require_finite, require_finite_gradients
+from minicnn.validation.keywords import AnswersUnknownNames, answers_unknown_keywords
 from minicnn.validation.models import ModelChecks
+from minicnn.validation.tensors import Number, Tensor
 
-__all__ = ["Check", "frames_to_user", "is_plain", "plain"]
+__all__ = [
+    "AnswersUnknownNames",
+    "Check",
+    "Number",
+    "Tensor",
+    "answers_unknown_keywords",
+    "frames_to_user",
+]
+__all__ += ["is_plain", "plain", "require_finite", "require_finite_gradients"]
+__all__ += ["usual_float_errors"]
 
 
-class Check(ArgumentChecks, ArrayChecks, DataChecks, ModelChecks):
-    """Checks on behalf of one caller, whose name begins every message.
-
-    Parameters
-    ----------
-    who : str
-        For instance "fit", or "Conv2D 'conv2d'".
-    """
-
-    def __init__(self, who: str):
-        self.who = who
+class Check(DataChecks, ModelChecks):
+    """Checks on behalf of one caller, whose name begins every message."""
 
     def warn_of_too_few_batches(self) -> None:
         """Keras' warning that a data set has ended in the middle of an epoch."""
@@ -37,6 +39,14 @@ class Check(ArgumentChecks, ArrayChecks, DataChecks, ModelChecks):
             "Your input ran out of data; interrupting training. Make sure that your dataset can "
             "generate at least `steps_per_epoch * epochs` batches. You may need to use the "
             "`.repeat()` function when building your dataset.",
+            stacklevel=frames_to_user(),
+        )
+
+    def warn_of_softmax(self, name: str) -> None:
+        """Keras' warning that a loss of logits follows a softmax; it is the logits that it gets."""
+        warnings.warn(
+            f'"`{name}` received `from_logits=True`, but the `output` argument was produced by a '
+            "Softmax activation and thus does not represent logits. Was this intended?",
             stacklevel=frames_to_user(),
         )
 

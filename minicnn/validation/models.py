@@ -2,30 +2,29 @@
 
 from typing import Any
 
+from minicnn.validation.arguments import ArgumentChecks
+
 Shape = tuple[int, ...]
 
 
-class ModelChecks:
+class ModelChecks(ArgumentChecks):
     """The part of `Check` that is about models."""
-
-    who: str
 
     def layer(self, value: Any, kind: type, names: list[str]) -> None:
         """Refuse anything but a layer, of class `kind`, and layers with a name that is taken."""
         if not isinstance(value, kind):
-            raise TypeError(f"{self.who}: expected a layer, received {value!r}")
+            raise self.error(f"expected a layer, received {value!r}", TypeError)
         if value.name in names:
-            raise ValueError(
-                f"{self.who}: layers of one model need different names, but '{value.name}' is "
+            raise self.error(
+                f"layers of one model need different names, but '{value.name}' is "
                 "already there; pass another name="
             )
 
     def batch_shape(self, value: Any) -> tuple[int, ...]:
         """The shape of a sample, from the shape of a batch of samples: (None, 28, 28, 1)."""
         if not isinstance(value, tuple | list) or len(value) < 2:
-            raise ValueError(
-                f"{self.who}: expected the shape of a batch, (None, 28, 28, 1) for instance, "
-                f"received {value!r}"
+            raise self.error(
+                f"expected the shape of a batch, (None, 28, 28, 1) for instance, received {value!r}"
             )
         if value[0] is not None:
             self.integer(value[0], "input_shape[0], a number of samples,", minimum=0)
@@ -34,35 +33,33 @@ class ModelChecks:
     def samples_of(self, expected: Shape, shape: Shape) -> None:
         """Refuse samples of another shape than a model is built for."""
         if shape != expected:
-            raise ValueError(
-                f"{self.who}: expected samples of shape {expected}, for which the model is built, "
+            raise self.error(
+                f"expected samples of shape {expected}, for which the model is built, "
                 f"received {shape}"
             )
 
     def built_for(self, expected: Shape, shape: Shape) -> None:
         """Refuse inputs of another shape than a layer is built for."""
         if shape != expected:
-            raise ValueError(
-                f"{self.who}: already built for inputs of shape {expected}, received {shape}"
-            )
+            raise self.error(f"already built for inputs of shape {expected}, received {shape}")
 
     def has_layers(self, layers: list[Any]) -> None:
         """Refuse a model without layers."""
         if not layers:
-            raise ValueError(f"{self.who}: the model has no layers yet; add some first")
+            raise self.error("the model has no layers yet; add some first")
 
     def knows_inputs(self, input_shape: Shape | None) -> None:
         """Refuse a model that has waited for its first data so far."""
         if input_shape is None:
-            raise ValueError(
-                f"{self.who}: the model does not know the shape of its inputs yet; start it with "
+            raise self.error(
+                "the model does not know the shape of its inputs yet; start it with "
                 "Input(shape), or call build((None, *shape)) or fit first"
             )
 
     def compiled(self, loss: Any) -> Any:
         """The `loss` of a model, which has one once it is compiled."""
         if loss is None:
-            raise ValueError(f"{self.who}: the model has to be compiled first: model.compile(...)")
+            raise self.error("the model has to be compiled first: model.compile(...)")
         return loss
 
     def epochs(self, epochs: Any, initial_epoch: Any) -> tuple[int, int]:
@@ -70,8 +67,7 @@ class ModelChecks:
         epochs = self.integer(epochs, "epochs")
         initial_epoch = self.integer(initial_epoch, "initial_epoch", minimum=0)
         if initial_epoch > epochs:
-            raise ValueError(
-                f"{self.who}: expected an initial_epoch of at most epochs={epochs}, "
-                f"received {initial_epoch}"
+            raise self.error(
+                f"expected an initial_epoch of at most epochs={epochs}, received {initial_epoch}"
             )
         return epochs, initial_epoch

@@ -1,0 +1,1 @@
+"""Programs written for Keras, in the manner of tutorials and course work; see `running.py`."""
