@@ -72,32 +72,29 @@ def main() -> None:
 def parsed_arguments() -> argparse.Namespace:
     """The command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    some = {"nargs": "+", "metavar": "NAME"}
-    parser.add_argument("--runs", type=int, default=3, help="of each peer (default 3)")
-    parser.add_argument(
-        "--peers", **some, choices=PEERS, default=list(PEERS), help=f"of {', '.join(PEERS)}"
-    )
-    parser.add_argument(
+    add, some = parser.add_argument, {"nargs": "+", "metavar": "NAME"}
+    add("--runs", type=int, default=3, help="of each peer (default 3)")
+    add("--peers", **some, choices=PEERS, default=list(PEERS), help=f"of {', '.join(PEERS)}")
+    add(
         "--networks",
         **some,
         choices=NETWORKS,
         default=list(NETWORKS),
         help=f"of {', '.join(NETWORKS)} (random images; the first batch size only)",
     )
-    parser.add_argument(
+    add(
         "--images",
         type=int,
         default=6400,
         help="to train with (default 6,400; all: 60,000); a quarter of them where they are random",
     )
-    parser.add_argument("--test-images", type=int, default=10_000, help="(default 10,000)")
-    parser.add_argument(
-        "--batch-sizes", type=int, nargs="+", default=[32, 64], help="in training (default 32 64)"
-    )
+    add("--test-images", type=int, default=10_000, help="(default 10,000)")
+    in_training = "in training (default 32 64)"
+    add("--batch-sizes", type=int, nargs="+", default=[32, 64], help=in_training)
     cores = available_cores()
-    parser.add_argument("--threads", type=int, default=cores, help=f"(default all: {cores})")
-    parser.add_argument("--json", metavar="FILE", help="write all figures there as well")
-    parser.add_argument("--figure", metavar="FILE", help="draw a picture there")
+    add("--threads", type=int, default=cores, help=f"(default all: {cores})")
+    add("--json", metavar="FILE", help="write all figures there as well")
+    add("--figure", metavar="FILE", help="draw a picture there")
     return parser.parse_args()
 
 
@@ -145,13 +142,7 @@ def write_weights(network: str, seed: int, folder: str) -> None:
 def in_a_process(
     name: str, network: str, seed: int, folder: str, arguments: argparse.Namespace
 ) -> dict[str, float]:
-    """The figures of one run.
-
-    Raises
-    ------
-    RuntimeError
-        If the process fails: with the last line of its errors.
-    """
+    """The figures of one run; a RuntimeError with the last line of its errors if it fails."""
     # The network with random images is there for its kernel size: it gets fewer of them.
     real = network == "tutorial"
     sizes = arguments.batch_sizes if real else arguments.batch_sizes[:1]
@@ -179,20 +170,14 @@ def summary(runs: Runs) -> dict[str, dict[str, dict[str, list[float]]]]:
 
     Ratios are taken run by run.
     """
-    measures = {measure: None for results in runs.values() for run in results for measure in run}
     found: dict[str, Any] = {}
-    for measure in measures:
-        found[measure] = {}
-        values = {
-            name: [run[measure] for run in results if measure in run]
-            for name, results in runs.items()
-        }
-        for name, own in values.items():
-            if own:
-                found[measure][name] = {"figures": three(own)}
-            if own and values.get(OURS) and measure != "accuracy":
-                ratios = [theirs / ours for theirs, ours in zip(own, values[OURS], strict=True)]
-                found[measure][name]["ratios"] = three(ratios)
+    for name, results in runs.items():
+        for measure in results[0] if results else ():
+            own = [run[measure] for run in results]
+            row = found.setdefault(measure, {})[name] = {"figures": three(own)}
+            if OURS in runs and measure != "accuracy":
+                ours = [run[measure] for run in runs[OURS]]
+                row["ratios"] = three([a / b for a, b in zip(own, ours, strict=True)])
     return found
 
 
@@ -264,14 +249,10 @@ def draw(result: dict[str, Any]) -> Any:
         best: dict[str, str] = {}  # setting by library
         for name in best_first(measure, rows):
             best.setdefault(PEERS[name].library, name)
-        for name in best.values():
-            middle, low, high = rows[name]["figures"]
-            colour = BLUE if name == OURS else GREY
-            axes.barh(PEERS[name].library, middle, color=colour)
-            axes.plot([low, high], [PEERS[name].library] * 2, color="black", linewidth=1.2)
-            end = (max(high, middle), PEERS[name].library)
-            text = {"textcoords": "offset points", "va": "center", "fontsize": SMALL}
-            axes.annotate(f"{middle:,.0f}", end, (4, 0), **text)
+        middle, low, high = np.transpose([rows[name]["figures"] for name in best.values()])
+        colours = [BLUE if name == OURS else GREY for name in best.values()]
+        bars = axes.barh(list(best), middle, color=colours, xerr=(middle - low, high - middle))
+        axes.bar_label(bars, fmt="{:,.0f}", padding=4, fontsize=SMALL)
         axes.set_title(f"{TITLES[network]}: {measure}", fontsize=SMALL + 1)
         axes.invert_yaxis()
         axes.margins(x=0.18)

@@ -16,10 +16,10 @@ ADAM = {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
 
 
 class Library:
-    """Base class. `weights` are those of minicnn: kernel and bias of each layer in turn."""
+    """Base class. The others are made of a network, weights, and a number of threads.
 
-    def __init__(self, network: Network, weights: list[np.ndarray], threads: int):
-        raise NotImplementedError
+    The weights are those of minicnn: kernel and bias of each layer in turn.
+    """
 
     def place(self, x: np.ndarray) -> Any:
         """The images in the layout that suits this library best; not timed."""
@@ -135,13 +135,11 @@ class Torch(Library):
     def probabilities(self, x):
         with self.torch.inference_mode():
             if self.scores is None:
-                self.scores = self._for_inference()
+                self.scores = self.network
+                if self.compiled:
+                    freezing = {"dynamic": False, "options": {"freezing": True}}
+                    self.scores = self.torch.compile(self.network, **freezing)
             return self.scores(x).softmax(1).numpy()
-
-    def _for_inference(self):
-        if not self.compiled:
-            return self.network
-        return self.torch.compile(self.network, dynamic=False, options={"freezing": True})
 
 
 def torch_network(network: Network, weights: list[np.ndarray]) -> Any:
@@ -160,9 +158,8 @@ def torch_network(network: Network, weights: list[np.ndarray]) -> Any:
         stack += [nn.Linear(dense, units), nn.ReLU()]
         dense = units
     module = nn.Sequential(*stack[:-1])
-    for parameter, weight in zip(
-        module.parameters(), channels_first(network, weights), strict=True
-    ):
+    turned = channels_first(network, weights)
+    for parameter, weight in zip(module.parameters(), turned, strict=True):
         parameter.data = from_numpy(weight)
     return module
 
@@ -184,10 +181,8 @@ class Jax(Library):
         jax = self.jax
         layers = list(zip(params[::2], params[1::2], strict=True))
         for kernel, bias in layers[: len(self.network.filters)]:
-            dimensions = ("NHWC", "HWIO", "NHWC")
-            x = jax.lax.conv_general_dilated(
-                x, kernel, (1, 1), "SAME", dimension_numbers=dimensions
-            )
+            axes = ("NHWC", "HWIO", "NHWC")
+            x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=axes)
             x = jax.nn.relu(x + bias)
             n, h, w, c = x.shape
             x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c)

@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -22,6 +23,18 @@ def seconds(function: Callable[..., Any], *args: Any) -> float:
     start = time.perf_counter()
     function(*args)
     return time.perf_counter() - start
+
+
+def noting_time(function: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
+    """The same function; the seconds of each call are appended to `times`."""
+
+    def timed(*args: Any) -> Any:
+        start = time.perf_counter()
+        result = function(*args)
+        times.append(time.perf_counter() - start)
+        return result
+
+    return timed
 
 
 def in_turns(functions: dict[Any, Callable[[], Any]], runs: int, warm_up: bool = True) -> Times:
@@ -49,15 +62,6 @@ def sgemm_peak(threads: int, size: int = 2048, runs: int = 5) -> float:
     with threadpool_limits(limits=threads, user_api="blas"):
         best = min(in_turns({"sgemm": lambda: sgemm(1.0, a, b)}, runs)["sgemm"])
     return 2 * size**3 / best / 1e9
-
-
-def multiply_adds(layer: Any) -> int:
-    """Multiply-adds of a layer's formula for one image, those with padding included."""
-    kernel = layer.params.get("kernel")
-    if kernel is None:
-        return 0
-    positions = layer.output_shape(layer.input_shape)[:-1]
-    return int(np.prod(positions, dtype=int)) * kernel.size
 
 
 def digits(images: int, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
@@ -123,6 +127,4 @@ def heading(made: dict[str, Any]) -> str:
 
 def write_json(path: str, content: dict[str, Any]) -> None:
     """Write `content` to a file."""
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-        file.write("\n")
+    Path(path).write_text(json.dumps(content, indent=1) + "\n")

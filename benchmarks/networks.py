@@ -44,25 +44,18 @@ def data(name: str, images: int, test_images: int) -> tuple[Samples, ...]:
     Images (n, h, w, c) are float32 from 0 to 1. MNIST is read without minicnn, which would add to
     the memory of processes that measure other libraries.
     """
-    counts = {"train": images, "test": test_images}
-    if name == "tutorial":
-        with np.load(MNIST) as file:
-            return tuple(
-                (
-                    np.divide(file[f"x_{part}"][:count, ..., None], 255, dtype=np.float32),
-                    file[f"y_{part}"][:count].astype(np.int64),
-                )
-                for part, count in counts.items()
-            )
-    network = NETWORKS[name]
-    generators = map(np.random.default_rng, range(len(counts)))
-    return tuple(
-        (
-            rng.random((count, *network.input_shape), np.float32),
-            rng.integers(0, network.units[-1], count),
-        )
-        for rng, count in zip(generators, counts.values(), strict=True)
-    )
+    samples = []
+    for seed, (part, count) in enumerate({"train": images, "test": test_images}.items()):
+        if name == "tutorial":
+            with np.load(MNIST) as file:
+                x = np.divide(file[f"x_{part}"][:count, ..., None], 255, dtype=np.float32)
+                y = file[f"y_{part}"][:count].astype(np.int64)
+        else:
+            network, rng = NETWORKS[name], np.random.default_rng(seed)
+            x = rng.random((count, *network.input_shape), np.float32)
+            y = rng.integers(0, network.units[-1], count)
+        samples.append((x, y))
+    return tuple(samples)
 
 
 def features(network: Network) -> int:
@@ -74,16 +67,12 @@ def features(network: Network) -> int:
 
 def channels_first(network: Network, weights: list[np.ndarray]) -> list[np.ndarray]:
     """The weights for PyTorch and ONNX: kernels (f, c, kh, kw), dense kernels (units, inputs)."""
-    kernels, biases = weights[::2], weights[1::2]
-    turned = []
-    for layer, kernel in enumerate(kernels):
-        if kernel.ndim == 4:
-            kernel = kernel.transpose(3, 2, 0, 1)
-        else:
-            if layer == len(network.filters):  # Flatten yields (c, h, w) there, (h, w, c) here
-                f = network.filters[-1]
-                kernel = kernel.reshape(-1, f, kernel.shape[1]).swapaxes(0, 1)
-                kernel = kernel.reshape(-1, kernel.shape[2])
-            kernel = kernel.T
-        turned.append(np.ascontiguousarray(kernel))
-    return [array.copy() for pair in zip(turned, biases, strict=True) for array in pair]
+    turned = [weight.T if weight.ndim == 2 else weight for weight in weights]
+    convolutions = len(network.filters)
+    for layer in range(convolutions):
+        turned[2 * layer] = weights[2 * layer].transpose(3, 2, 0, 1)
+    # Flatten yields (c, h, w) there, (h, w, c) here.
+    units, inputs = turned[2 * convolutions].shape
+    first = turned[2 * convolutions].reshape(units, -1, network.filters[-1])
+    turned[2 * convolutions] = first.swapaxes(1, 2).reshape(units, inputs)
+    return [array.copy(order="C") for array in turned]

@@ -34,8 +34,7 @@ def one_run(name: str, arguments: argparse.Namespace) -> dict[str, float]:
     (x, y), (x_test, y_test) = data(arguments.network, arguments.images, arguments.test_images)
     library = peer.build(NETWORKS[arguments.network], weights, arguments.threads, **peer.options)
     x, x_test = library.place(x), library.place(x_test)
-    difference = library.probabilities(x_test[:CHECKED_IMAGES]) - given["expected"]
-    largest = np.abs(difference).max()
+    largest = np.abs(library.probabilities(x_test[:CHECKED_IMAGES]) - given["expected"]).max()
     if not largest < LARGEST_DIFFERENCE:
         raise SystemExit(f"not the same network: probabilities differ by {largest}")
 
@@ -85,12 +84,6 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def use_cores(threads: int) -> None:
-    """Restrict this process to some cores, on Linux: not every library has a setting for it."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-
-
 def main() -> None:
     """Measure, and print the figures as the last line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -103,7 +96,8 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32])
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    use_cores(arguments.threads)
+    if hasattr(os, "sched_setaffinity"):  # on Linux: not every library has a setting for threads
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
     print(json.dumps(one_run(arguments.name, arguments)))
 
 

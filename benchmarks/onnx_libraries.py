@@ -82,24 +82,21 @@ class OpenVino(Library):
             "PERFORMANCE_HINT": "THROUGHPUT" if streams else "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
         }
-        self.compiled: dict[tuple[int, ...], Any] = {}
         self.requests: dict[tuple[int, ...], Any] = {}
 
     place = OnnxRuntime.place
 
-    def _compiled(self, shape):
-        """The model compiled for one batch size, which is faster than one for any size."""
-        if shape not in self.compiled:
+    def _request(self, shape):
+        """Of the model compiled for one batch size, which is faster than one for any size."""
+        if shape not in self.requests:
             model = self.core.read_model(self.model)
             model.reshape(list(shape))
-            self.compiled[shape] = self.core.compile_model(model, "CPU", self.options)
-        return self.compiled[shape]
+            compiled = self.core.compile_model(model, "CPU", self.options)
+            self.requests[shape] = compiled.create_infer_request()
+        return self.requests[shape]
 
     def probabilities(self, x):
-        if x.shape not in self.requests:
-            self.requests[x.shape] = self._compiled(x.shape).create_infer_request()
-        request = self.requests[x.shape]
-        return request.infer([x], share_inputs=True, share_outputs=True)[0]
+        return self._request(x.shape).infer([x], share_inputs=True, share_outputs=True)[0]
 
     def accuracy(self, x, y, batch_size):
         whole = len(y) // batch_size * batch_size
@@ -111,7 +108,7 @@ class OpenVino(Library):
             probabilities = request.get_output_tensor(0).data
             classes[start : start + batch_size] = probabilities.argmax(axis=1)
 
-        compiled = self._compiled((batch_size, *x.shape[1:]))
+        compiled = self._request((batch_size, *x.shape[1:])).get_compiled_model()
         queue = self.openvino.AsyncInferQueue(compiled)
         queue.set_callback(note)
         for start in range(0, whole, batch_size):

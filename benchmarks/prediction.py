@@ -8,18 +8,18 @@ this machine is printed next to what they need in fact.
 
 import heapq
 import math
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any, NamedTuple
 from unittest import mock
 
-from measure import compiled_model, in_turns, multiply_adds, seconds, sgemm_peak, steps_of
+from measure import compiled_model, in_turns, noting_time, seconds, sgemm_peak, steps_of
 
 from minicnn import Sequential, set_num_threads
 from minicnn.engine import available_cores, threads
 from minicnn.engine.blas import one_thread
 from minicnn.engine.kernels.winograd_tiles import N_POINTS
+from minicnn.plots.architecture import multiply_adds
 
 BATCH_SIZES = (32, 64, 128, 256, 512)
 NUMBER = 4  # bytes of a float32
@@ -42,10 +42,8 @@ class Pieces(NamedTuple):
 
     def on(self, cores: int) -> tuple[float, float]:
         """Seconds of all calls on `cores`: if no core was ever idle, and until the last is done."""
-        return (
-            sum(map(sum, self.calls)) / cores,
-            sum(time_of_last(durations, cores) for durations in self.calls),
-        )
+        last = sum(time_of_last(durations, cores) for durations in self.calls)
+        return sum(map(sum, self.calls)) / cores, last
 
 
 def time_of_last(durations: list[float], cores: int) -> float:
@@ -63,14 +61,7 @@ def pieces(function: Callable[[], Any]) -> Pieces:
 
     def timed_run(work: Callable, parts: list) -> list:
         calls.append([])
-
-        def timed(part: Any) -> Any:
-            start = time.perf_counter()
-            result = work(part)
-            calls[-1].append(time.perf_counter() - start)
-            return result
-
-        return run(timed, parts)
+        return run(noting_time(work, calls[-1]), parts)
 
     with mock.patch.object(threads, "run", timed_run):
         took = seconds(function)
@@ -90,44 +81,31 @@ def predict(laptop: Laptop, runs: int, sgemm_size: int = 2048) -> list[dict[str,
     for batch_size in BATCH_SIZES:
         moved = bytes_moved(model, batch_size)
         for name, function in steps_of(model, batch_size).items():
-            row: dict[str, Any] = {"batch": batch_size, "work": name}
-            row |= measured_here(function, cores, runs, handing_over, batch_size)
-            found = row.pop("pieces")
-            row |= predicted(found, laptop, slower, handing_over, moved[name], batch_size)
-            rows.append(row)
+            found, times = measured_here(function, cores, runs, handing_over, batch_size)
+            times |= predicted(found, laptop, slower, handing_over, moved[name], batch_size)
+            rows.append({"batch": batch_size, "work": name, **times})
     set_num_threads(cores)
     print_rows(rows, cores, laptop)
     return rows
 
 
-def measured_here(function, cores, runs, handing_over, batch_size) -> dict[str, Any]:
-    """Microseconds per image on one thread and on all, and the latter calculated from pieces."""
+def measured_here(function, cores, runs, handing_over, batch_size) -> tuple[Pieces, dict[str, Any]]:
+    """Pieces; microseconds per image on one thread, on all, and the latter from the pieces."""
     times = {}
     for count in (cores, 1):
         set_num_threads(count)
         times[count] = median(in_turns({"": function}, runs)[""])
-    found = sorted((pieces(function) for _ in range(runs)), key=lambda p: p.serial + p.on(1)[0])
-    middle = found[len(found) // 2]
+    samples = [pieces(function) for _ in range(runs)]
+    middle = sorted(samples, key=lambda p: p.serial + p.on(1)[0])[runs // 2]
     replayed = middle.serial + middle.on(cores)[1]
     if cores > 1:
         replayed += handing_over * len(middle.calls)
     unit = 1e6 / batch_size
-    return {
-        "one thread": times[1] * unit,
-        "all threads": times[cores] * unit,
-        "all threads, replayed": replayed * unit,
-        "pieces": middle,
-    }
+    found = {"one thread": times[1], "all threads": times[cores], "all threads, replayed": replayed}
+    return middle, {name: took * unit for name, took in found.items()}
 
 
-def predicted(
-    measured: Pieces,
-    laptop: Laptop,
-    slower: float,
-    handing_over: float,
-    moved: float,
-    batch_size: int,
-) -> dict[str, Any]:
+def predicted(measured, laptop, slower, handing_over, moved, batch_size) -> dict[str, Any]:
     """The laptop's microseconds per image, and their parts, the largest of which is the limit."""
     busy, last = (slower * t for t in measured.on(laptop.cores))
     unit = 1e6 / batch_size
@@ -203,14 +181,12 @@ def print_working_set(model: Sequential, laptop: Laptop) -> None:
 
 def print_rows(rows: list[dict[str, Any]], cores: int, laptop: Laptop) -> None:
     """Print a table for training and one for inference."""
+    columns = ("one thread", "all threads", "all threads, replayed", "laptop")
     heads = ("1 thread", f"{cores} threads", "calculated", "laptop", "speed-up")
     for work in ("training", "inference"):
         print(f"\n{work}, us per image")
         print(f"{'batch':8}" + "".join(f"{head:>12}" for head in heads) + "  parts of the laptop's")
-        for row in rows:
-            if row["work"] != work:
-                continue
-            columns = ("one thread", "all threads", "all threads, replayed", "laptop")
+        for row in (row for row in rows if row["work"] == work):
             cells = "".join(f"{row[column]:>12.1f}" for column in columns)
             growth = row["laptop, one core"] / row["laptop"]
             parts = ", ".join(f"{k} {us:.1f}" for k, us in row["laptop, parts"].items())

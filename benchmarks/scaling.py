@@ -7,6 +7,7 @@ The tutorial's network, float32, with digits of MNIST (resized for smaller and l
 """
 
 import argparse
+import functools
 from collections.abc import Callable
 from statistics import median
 from typing import Any
@@ -17,16 +18,16 @@ from measure import (
     heading,
     in_turns,
     made_with,
-    multiply_adds,
     spread,
     steps_of,
     write_json,
 )
 from prediction import Laptop, predict
 
-from minicnn import Sequential, get_num_threads, set_num_threads
+from minicnn import get_num_threads, set_num_threads
 from minicnn.engine import available_cores
 from minicnn.plots import BLUE, GREY, ORANGE, SMALL, new_figure, save
+from minicnn.plots.architecture import multiply_adds
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 IMAGE_SIZES = (14, 28, 56, 112)
@@ -45,14 +46,7 @@ def main() -> None:
         laptop = Laptop(*(getattr(arguments, option) for option in Laptop._fields))
         result["prediction"] = predict(laptop, arguments.runs, arguments.sgemm_size)
     else:
-        limit = arguments.largest
-        tables = {
-            "batch size": by_batch_size([n for n in BATCH_SIZES if n <= limit], arguments.runs),
-            "image size": by_image_size([s for s in IMAGE_SIZES if s <= limit], arguments.runs),
-            "filters": by_filters([f for f in FILTERS if f <= limit], arguments.runs),
-            "threads": by_threads(min(THREADS_BATCH, limit), arguments.runs),
-        }
-        result["tables"] = tables
+        result["tables"] = tables(arguments.largest, arguments.runs)
         if arguments.figure:
             save(draw(result), arguments.figure)
     if arguments.json:
@@ -62,13 +56,12 @@ def main() -> None:
 def parsed_arguments() -> argparse.Namespace:
     """The command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=7, help="of each step, in turns (default 7)")
-    parser.add_argument(
-        "--largest", type=int, default=512, help="largest batch, image and number of filters"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write all figures there as well")
-    parser.add_argument("--figure", metavar="FILE", help="draw a picture there")
-    parser.add_argument("--predict", action="store_true", help="predict another machine instead:")
+    add = parser.add_argument
+    add("--runs", type=int, default=7, help="of each step, in turns (default 7)")
+    add("--largest", type=int, default=512, help="largest batch, image and number of filters")
+    add("--json", metavar="FILE", help="write all figures there as well")
+    add("--figure", metavar="FILE", help="draw a picture there")
+    add("--predict", action="store_true", help="predict another machine instead:")
     for option, kind, what in (
         ("cores", int, "all alike"),
         ("core_gflops", float, "float32 sgemm of one core while all work, GFLOP/s"),
@@ -77,15 +70,13 @@ def parsed_arguments() -> argparse.Namespace:
     ):
         default = Laptop._field_defaults[option]
         name = "--" + option.replace("_", "-")
-        parser.add_argument(name, type=kind, default=default, help=f"{what} (default {default})")
-    parser.add_argument("--sgemm-size", type=int, default=2048, help=argparse.SUPPRESS)
+        add(name, type=kind, default=default, help=f"{what} (default {default})")
+    add("--sgemm-size", type=int, default=2048, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def measured(
-    title: str, note: str, models: dict[int, tuple[Sequential, int]], runs: int
-) -> list[Row]:
-    """Print and return a row for each model and batch size.
+def measured(title: str, note: str, models: dict[int, Any], runs: int) -> list[Row]:
+    """Print and return a row for each of `models`, which are a model and a batch size.
 
     "mmac" are millions of multiply-adds in the forward pass of an image; times are microseconds per
     image.
@@ -96,31 +87,38 @@ def measured(
         for work, function in steps_of(model, batch_size).items()
     }
     times = in_turns(steps, runs)
+    print(f"\n{title} ({note})")
+    print(f"{'':12}{'training, us per image':>30}{'inference':>30}{'training / 10^6 mult.':>24}")
     rows = []
     for key, (model, batch_size) in models.items():
         row: Row = {"at": key, "mmac": sum(map(multiply_adds, model.layers)) / 1e6}
         row |= {work: [t / batch_size * 1e6 for t in times[key, work]] for work in WORK}
+        cells = (f"{spread(row[work], figure_form(median(row[work]))):>30}" for work in WORK)
+        each = median(row["training"]) / row["mmac"]
+        print(f"{key:<12}" + "".join(cells) + f"{each:>24.1f}", flush=True)
         rows.append(row)
-    print_table(title, note, rows)
     return rows
 
 
-def by_batch_size(sizes: list[int], runs: int) -> list[Row]:
-    """Each step has fixed costs, which weigh more in small batches; large ones have more shards."""
-    models = {size: (compiled_model(), size) for size in sizes}
-    return measured("batch size", f"{get_num_threads()} threads", models, runs)
-
-
-def by_image_size(sizes: list[int], runs: int) -> list[Row]:
-    """The last column is constant where the cost is proportional to the multiply-adds."""
-    models = {size: (compiled_model(size), USUAL_BATCH) for size in sizes}
-    return measured("image size", f"batches of {USUAL_BATCH}", models, runs)
-
-
-def by_filters(filters: list[int], runs: int) -> list[Row]:
-    """The second convolution has twice as many filters, and most of the multiply-adds."""
-    models = {f: (compiled_model(filters=f), USUAL_BATCH) for f in filters}
-    return measured("filters", f"and twice as many; batches of {USUAL_BATCH}", models, runs)
+def tables(largest: int, runs: int) -> dict[str, list[Row]]:
+    """Print and return all tables, for sizes up to `largest`."""
+    batches = f"batches of {USUAL_BATCH}"
+    found = {}
+    for title, note, sizes, model in (
+        # Each step has fixed costs, which weigh more in small batches; large ones have more shards.
+        ("batch size", f"{get_num_threads()} threads", BATCH_SIZES, lambda _: compiled_model()),
+        # The last column is constant where the cost is proportional to the multiply-adds.
+        ("image size", batches, IMAGE_SIZES, compiled_model),
+        # The second convolution has most of the multiply-adds.
+        ("filters", f"and twice as many; {batches}", FILTERS, lambda f: compiled_model(filters=f)),
+    ):
+        models = {
+            size: (model(size), size if title == "batch size" else USUAL_BATCH)
+            for size in sizes
+            if size <= largest
+        }
+        found[title] = measured(title, note, models, runs)
+    return found | {"threads": by_threads(min(THREADS_BATCH, largest), runs)}
 
 
 def by_threads(batch_size: int, runs: int) -> list[Row]:
@@ -129,48 +127,31 @@ def by_threads(batch_size: int, runs: int) -> list[Row]:
     counts = sorted({1, cores, *(2**k for k in range(cores.bit_length()) if 2**k <= cores)})
     model = compiled_model()
 
-    def with_threads(threads: int, function: Callable[[], Any]) -> Callable[[], Any]:
-        def run() -> None:
-            set_num_threads(threads)
-            function()
-
-        return run
+    def with_threads(function: Callable[[], Any], threads: int) -> None:
+        set_num_threads(threads)
+        function()
 
     steps = {
-        (n, work): with_threads(n, function)
+        (n, work): functools.partial(with_threads, function, n)
         for n in counts
         for work, function in steps_of(model, batch_size).items()
     }
     times = in_turns(steps, runs)
     set_num_threads(cores)
+    print(f"\nthreads, batches of {batch_size}")
+    print(f"{'':12}{'training, us/image':>26}{'speed-up':>22}{'inference':>26}{'speed-up':>22}")
     rows: list[Row] = []
     for n in counts:
         row: Row = {"at": n}
+        line = f"{n:<12}"
         for work in WORK:
-            row[work] = [t / batch_size * 1e6 for t in times[n, work]]
-            row[f"{work} growth"] = [
-                alone / own for alone, own in zip(times[1, work], times[n, work], strict=True)
-            ]
+            own, alone = times[n, work], times[1, work]
+            row[work] = [t / batch_size * 1e6 for t in own]
+            row[f"{work} growth"] = growth = [a / b for a, b in zip(alone, own, strict=True)]
+            line += f"{spread(row[work], '{:.1f}'):>26}{spread(growth, '{:.2f}'):>22}"
+        print(line)
         rows.append(row)
-    print(f"\nthreads, batches of {batch_size}")
-    print(f"{'':12}{'training, us/image':>26}{'speed-up':>22}{'inference':>26}{'speed-up':>22}")
-    for row in rows:
-        cells = (
-            f"{spread(row[work], '{:.1f}'):>26}{spread(row[f'{work} growth'], '{:.2f}'):>22}"
-            for work in WORK
-        )
-        print(f"{row['at']:<12}" + "".join(cells))
     return rows
-
-
-def print_table(title: str, note: str, rows: list[Row]) -> None:
-    """Microseconds per image; in training also per million multiply-adds of the forward pass."""
-    print(f"\n{title} ({note})")
-    print(f"{'':12}{'training, us per image':>30}{'inference':>30}{'training / 10^6 mult.':>24}")
-    for row in rows:
-        cells = (f"{spread(row[work], figure_form(median(row[work]))):>30}" for work in WORK)
-        each = median(row["training"]) / row["mmac"]
-        print(f"{row['at']:<12}" + "".join(cells) + f"{each:>24.1f}", flush=True)
 
 
 def draw(result: dict[str, Any]) -> Any:

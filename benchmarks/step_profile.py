@@ -1,16 +1,16 @@
 """Where the time of one training step goes, operation by operation: for `kernels.py --layers`."""
 
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 from unittest import mock
 
-from measure import compiled_model, digits, in_turns, multiply_adds, spread, steps_of
+from measure import compiled_model, digits, in_turns, noting_time, seconds, spread, steps_of
 
 from minicnn import Sequential, set_num_threads
 from minicnn.engine import Plan, updates
 from minicnn.engine.operations import Operation
+from minicnn.plots.architecture import multiply_adds
 
 Key = tuple[str, str]  # operation and pass
 METHODS = {  # of an operation, and what they are called in the table
@@ -36,7 +36,7 @@ def profile(images: int, runs: int, peaks: dict[str, float]) -> dict[str, Any]:
 
     set_num_threads(1)
     plan = Plan(model.layers, model.loss)
-    operations = [operation for segment in plan._segments for operation in segment.operations]
+    operations = [operation for segment in plan.segments for operation in segment.operations]
     gathered = timed_steps(plan, operations, model, images, runs)
     work = arithmetic(operations)
     print_profile(gathered, work, whole, peaks, images)
@@ -51,32 +51,25 @@ def timed_steps(
     plan: Plan, operations: list[Operation], model: Sequential, images: int, runs: int
 ) -> dict[Key, list[float]]:
     """Microseconds per image of each part of some training steps."""
-    parts: dict[Key, float] = {}
+    parts: dict[Key, list[float]] = {}
 
-    def timed(function: Callable[..., Any], key: Key) -> Callable[..., Any]:
-        def run(*args: Any) -> Any:
-            start = time.perf_counter()
-            result = function(*args)
-            parts[key] = parts.get(key, 0.0) + time.perf_counter() - start
-            return result
-
-        return run
+    def timed(function: Callable[..., Any], *key: str) -> Callable[..., Any]:
+        return noting_time(function, parts.setdefault(key, []))
 
     for operation in operations:
         for method, name in METHODS.items():
-            key = title(operation), name
-            setattr(operation, method, timed(getattr(operation, method), key))
-    update = timed(updates.update_weights, (type(model.optimizer).__name__, "update"))
+            setattr(operation, method, timed(getattr(operation, method), title(operation), name))
+    update = timed(updates.update_weights, type(model.optimizer).__name__, "update")
     x, labels = digits(images)
     gathered: dict[Key, list[float]] = {}
     with mock.patch.object(updates, "update_weights", update):
         for _ in range(runs):
-            parts.clear()
-            start = time.perf_counter()
-            plan.train(model.optimizer, x, labels, seed=(0, 0))
-            took = time.perf_counter() - start
-            for key, seconds in [*parts.items(), (REST, took - sum(parts.values()))]:
-                gathered.setdefault(key, []).append(seconds / images * 1e6)
+            for times in parts.values():
+                times.clear()
+            took = seconds(lambda: plan.train(model.optimizer, x, labels, seed=(0, 0)))
+            spent = {key: sum(times) for key, times in parts.items() if times}
+            for key, own in [*spent.items(), (REST, took - sum(spent.values()))]:
+                gathered.setdefault(key, []).append(own / images * 1e6)
     return gathered
 
 

@@ -16,11 +16,11 @@ from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
 # The notebook passes `input_shape=`; current versions of Keras warn of it, and so does minicnn.
 warnings.filterwarnings("ignore", message="Do not pass an `input_shape`")
 
-comparison: list[tuple[str, str, str]] = []
+comparison: list[tuple[str, str, str]] = []  # the table that is printed at the end
 
 
 def note(what: str, notebook: str, ours: str) -> None:
-    """Add a row to the table that is printed at the end."""
+    """Add a row to the table."""
     comparison.append((what, notebook, ours))
 
 
@@ -29,25 +29,15 @@ def get_new_model():
     clear_session()
     model = Sequential()
     model.add(
-        Conv2D(
-            filters=32,
-            kernel_size=[5, 5],
-            padding="same",
-            activation="relu",
-            input_shape=(28, 28, 1),
-        )
+        Conv2D(32, kernel_size=[5, 5], padding="same", activation="relu", input_shape=(28, 28, 1))
     )
     model.add(MaxPooling2D(pool_size=[2, 2]))
-    model.add(Conv2D(filters=64, kernel_size=[5, 5], padding="same", activation="relu"))
+    model.add(Conv2D(64, kernel_size=[5, 5], padding="same", activation="relu"))
     model.add(MaxPooling2D(pool_size=[2, 2]))
     model.add(Flatten())
     model.add(Dense(units=64, activation="relu"))
     model.add(Dense(units=10, activation="softmax"))
-    model.compile(
-        optimizer="adam",
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

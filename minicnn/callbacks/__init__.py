@@ -9,6 +9,7 @@
 - `monitors`: `EarlyStopping` and `ModelCheckpoint`, which act on a value of the logs
 - `csv_logger`: `CSVLogger`
 - `history`: `History`, what `fit` returns
+- `output`: writing to whatever `sys.stdout` is
 - `progress`: the lines and the progress bar that `fit`, `evaluate` and `predict` print
 """
 

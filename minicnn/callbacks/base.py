@@ -1,6 +1,9 @@
 """The base class of callbacks, and the list of all callbacks of one `fit`."""
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from minicnn.validation import answers_unknown_keywords
 
 Logs = dict[str, float] | None
 
@@ -24,6 +27,12 @@ class Callback:
 
     model: Any = None
     params: dict[str, Any]
+    stops_at_nan = False  # whether a loss that is not finite ends training without an error
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = answers_unknown_keywords(cls.__init__)
 
     def set_model(self, model: Any) -> None:
         """Called first; an error raised here ends `fit` before anything has changed."""
@@ -47,38 +56,79 @@ class Callback:
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Called before a training step; `logs` is None."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Called after a training step."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Another name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Another name of `on_train_batch_end`."""
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Called before an evaluation, also that of `validation_data`; `logs` is None."""
+
+    def on_test_end(self, logs: Logs = None) -> None:
+        """Called after an evaluation, with its results."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Called before a batch is evaluated; `logs` is None."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Called after a batch is evaluated, with the running means."""
+
+    def on_predict_begin(self, logs: Logs = None) -> None:
+        """Called before `predict`; `logs` is None."""
+
+    def on_predict_end(self, logs: Logs = None) -> None:
+        """Called after `predict`; `logs` is empty."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Called before the outputs of a batch are computed; `logs` is None."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Called after the outputs of a batch are computed; `logs` is empty."""
 
 
 class CallbackList:
     """All callbacks of one `fit`. `callbacks("on_epoch_begin", 3)` calls that method of each.
 
-    Parameters
-    ----------
-    callbacks : Callback, list of Callback, or None
-    who : str
-        The caller, for error messages.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
+    It is made of a Callback, a list of Callback, or None; error messages start with `who`. If there
+    is a `model`, they are told.
     """
 
-    def __init__(self, callbacks: Any, who: str):
-        if callbacks is None:
-            callbacks = []
-        elif isinstance(callbacks, Callback):
+    def __init__(self, callbacks: Any, who: str, model: Any = None):
+        if isinstance(callbacks, Callback):
             callbacks = [callbacks]
-        if not isinstance(callbacks, list | tuple):
+        elif callbacks is not None and not isinstance(callbacks, list | tuple):
             raise TypeError(f"{who}: callbacks must be a list of Callback, received {callbacks!r}")
-        for callback in callbacks:
+        self._callbacks = list(callbacks or [])
+        for callback in self._callbacks:
             if not isinstance(callback, Callback):
                 hint = "; call the class to get one" if isinstance(callback, type) else ""
                 raise TypeError(f"{who}: expected a Callback, received {callback!r}{hint}")
-        self._callbacks = list(callbacks)
+        if model is not None:
+            self("set_model", model)
+
+    @property
+    def stops_at_nan(self) -> bool:
+        """Whether one of them says so."""
+        return any(callback.stops_at_nan for callback in self._callbacks)
+
+    def batches(self, event: str, batches: Iterable, logs: Callable[[], Any] = dict) -> Iterator:
+        """`batches`, with callbacks called before and after all of them and each of them.
+
+        `event` is "test" or "predict"; `logs()` returns the running means.
+        """
+        self(f"on_{event}_begin")
+        for number, batch in enumerate(batches):
+            self(f"on_{event}_batch_begin", number)
+            yield batch
+            self(f"on_{event}_batch_end", number, logs())
+        self(f"on_{event}_end", logs())
 
     def __call__(self, event: str, *arguments: Any) -> None:
         """Call the method `event` of each callback, in the order of the list."""

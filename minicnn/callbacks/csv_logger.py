@@ -26,14 +26,13 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: Any, separator: str = ",", append: bool = False):
+        check = Check("CSVLogger")
         self.filename = Path(filename)
         if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
-            raise ValueError(
-                f"CSVLogger: separator must be one character, and no quote or end of line, "
-                f"received {separator!r}"
-            )
+            expected = "separator must be one character, and no quote or end of line"
+            raise check.error(f"{expected}, received {separator!r}")
         self.separator = separator
-        self.append = Check("CSVLogger").flag(append, "append")
+        self.append = check.flag(append, "append")
         self.keys: list[str] = []
 
     def on_train_begin(self, logs=None):

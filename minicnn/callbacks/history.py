@@ -26,6 +26,10 @@ class History:
         self.params = params
         self.batches: dict[str, list[float]] = {}
 
+    def __repr__(self) -> str:
+        last = [f", {name}={values[-1]:.4g}" for name, values in self.history.items()]
+        return f"<History epochs={len(self.epoch)}{''.join(last)}>"
+
     def end_batch(self, values: dict[str, float]) -> None:
         """Record the values of one batch."""
         for name, value in values.items():

@@ -3,41 +3,36 @@
 import math
 import string
 import warnings
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from minicnn.callbacks.base import Callback, Logs
-from minicnn.saving.npz import npz_path
+from minicnn.callbacks.output import say
+from minicnn.saving.npz import is_keras_file, npz_path
 from minicnn.validation import Check, frames_to_user
 
 
 class _Monitor(Callback):
     """Watches one value of the logs; its name, or `mode`, says whether more or less is better."""
 
-    def __init__(self, monitor: str, mode: str, min_delta: float, best: float | None):
+    def __init__(self, monitor: str, mode: str, verbose: int, min_delta: float = 0):
         self._check = Check(type(self).__name__)
-        if not isinstance(monitor, str):
-            raise TypeError(f"{self._check.who}: monitor must be a name, received {monitor!r}")
+        self.monitor = self._check.instance(monitor, str, "monitor", "a name")
         if mode not in ("auto", "min", "max"):
-            raise ValueError(
-                f'{self._check.who}: mode must be "auto", "min" or "max", received {mode!r}'
-            )
-        self.monitor = monitor
+            raise self._check.error(f'mode must be "auto", "min" or "max", received {mode!r}')
         self.mode = mode
         self.min_delta = abs(self._number(min_delta, "min_delta"))
-        self.best = best
+        if verbose not in (0, 1):
+            raise self._check.error(f"verbose must be 0 or 1, received {verbose!r}")
+        self.verbose = int(verbose)
+        self.best: float | None = None
         self._sign = 0
 
     def _number(self, value: Any, name: str) -> float:
-        if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(value):
-            raise TypeError(f"{self._check.who}: {name} must be a number, received {value!r}")
-        return float(value)
-
-    def _zero_or_one(self, verbose: Any) -> int:
-        if verbose not in (0, 1):
-            raise ValueError(f"{self._check.who}: verbose must be 0 or 1, received {verbose!r}")
-        return int(verbose)
+        number = float(self._check.real(value, name))
+        if math.isnan(number):
+            raise self._check.error(f"{name} must be a number, received {value!r}", TypeError)
+        return number
 
     def set_model(self, model):
         super().set_model(model)
@@ -53,8 +48,8 @@ class _Monitor(Callback):
         metrics = [metric.name for metric in self.model.metrics]
         if name in metrics:
             return 1  # metrics are shares of correctly classified samples
-        raise ValueError(
-            f'{self._check.who}: is more {self.monitor} better or worse? Pass mode="max" or '
+        raise self._check.error(
+            f'is more {self.monitor} better or worse? Pass mode="max" or '
             f'"min"; "auto" knows {["loss", *metrics]}, and these with "val_" in front'
         )
 
@@ -116,10 +111,9 @@ class EarlyStopping(_Monitor):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ):
-        super().__init__(monitor, mode, min_delta, None)
+        super().__init__(monitor, mode, verbose, min_delta)
         check = self._check
         self.patience = check.integer(patience, "patience", minimum=0)
-        self.verbose = self._zero_or_one(verbose)
         self.baseline = None if baseline is None else self._number(baseline, "baseline")
         self.restore_best_weights = check.flag(restore_best_weights, "restore_best_weights")
         self.start_from_epoch = check.integer(start_from_epoch, "start_from_epoch", minimum=0)
@@ -155,14 +149,11 @@ class EarlyStopping(_Monitor):
 
     def on_train_end(self, logs=None):
         if self.verbose and self.stopped_epoch > 0:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping", flush=True)
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
             if self.verbose:
-                print(
-                    "Restoring model weights from the end of the best epoch: "
-                    f"{self.best_epoch + 1}.",
-                    flush=True,
-                )
+                text = "Restoring model weights from the end of the best epoch"
+                say(f"{text}: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
 
 
@@ -172,8 +163,9 @@ class ModelCheckpoint(_Monitor):
     Parameters
     ----------
     filepath : str or path
-        Ends in .npz. `{epoch}` (from 1), `{batch}` (from 1, with an integer `save_freq`) and names
-        of the logs are filled in: "{epoch:02d}-{val_loss:.2f}.npz". Missing folders are created.
+        Ends in .npz, .keras or .h5. `{epoch}` (from 1), `{batch}` (from 1, with an integer
+        `save_freq`) and names of the logs are filled in: "{epoch:02d}-{val_loss:.2f}.npz". Missing
+        folders are created.
     monitor, mode
         For `save_best_only`: as in `EarlyStopping`.
     verbose : 0 or 1
@@ -200,13 +192,16 @@ class ModelCheckpoint(_Monitor):
         save_freq: Any = "epoch",
         initial_value_threshold: float | None = None,
     ):
-        super().__init__(monitor, mode, 0, None)
+        super().__init__(monitor, mode, verbose)
         check = self._check
         if initial_value_threshold is not None:
             self.best = self._number(initial_value_threshold, "initial_value_threshold")
-        self.filepath = str(npz_path(filepath))
-        self._names = _placeholders(self.filepath, check)
-        self.verbose = self._zero_or_one(verbose)
+        self.filepath = str(filepath if is_keras_file(filepath) else npz_path(filepath))
+        try:
+            fields = string.Formatter().parse(self.filepath)
+            self._names = [name for _, name, _, _ in fields if name is not None]
+        except ValueError as error:
+            raise check.error(f"filepath {self.filepath!r} cannot be filled in: {error}") from None
         self.save_best_only = check.flag(save_best_only, "save_best_only")
         self.save_weights_only = check.flag(save_weights_only, "save_weights_only")
         self.save_freq = save_freq
@@ -225,9 +220,8 @@ class ModelCheckpoint(_Monitor):
             known.append("batch")
         for name in self._names:
             if name not in known:
-                raise ValueError(
-                    f"ModelCheckpoint: filepath {self.filepath!r} asks for {name!r}, expected one "
-                    f"of {known}"
+                raise self._check.error(
+                    f"filepath {self.filepath!r} asks for {name!r}, expected one of {known}"
                 )
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -247,28 +241,18 @@ class ModelCheckpoint(_Monitor):
     def _save(self, logs: dict[str, float]) -> None:
         if self.save_best_only:
             current = self._current(logs)
-            if current is not None and not self._improves(current, self.best):
-                return
-            self.best = self.best if current is None else current
+            if current is not None:
+                if not self._improves(current, self.best):
+                    return
+                self.best = current
         try:
             path = Path(self.filepath.format(epoch=self._epoch + 1, **logs))
         except KeyError as name:
-            raise ValueError(
-                f"ModelCheckpoint: filepath {self.filepath!r} asks for {name}, which is not among "
-                f"the values of this epoch: {', '.join(logs)}"
+            raise self._check.error(
+                f"filepath {self.filepath!r} asks for {name}, which is not among the values of "
+                f"this epoch: {', '.join(logs)}"
             ) from None
         path.parent.mkdir(parents=True, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
-            print(f"Epoch {self._epoch + 1}: saved in {path}", flush=True)
-
-
-def _placeholders(template: str, check: Check) -> list[str]:
-    """The names in braces."""
-    try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-    except ValueError as error:
-        raise ValueError(
-            f"{check.who}: filepath {template!r} cannot be filled in: {error}"
-        ) from None
-    return fields
+            say(f"Epoch {self._epoch + 1}: saved in {path}")

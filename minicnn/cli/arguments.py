@@ -3,11 +3,14 @@
 import argparse
 import contextlib
 import math
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
+
+from minicnn.saving.npz import temporary_prefix
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,10 +26,10 @@ class Parser(argparse.ArgumentParser):
 
     @contextlib.contextmanager
     def blaming(self, argument: str) -> Iterator[None]:
-        """Turn an OSError or ValueError into an error that names this argument."""
+        """Turn such an error, or a package that is missing, into one that names this argument."""
         try:
             yield
-        except (OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError) as error:
             self.error(f"argument {argument}: {_in_words(error)}")
 
 
@@ -76,33 +79,31 @@ def checked_path(check: Callable[[str], None]) -> Callable[[str], Path]:
     return path
 
 
+def _check_name(text: str, suffix: str) -> None:
+    if Path(text).suffix != suffix:
+        raise ValueError(f"expected the name of a file that ends in {suffix}, received {text!r}")
+    if Path(text).is_dir():
+        raise ValueError(f"expected the name of a file, but {text} is a folder")
+
+
 @checked_path
 def weights_to_read(text: str) -> None:
     """The type of a path to an existing file of weights."""
-    _check_npz(text)
+    _check_name(text, ".npz")
     if not Path(text).is_file():
         raise ValueError(f"expected a file of weights, but there is no {text}")
 
 
-@checked_path
-def weights_to_write(text: str) -> None:
-    """The type of a path to a file of weights that can be written."""
-    _check_npz(text)
-    folder = Path(text).parent
-    if not folder.is_dir():
-        raise ValueError(f"expected a folder that exists, but {folder} is not one")
-    try_to_write(folder, Path(text).name)
+def file_to_write(suffix: str) -> Callable[[str], Path]:
+    """The type of a path to a file with this suffix that can be written."""
 
+    def check(text: str) -> None:
+        _check_name(text, suffix)
+        if not Path(text).parent.is_dir():
+            raise ValueError(f"expected a folder that exists, but {Path(text).parent} is not one")
+        try_to_write(Path(text))
 
-@checked_path
-def json_to_write(text: str) -> None:
-    """The type of a path to a JSON file that can be written."""
-    if Path(text).suffix != ".json" or Path(text).is_dir():
-        raise ValueError(f"expected the name of a file that ends in .json, received {text!r}")
-    folder = Path(text).parent
-    if not folder.is_dir():
-        raise ValueError(f"expected a folder that exists, but {folder} is not one")
-    try_to_write(folder, Path(text).name)
+    return checked_path(check)
 
 
 @checked_path
@@ -114,26 +115,15 @@ def folder_to_write(text: str) -> None:
         raise ValueError(f"expected a folder or the name of a new one, but {text} is a file")
 
 
-def try_to_write(folder: Path, name: str) -> None:
+def try_to_write(path: Path) -> None:
     """Create a temporary file and remove it: permissions alone do not tell on all file systems.
 
     Its name is as long as that of the temporary file to which weights are written first.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be created.
+    If it cannot be created, that is an OSError.
     """
-    prefix = f".{name}.{'0' * 24}"
+    path = Path(os.path.realpath(path))
+    prefix = f"{temporary_prefix(path)}{'0' * 24}"
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix, suffix=".part"):
-            pass
+        tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=".part").close()
     except OSError as error:
-        raise OSError(f"{folder / name} cannot be written: {error.strerror}") from None
-
-
-def _check_npz(text: str) -> None:
-    if Path(text).suffix != ".npz":
-        raise ValueError(f"expected the name of a file that ends in .npz, received {text!r}")
-    if Path(text).is_dir():
-        raise ValueError(f"expected the name of a file, but {text} is a folder")
+        raise OSError(f"{path} cannot be written: {error.strerror}") from None

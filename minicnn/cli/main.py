@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import minicnn
-from minicnn.cli import resuming, training, verify, workers
+from minicnn.cli import exploring, recognising, resuming, training, verify, workers
 from minicnn.cli.arguments import Parser
 from minicnn.tutorial import tutorial_network
 
@@ -22,6 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     argv : list of str, optional
         The command and its arguments; by default those of the process.
     """
+    if hasattr(sys.stdout, "reconfigure"):  # names of files may not fit the terminal's encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
     args, unknown = parser.parse_known_args(argv)
     if unknown:
@@ -35,7 +37,8 @@ def main(argv: list[str] | None = None) -> int:
             # NumPy's warnings of overflow: `train` itself says when training has diverged.
             warnings.simplefilter("ignore", RuntimeWarning)
             status = args.run(args)
-        sys.stdout.flush()
+        if hasattr(sys.stdout, "flush"):
+            sys.stdout.flush()
     except KeyboardInterrupt:
         path = getattr(args, "checkpoint", None) or getattr(args, "resume", None)
         hint = f"; to go on, pass --resume {path}" if path and path.exists() else ""
@@ -66,6 +69,12 @@ def _parser() -> Parser:
     workers.add_arguments(train)
     evaluate = _add_command(commands, training.evaluate, "test weights that were saved")
     training.add_evaluate_arguments(evaluate)
+    exploring.add_arguments(
+        _add_command(commands, exploring.explore, "write a page that shows a network at work")
+    )
+    recognising.add_arguments(
+        _add_command(commands, recognising.predict, "say which digits pictures show")
+    )
     _add_command(commands, summary, "print the table of the network's layers and weights")
     verify.add_arguments(
         _add_command(commands, verify.verify, "compare with Keras, number by number")

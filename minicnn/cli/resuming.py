@@ -53,32 +53,25 @@ def trained_on(args: argparse.Namespace, *arrays: np.ndarray) -> dict[str, Any]:
 def resume(args: argparse.Namespace, now: dict[str, Any]) -> tuple[Sequential, int]:
     """The model in the file and the number of epochs that are done.
 
-    The session's random stream continues as when the file was written.
-
-    Raises
-    ------
-    OSError, ValueError
-        If the file is not a checkpoint, or one of another training.
+    The session's random stream continues as when the file was written. A file that is not a
+    checkpoint, or one of another training, is a ValueError.
     """
-    model, notes = model_file.load(args.resume, Sequential)
+    path = args.resume
+    model, notes = model_file.load(path)
     if not isinstance(notes, dict) or set(notes) != {"trained_on", "epochs_done"}:
-        raise ValueError(f"{args.resume} was not written by train --checkpoint")
+        raise ValueError(f"{path} was not written by train --checkpoint")
     before, done = notes["trained_on"], notes["epochs_done"]
     if before["data"] != now["data"]:
-        raise ValueError(f"{args.resume} was trained on other images; pass the same --data")
+        raise ValueError(f"{path} was trained on other images; pass the same --data")
     for name in SETTINGS:
         if before[name] != now[name]:
             flag = f"--{name.replace('_', '-')}"
             was, is_now = (
                 f"with {flag} {v}" if v else f"without {flag}" for v in (before[name], now[name])
             )
-            raise ValueError(
-                f"{args.resume} was trained {was}, expected the same, received {is_now}"
-            )
+            raise ValueError(f"{path} was trained {was}, expected the same, received {is_now}")
     if done > args.epochs:
-        raise ValueError(
-            f"{args.resume} has {done} epochs behind it, more than --epochs {args.epochs}"
-        )
+        raise ValueError(f"{path} has {done} epochs behind it, more than --epochs {args.epochs}")
     return model, done
 
 
@@ -86,7 +79,7 @@ def add_arguments(parser: arguments.Parser) -> None:
     """The two flags."""
     parser.add_argument(
         "--checkpoint",
-        type=arguments.weights_to_write,
+        type=arguments.file_to_write(".npz"),
         metavar="FILE.npz",
         help="write everything needed to resume training to this file, at the start and after "
         "every epoch, replacing an older one (default: write nothing)",
@@ -102,13 +95,12 @@ def add_arguments(parser: arguments.Parser) -> None:
 
 def check_arguments(args: argparse.Namespace) -> None:
     """End with an error if flags do not fit together or the checkpoint cannot be written."""
-    flag = "--resume" if args.resume else "--checkpoint"
+    error = args.parser.error
     if args.resume and args.checkpoint:
-        args.parser.error(
-            "argument --resume: it keeps writing its own file; leave out --checkpoint"
-        )
-    if (args.resume or args.checkpoint) and args.workers:
-        args.parser.error(f"argument {flag}: not together with --workers")
+        error("argument --resume: it keeps writing its own file; leave out --checkpoint")
+    for flag in ("resume", "checkpoint"):
+        if getattr(args, flag) and args.workers:
+            error(f"argument --{flag}: not together with --workers")
     if args.resume:
-        with args.parser.blaming(flag):
-            arguments.try_to_write(args.resume.parent, args.resume.name)
+        with args.parser.blaming("--resume"):
+            arguments.try_to_write(args.resume)

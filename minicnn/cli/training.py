@@ -19,6 +19,9 @@ from minicnn.layers import Conv2D
 from minicnn.optimizers import Adam
 from minicnn.tutorial import scaled, tutorial_network
 
+RESULT = "test loss: {:.4f} - test accuracy: {:.4f}"
+COUNT: dict[str, Any] = {"type": arguments.integer_from(1), "metavar": "N"}
+
 
 class Data(NamedTuple):
     """Images (n, h, w) and labels (n,), all of them bytes, and the number of classes."""
@@ -44,7 +47,7 @@ def train(args: argparse.Namespace) -> None:
     if args.figures and chief:
         with args.parser.blaming("--figures"):  # now, so that a long training does not end in it
             args.figures.mkdir(parents=True, exist_ok=True)
-            arguments.try_to_write(args.figures, "learning_curve.png")
+            arguments.try_to_write(args.figures / "learning_curve.png")
     h, w = data.x_train.shape[1:]
     print(
         f"Training on {args.data}: {len(data.x_train):,} images of {h} x {w} pixels, "
@@ -66,10 +69,9 @@ def train(args: argparse.Namespace) -> None:
             model.save_weights(args.save)
         print(f"Weights saved in {args.save}")
     if args.figures:
-        figures = _draw(model, history, data)
         with args.parser.blaming("--figures"):
-            _save_figures(figures, args.figures)
-    _print_result(loss, accuracy)
+            _save_figures(model, history, data, args.figures)
+    print(RESULT.format(loss, accuracy))
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -80,7 +82,8 @@ def evaluate(args: argparse.Namespace) -> None:
     _compile(model)
     images = f"{len(data.x_test):,} test images"
     print(f"Evaluating {args.weights} on {args.data}: {images} ({_threads()})", flush=True)
-    _print_result(*model.evaluate(scaled(data.x_test), data.y_test, batch_size=args.batch_size))
+    result = model.evaluate(scaled(data.x_test), data.y_test, batch_size=args.batch_size)
+    print(RESULT.format(*result))
 
 
 def _data_and_network(args: argparse.Namespace) -> tuple[Data, Sequential]:
@@ -89,11 +92,12 @@ def _data_and_network(args: argparse.Namespace) -> tuple[Data, Sequential]:
         minicnn.set_num_threads(args.threads)
     minicnn.set_random_seed(args.seed)
     with args.parser.blaming("--data"):
-        data = _load(args.data)
+        data = load_data(args.data)
         return data, tutorial_network((*data.x_train.shape[1:], 1), data.classes)
 
 
-def _load(name: str) -> Data:
+def load_data(name: str) -> Data:
+    """MNIST, or the data set in a folder of IDX files."""
     parts = datasets.mnist.load_data() if name == "mnist" else datasets.load_idx(name)
     (x_train, y_train), (x_test, y_test) = parts
     if x_train.shape[1:] != x_test.shape[1:]:
@@ -113,13 +117,14 @@ def _compile(model: Sequential, learning_rate: float = 0.001) -> None:
 def _fit(model: Sequential, data: Data, args: argparse.Namespace) -> tuple[Sequential, History]:
     """Train; returns the trained model, which is another one if it comes from a checkpoint."""
     x, y = scaled(data.x_train), data.y_train
-    fit_arguments = {"x": x, "y": y, "batch_size": args.batch_size, "epochs": args.epochs}
-    if args.steps_per_epoch is not None:
+    fit_arguments: dict[str, Any] = {"epochs": args.epochs}
+    if args.steps_per_epoch is None:
+        fit_arguments |= {"x": x, "y": y, "batch_size": args.batch_size}
+    else:
         # As in the tutorial: an endless data set, so that there is enough for any number of steps.
         endless = Dataset.from_tensor_slices((x, y)).shuffle(len(y)).repeat()
         batches = endless.batch(args.batch_size).prefetch(AUTOTUNE)
-        steps = {"steps_per_epoch": args.steps_per_epoch}
-        fit_arguments = {"x": batches, "epochs": args.epochs} | steps
+        fit_arguments |= {"x": batches, "steps_per_epoch": args.steps_per_epoch}
     if args.checkpoint or args.resume:
         trained_on, done = resuming.trained_on(args, data.x_train, data.y_train), 0
         if args.resume:  # only now: the shuffle has drawn its seed, as it did before
@@ -143,31 +148,21 @@ def _fit(model: Sequential, data: Data, args: argparse.Namespace) -> tuple[Seque
             args.parser.error(str(error))
 
 
-def _draw(model: Sequential, history: History, data: Data) -> dict[str, Any]:
-    """All figures by name."""
+def _save_figures(model: Sequential, history: History, data: Data, folder: Path) -> None:
     from minicnn import plots  # not earlier: importing Matplotlib takes time
 
     probabilities = model.predict(scaled(data.x_test), verbose=0)
     convolutions = [layer for layer in model.layers if isinstance(layer, Conv2D)]
-    return {
+    figures = {
         "digits": plots.digit_grid(data.x_train, data.y_train),
         **({"learning_curve": plots.learning_curve(history)} if history.batches else {}),
         **{f"filters_{layer.name}": plots.filters(layer) for layer in convolutions},
         "confusion_matrix": plots.confusion_matrix(data.y_test, probabilities.argmax(axis=1)),
         "worst_mistakes": plots.worst_mistakes(data.x_test, data.y_test, probabilities),
     }
-
-
-def _save_figures(figures: dict[str, Any], folder: Path) -> None:
-    from minicnn import plots
-
     for name, figure in figures.items():
         plots.save(figure, folder / f"{name}.png")
     print(f"Pictures saved in {folder}: {', '.join(f'{name}.png' for name in figures)}")
-
-
-def _print_result(loss: float, accuracy: float) -> None:
-    print(f"test loss: {loss:.4f} - test accuracy: {accuracy:.4f}")
 
 
 def _threads() -> str:
@@ -178,12 +173,11 @@ def _threads() -> str:
 def add_train_arguments(parser: Parser) -> None:
     """The flags of `train`, without those of `resuming` and `workers`."""
     _add_shared_arguments(parser)
-    add, count = parser.add_argument, arguments.integer_from(1)
-    add("--epochs", type=count, default=1, metavar="N", help="how many (default: %(default)s)")
+    add = parser.add_argument
+    add("--epochs", **COUNT, default=1, help="how many (default: %(default)s)")
     add(
         "--steps-per-epoch",
-        type=count,
-        metavar="N",
+        **COUNT,
         help="batches in an epoch (default: one pass over all training images)",
     )
     add(
@@ -203,7 +197,7 @@ def add_train_arguments(parser: Parser) -> None:
     )
     add(
         "--save",
-        type=arguments.weights_to_write,
+        type=arguments.file_to_write(".npz"),
         metavar="FILE.npz",
         help="write the weights to this file, replacing an older one (default: do not save them)",
     )
@@ -229,7 +223,7 @@ def add_evaluate_arguments(parser: Parser) -> None:
 
 
 def _add_shared_arguments(parser: Parser) -> None:
-    add, count = parser.add_argument, arguments.integer_from(1)
+    add = parser.add_argument
     add(
         "--data",
         default="mnist",
@@ -237,16 +231,9 @@ def _add_shared_arguments(parser: Parser) -> None:
         help="MNIST, which comes with minicnn, or a folder with the four IDX files of a data set "
         "of the same format, gzipped or not (default: %(default)s)",
     )
-    add(
-        "--batch-size",
-        type=count,
-        default=32,
-        metavar="N",
-        help="images in a batch (default: %(default)s)",
-    )
+    add("--batch-size", **COUNT, default=32, help="images in a batch (default: %(default)s)")
     add(
         "--threads",
-        type=count,
-        metavar="N",
+        **COUNT,
         help="cores to use; results do not depend on it (default: all that are available)",
     )

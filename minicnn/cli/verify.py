@@ -4,14 +4,16 @@ The comparisons themselves are in `minicnn.checking`.
 """
 
 import argparse
+import contextlib
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import minicnn
 from minicnn import keras_reference
-from minicnn.checking import cases, environment, golden, ledger
+from minicnn.checking import cases, environment, golden, ledger, own_layers
 from minicnn.checking.lockstep import APART, Lockstep, lockstep
 from minicnn.cli import arguments
 from minicnn.cli.arguments import Parser
@@ -26,12 +28,8 @@ COMPILING = "Compiling kernels for all kinds of layers, once (about a minute) ..
 def add_arguments(parser: Parser) -> None:
     """The flags of `verify`."""
     layers = sorted({case.layer for case in cases.quick_cases()})
-    parser.add_argument(
-        "--layer",
-        choices=layers,
-        metavar="NAME",
-        help=f"only that layer's rows of the ledger: {', '.join(layers)}",
-    )
+    rows = f"only that layer's rows of the ledger: {', '.join(layers)}"
+    parser.add_argument("--layer", choices=layers, metavar="NAME", help=rows)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--full",
@@ -51,6 +49,14 @@ def add_arguments(parser: Parser) -> None:
         action="store_true",
         help="plant bugs, one at a time, and show which kinds of checks notice each; takes minutes",
     )
+    what.add_argument(
+        "--mine",
+        type=Path,
+        metavar="FILE.py",
+        help="layers of your own instead: every class in that file with forward and backward. "
+        "Gradients are checked by differences; a layer with a method keras_twin(self), which "
+        "returns a Keras layer, is compared with it. The file is run",
+    )
     parser.add_argument(
         "--golden",
         action="store_true",
@@ -58,7 +64,7 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--json",
-        type=arguments.json_to_write,
+        type=arguments.file_to_write(".json"),
         metavar="FILE.json",
         help="also write all numbers to this file",
     )
@@ -73,12 +79,15 @@ def add_arguments(parser: Parser) -> None:
 def verify(args: argparse.Namespace) -> int:
     """Compare with Keras, number by number; the exit status is 1 if anything is wrong."""
     minicnn.clear_session()
-    if args.layer and (args.lockstep or args.planted_bugs):
+    if args.layer and (args.lockstep or args.planted_bugs or args.mine):
         args.parser.error("argument --layer: it chooses rows of the ledger, not of anything else")
+    if args.golden and args.mine:
+        args.parser.error("argument --golden: it has no answers for layers of your own")
     if args.figures and not args.lockstep:
         args.parser.error("argument --figures: only --lockstep draws a picture")
     start = time.perf_counter()
     command = _lockstep if args.lockstep else _planted_bugs if args.planted_bugs else _ledger
+    command = _mine if args.mine else command
     with announce_compilation(lambda: print(COMPILING, file=sys.stderr, flush=True)):
         found, ok = command(args)
     print(f"{environment.machine()}; {time.perf_counter() - start:.0f} s")
@@ -105,29 +114,52 @@ def _ledger(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     return found, all(row.ok for row in rows)
 
 
+def _mine(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Layers of the user's own, from a file."""
+    with args.parser.blaming("--mine"):
+        kinds = own_layers.classes(args.mine)
+        if any(hasattr(kind, "keras_twin") for kind in kinds):
+            keras_reference.require_keras()
+    print(f"{len(kinds)} layers of {args.mine}: gradients by differences; and beside Keras, as a")
+    print("share of the largest value in Keras' array\n")
+    print(ledger.HEADER)
+    rows, explanations, notes = [], [], {}
+    for row, words, own_notes in own_layers.check(kinds):
+        print(row.line(), flush=True)
+        rows.append(row)
+        explanations += [f"{row.layer}, {row.configuration}\n{words}"] * bool(words)
+        notes |= dict.fromkeys(own_notes)
+    print("\n".join(["", *(f"{words}\n" for words in explanations), *notes]))
+    without = [kind.__name__ for kind in kinds if not hasattr(kind, "keras_twin")]
+    if without:
+        print(f"Without a keras_twin, so not compared with Keras: {', '.join(without)}")
+    if others := own_layers.others(args.mine, kinds):
+        print(f"No layers, so not checked: {', '.join(others)}")
+    mismatches = sum(row.mismatches > 0 for row in rows)
+    print(f"{len(rows)} rows, {mismatches} of them wrong")
+    return {"rows": [row._asdict() for row in rows]}, not mismatches
+
+
 def _reference(args: argparse.Namespace) -> tuple[str, Any]:
     """The reference in words, and the function that returns its answer to a case."""
     why = "as asked for"
-    if not args.golden or args.full:
-        try:
+    if args.full:
+        with args.parser.blaming("--full"):
             keras_reference.require_keras()
-        except ImportError as error:
-            if args.full:
-                args.parser.error(f"argument --full: {error}")
-            why = "since TensorFlow is not installed here"
-        else:
+    if not args.golden or args.full:
+        with contextlib.suppress(ImportError):
+            keras_reference.require_keras()
             found = environment.versions()
             return f"Keras, live ({environment.in_words(found)})", lambda case: case.theirs()
+        why = "since TensorFlow is not installed here"
     stored = golden.Golden()
     made_with = environment.in_words(stored.versions)
     return f"golden answers of Keras, {why}; they were made with {made_with}", stored.answer
 
 
 def _lockstep(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    try:
+    with args.parser.blaming("--lockstep"):
         keras_reference.require_keras()
-    except ImportError as error:
-        args.parser.error(f"argument --lockstep: {error}")
     print(
         f"The tutorial's network in minicnn and in Keras: the same initial weights, the same "
         f"{LOCKSTEP_STEPS} batches\nof {LOCKSTEP_BATCH} MNIST digits, Adam; largest differences of "
@@ -164,11 +196,6 @@ def tutorial_lockstep(dtype: str, steps: int = LOCKSTEP_STEPS, seed: int = 0) ->
     """The tutorial's network and its Keras twin, trained on the same batches.
 
     Both precisions start from the same weights.
-
-    Raises
-    ------
-    ImportError
-        Without TensorFlow.
     """
     (x, y), _ = mnist.load_data()
     minicnn.set_random_seed(seed)

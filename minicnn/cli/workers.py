@@ -41,19 +41,16 @@ def addresses(text: str) -> list[str]:
 
 def check_arguments(args: argparse.Namespace) -> None:
     """End with an error if the flags do not fit together, or if TensorFlow is missing."""
-    if (args.workers is None) != (args.worker is None):
-        given, missing = (
-            ("--worker", "--workers") if args.workers is None else ("--workers", "--worker")
-        )
-        args.parser.error(f"argument {given}: expected {missing} beside it")
+    if args.workers is None and args.worker is not None:
+        args.parser.error("argument --worker: expected --workers beside it")
     if args.workers is None:
         return
+    if args.worker is None:
+        args.parser.error("argument --workers: expected --worker beside it")
     if args.worker >= len(args.workers):
         args.parser.error(
             f"argument --worker: expected a number below {len(args.workers)}, as there are "
             f"{len(args.workers)} workers, received '{args.worker}'"
         )
-    try:
+    with args.parser.blaming("--workers"):
         keras_reference.require_keras()
-    except ImportError as error:
-        args.parser.error(f"argument --workers: {error}")

@@ -7,6 +7,7 @@ it to a file, and a notebook shows it if it is the last value of a cell.
 - `images`: `digit_grid` and `worst_mistakes`
 - `curves`: `learning_curve` and `lockstep`
 - `matrices`: `confusion_matrix` and `number_grid`
+- `predictions`: `prediction`
 - `architecture`: `shape_ribbon` and `filters`
 """
 
@@ -29,6 +30,7 @@ from minicnn.plots.figure import (
 )
 from minicnn.plots.images import MOST_CLASSES, digit_grid, worst_mistakes
 from minicnn.plots.matrices import confusion_matrix, number_grid
+from minicnn.plots.predictions import prediction
 
 __all__ = [
     "BLUE",
@@ -50,6 +52,7 @@ __all__ = [
     "lockstep",
     "new_figure",
     "number_grid",
+    "prediction",
     "save",
     "shape_ribbon",
     "worst_mistakes",

@@ -26,18 +26,15 @@ def shape_ribbon(model: Sequential) -> Any:
     _draw_blocks(ribbon, shapes)
 
     position = np.arange(len(names))
-    costs = {
-        "parameters": [0] + [layer.count_params() for layer in model.layers],
-        "multiply-adds": [0] + [_multiply_adds(layer) for layer in model.layers],
-    }
-    for (cost, counts), colour, side in zip(costs.items(), (BLUE, ORANGE), (-1, 1), strict=True):
-        total = sum(counts)
-        shares = 100 * np.array(counts) / max(total, 1)
-        label = f"{cost}, {total:,} in all"
-        bars.bar(position + 0.21 * side, shares, 0.4, color=colour, label=label)
-        for x, share, count in zip(position, shares, counts, strict=True):
-            if count:
-                bars.text(x + 0.21 * side, share + 2, f"{share:.1f}", ha="center", fontsize=8.5)
+    for cost, counts, colour, side in (
+        ("parameters", [layer.count_params() for layer in model.layers], BLUE, -1),
+        ("multiply-adds", [multiply_adds(layer) for layer in model.layers], ORANGE, 1),
+    ):
+        shares = 100 * np.array([0, *counts]) / max(sum(counts), 1)
+        label = f"{cost}, {sum(counts):,} in all"
+        drawn = bars.bar(position + 0.21 * side, shares, 0.4, color=colour, label=label)
+        texts = [f"{share:.1f}" if share else "" for share in shares]
+        bars.bar_label(drawn, texts, padding=3, fontsize=8.5)
     bars.set(ylabel="share in %", ylim=(0, 112), xlabel="layer")
     bars.set_xticks(position, [name.replace("_pooling2d", "_\npooling2d") for name in names])
     bars.tick_params(axis="x", labelsize=8.5, length=0)
@@ -46,7 +43,7 @@ def shape_ribbon(model: Sequential) -> Any:
     return figure
 
 
-def _multiply_adds(layer: Layer) -> int:
+def multiply_adds(layer: Layer) -> int:
     """Multiplications and additions of a built layer with a kernel, for one sample.
 
     Every output is a sum of as many products as the kernel has numbers for one output; those with

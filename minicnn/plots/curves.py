@@ -9,13 +9,7 @@ from minicnn.plots.figure import BLUE, GREY, ORANGE, SMALL, new_figure
 
 
 def learning_curve(history: History) -> Any:
-    """Loss and metrics of every batch, and their running means.
-
-    Parameters
-    ----------
-    history : History
-        What `fit` returned.
-    """
+    """Loss and metrics of every batch, and their running means, from what `fit` returned."""
     if not isinstance(history, History) or not history.batches:
         raise ValueError(f"learning_curve: expected what fit returned, received {history!r}")
     names = sorted(history.batches, reverse=True)  # the loss first
@@ -63,19 +57,16 @@ def _running_mean(values: np.ndarray, window: int) -> np.ndarray:
 def lockstep(runs: dict[str, Any]) -> Any:
     """minicnn and Keras trained on the same batches: losses, and differences of the weights.
 
-    Parameters
-    ----------
-    runs : dict of minicnn.checking.lockstep.Lockstep
-        By precision: "float32", "float64".
+    `runs` holds a `minicnn.checking.lockstep.Lockstep` for each precision: "float32", "float64".
     """
     figure = new_figure(7, "The same network in minicnn and in Keras, step by step")
     above, below = figure.subplots(2, 1, sharex=True)
-    colours = {"float32": ORANGE, "float64": BLUE}
     single = runs["float32"]
     steps = np.arange(1, len(single.ours) + 1)
     above.plot(steps, single.theirs, color=GREY, linewidth=3, alpha=0.5, label="Keras, float32")
     above.plot(steps, single.ours, color=ORANGE, linewidth=1, label="minicnn, float32")
     above.set_ylabel("loss of the batch")
+    colours = {"float32": ORANGE, "float64": BLUE}
     for dtype, run in runs.items():
         difference = np.where(run.weights > 0, run.weights, np.nan)  # zero has no logarithm
         below.semilogy(steps, difference, color=colours[dtype], label=dtype)

@@ -15,12 +15,7 @@ SKY, YELLOW, GREEN, PINK = "#56B4E9", "#F0E442", "#009E73", "#CC79A7"
 def new_figure(height: float, title: str = "", layout: str | None = "constrained") -> Any:
     """An empty figure, `WIDTH` wide and `height` inches high.
 
-    Parameters
-    ----------
-    height : float
-    title : str
-    layout : str, optional
-        Of Matplotlib: "constrained", "compressed" or None.
+    `layout` is one of Matplotlib's: "constrained", "compressed" or None.
     """
     # Figures made without pyplot need no display, and are freed like any other object.
     from matplotlib.figure import Figure

@@ -29,8 +29,8 @@ def digit_grid(
     """
     check = Check("digit_grid")
     rows, columns = check.integer(rows, "rows"), check.integer(columns, "columns")
-    if class_names is not None and not isinstance(class_names, list | tuple):
-        raise TypeError(f"{check.who}: class_names must be a list of str, received {class_names!r}")
+    if class_names is not None:
+        check.instance(class_names, list | tuple, "class_names", "a list of str")
     classes = len(class_names) if class_names else MOST_CLASSES
     images, labels = _checked(images, labels, classes, check)
     shown = min(rows * columns, len(images))
@@ -57,9 +57,8 @@ def worst_mistakes(
     probabilities = check.scores(probabilities, "probabilities")
     images, labels = _checked(images, labels, probabilities.shape[1], check)
     if len(images) != len(probabilities):
-        raise ValueError(
-            f"{check.who}: expected probabilities for {len(images)} images, "
-            f"received {len(probabilities)}"
+        raise check.error(
+            f"expected probabilities for {len(images)} images, received {len(probabilities)}"
         )
     predicted = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
@@ -83,9 +82,7 @@ def _checked(images: Any, labels: Any, classes: int, check: Check) -> tuple[np.n
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     if images.ndim != 3 or images.size == 0:
-        raise ValueError(
-            f"{check.who}: expected images of shape (n, h, w), received {images.shape}"
-        )
+        raise check.error(f"expected images of shape (n, h, w), received {images.shape}")
     return images, check.class_labels(labels, "labels", len(images), classes)
 
 
@@ -108,7 +105,17 @@ def _image_grid(
     )
     for axes in all_axes.flat:
         axes.set_axis_off()
+    low, high = _value_range(images)
     for axes, image, text in zip(all_axes.flat, images, titles, strict=False):
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=images.max())
+        axes.imshow(image, cmap="gray_r", vmin=low, vmax=high)
         axes.set_title(text, fontsize=title_size, pad=2)
     return figure
+
+
+def _value_range(images: np.ndarray) -> tuple[float, float]:
+    """The values that are drawn white and black: 0, or the lowest if there are negative ones, and
+    the highest."""
+    finite = images[np.isfinite(images)]
+    low = min(float(finite.min(initial=0)), 0.0)
+    high = float(finite.max(initial=low))
+    return low, high if high > low else low + 1

@@ -19,28 +19,22 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray) -> Any:
     labels, predictions : (n,) integers
         The true class and the predicted one: `probabilities.argmax(axis=1)`.
     """
+    from matplotlib import colormaps
+
     check = Check("confusion_matrix")
     samples = check.real_array(labels, "labels").shape[:1]
     labels = check.class_labels(labels, "labels", *samples or (1,), MOST_CLASSES)
     predictions = check.class_labels(predictions, "predictions", len(labels), MOST_CLASSES)
     if len(labels) == 0:
-        raise ValueError(f"{check.who}: expected at least one sample, received none")
+        raise check.error("expected at least one sample, received none")
     classes = max(labels.max(), predictions.max()) + 1
     counts = np.bincount(labels * classes + predictions, minlength=classes**2)
     counts = counts.reshape(classes, classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # no such label: all zero
     np.fill_diagonal(shares, np.nan)
-    mistakes = len(labels) - np.trace(counts)
-    title = f"{mistakes:,} mistakes among {len(labels):,} images"
-    return _draw_confusion(counts, shares, title)
-
-
-def _draw_confusion(counts: np.ndarray, shares: np.ndarray, title: str) -> Any:
-    from matplotlib import colormaps
-
+    title = f"{len(labels) - np.trace(counts):,} mistakes among {len(labels):,} images"
     figure = new_figure(8, title, layout="compressed")
     axes = figure.subplots()
-    classes = len(counts)
     highest = np.nanmax(shares, initial=0) or 1.0
     cmap = colormaps["Blues"].with_extremes(bad="#e4e4e4")
     picture = axes.imshow(shares, cmap=cmap, vmin=0, vmax=highest)

@@ -8,21 +8,19 @@ import signal
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 from minicnn.engine import get_num_threads
 
 PATIENCE = 300  # seconds to start all workers by hand
+GREETING = 5  # seconds for an answer; also of a busy machine
 CONNECTING = 60  # seconds for TensorFlow to connect them, once all have started
 
 
 def join(workers: list[str], worker: int) -> Any:
-    """Wait for the other workers, then connect to them.
-
-    Returns
-    -------
-    tf.distribute.MultiWorkerMirroredStrategy
+    """Wait for the other workers, then connect to them: a MultiWorkerMirroredStrategy.
 
     Raises
     ------
@@ -67,18 +65,11 @@ def meet(workers: list[str], worker: int, patience: float = PATIENCE) -> None:
 
     TensorFlow itself would wait forever, without a message, and ignore Ctrl-C.
 
-    Parameters
-    ----------
-    workers : list of "HOST:PORT"
-    worker : int
-        The number of this one.
-    patience : float
-        Seconds to wait.
-
     Raises
     ------
     OSError
-        If the port is in use; TimeoutError if a worker does not start in time.
+        If the port is in use; TimeoutError if a worker does not start within `patience` seconds;
+        ConnectionError if another program answers at its address.
     """
     port = int(workers[worker].rpartition(":")[2])
     try:
@@ -89,24 +80,81 @@ def meet(workers: list[str], worker: int, patience: float = PATIENCE) -> None:
             "choose another port, on all workers"
         ) from None
     deadline = time.monotonic() + patience
-    with own:
-        for other, address in enumerate(workers):
-            while other != worker and not _answers(address):
+    others = [other for other in range(len(workers)) if other != worker]
+    with own, _answering(own, workers, worker) as came:
+        for other in others:
+            # It must have come here, too: afterwards the port is TensorFlow's.
+            answered = False
+            while not (answered and other in came):
+                answered = answered or _answers(workers, worker, other)
                 if time.monotonic() > deadline:
                     raise TimeoutError(
-                        f"worker {other} has not come to {address} within {patience:g} s; "
+                        f"worker {other} has not come to {workers[other]} within {patience:g} s; "
                         f"start it there with --worker {other}, or look for a firewall"
                     )
                 time.sleep(0.1)
 
 
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
+def _token(workers: list[str], worker: int) -> bytes:
+    """What a worker says, to another one of the same list; a line of 64 bytes."""
+    checksum = zlib.crc32(",".join(workers).encode())
+    return f"minicnn worker {worker} of {checksum}".ljust(63).encode() + b"\n"
+
+
+@contextlib.contextmanager
+def _answering(own: socket.socket, workers: list[str], worker: int) -> Iterator[set[int]]:
+    """Answer the other workers inside the block; yields the set of those that have come so far."""
+    numbers = {_token(workers, other): other for other in range(len(workers))}
+    came: set[int] = set()
+    over = threading.Event()
+    own.settimeout(0.1)
+
+    def answer() -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError), own.accept()[0] as caller:
+                caller.settimeout(GREETING)
+                caller.sendall(_token(workers, worker))
+                came.add(numbers.get(_line(caller), -1))
+
+    thread = threading.Thread(target=answer, name="minicnn-meet", daemon=True)
+    thread.start()
     try:
-        socket.create_connection((host, int(port)), timeout=2).close()
+        yield came
+    finally:
+        over.set()
+        thread.join()
+
+
+def _answers(workers: list[str], worker: int, other: int) -> bool:
+    """Whether another worker has answered; a ConnectionError if something else has."""
+    host, _, port = workers[other].rpartition(":")
+    try:
+        connection = socket.create_connection((host, int(port)), timeout=2)
     except OSError:
         return False
-    return True
+    with connection:
+        connection.settimeout(GREETING)
+        try:
+            connection.sendall(_token(workers, worker))
+            said = _line(connection)
+        except TimeoutError:
+            said = b"silence"
+        except OSError:  # it was closed
+            said = b""
+    if said and said != _token(workers, other):
+        raise ConnectionError(
+            f"at {workers[other]} another program answers instead of worker {other}; start all "
+            "workers with the same list, or choose another port, on all workers"
+        )
+    return bool(said)
+
+
+def _line(connection: socket.socket) -> bytes:
+    """A token, or what else is said first; nothing if the connection is closed before."""
+    said = b""
+    while len(said) < 64 and (more := connection.recv(64 - len(said))):
+        said += more
+    return said
 
 
 def leave(strategy: Any) -> None:

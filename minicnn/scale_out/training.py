@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import keras_reference
 from minicnn.batches import Epochs, source
 from minicnn.callbacks import History
+from minicnn.callbacks.output import say
 from minicnn.callbacks.progress import Progress, verbosity
 from minicnn.model import Sequential
 from minicnn.scale_out.cluster import join, leave, naming_lost_workers
@@ -66,9 +67,11 @@ def fit(
         refuses. The weights are then unchanged.
     """
     keras_reference.require_keras()
-    epochs = Check("fit").integer(epochs, "epochs")
+    check = Check("fit")
+    epochs = check.integer(epochs, "epochs")
     verbose = verbosity(verbose, "fit") if worker == 0 else 0
-    batches = source(model, "fit", x, y, batch_size, random_stream())
+    loss = check.compiled(model.loss)
+    batches = source(model, check, x, y, loss, batch_size, random_stream())
     train = Epochs(batches, steps_per_epoch, "steps_per_epoch")
     history = History({"verbose": verbose, "epochs": epochs, "steps": train.steps})
     strategy = join(workers, worker)
@@ -82,7 +85,7 @@ def fit(
         try:
             for epoch in range(epochs):
                 if verbose and epochs > 1:
-                    print(f"Epoch {epoch + 1}/{epochs}", flush=True)
+                    say(f"Epoch {epoch + 1}/{epochs}")
                 _run_epoch(step, train, history, verbose)
         finally:
             train.close()
@@ -107,10 +110,7 @@ def part_of(images: int, workers: int, worker: int) -> slice:
 def _shared_step(strategy: Any, twin: Any, model: Sequential, seen: int) -> Step:
     """The function that takes one step of all workers and returns the batch's loss and metrics.
 
-    Parameters
-    ----------
-    seen : int
-        Fingerprint of everything that has to be the same on all workers before the first step.
+    `seen` is a fingerprint of what has to be the same on all workers before the first step.
     """
     import keras
     import tensorflow as tf
