@@ -31,6 +31,8 @@ from nbclient.exceptions import CellExecutionError
 if __name__ != "__main__":  # started as a script, Python looks into this folder by itself
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 from checks.engine import exercises
+from minicnn.callbacks import progress
+from minicnn.gradcheck import check as gradcheck
 
 LESSONS = Path(__file__).resolve().parent
 MEGABYTE, SECONDS = 1 << 20, 60  # what a built lesson may take
@@ -40,6 +42,8 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 TO_DO = "...  # your code here"
+# Printed only in the first run on a machine, which compiles; so they are no part of a lesson.
+ANNOUNCEMENTS = {progress.COMPILING, gradcheck.COMPILING}
 # `forward` and `backward` in [minicnn/step.py](../minicnn/step.py)
 NAMED_LINK = re.compile(r"((?:`[\w.]+`[,\s]+(?:and\s+)?)+)in\s+\[[^\]]*\]\(([^)]+\.py)\)")
 HEADER = f"{'lesson':52} seconds    KB  pictures  exercises  pass  not yet  mistakes named"
@@ -171,7 +175,7 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> float:
         raise RuntimeError(colours.sub("", str(error))) from None
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = _joined_streams(cell.outputs)
+            cell.outputs = _without_announcements(_joined_streams(cell.outputs))
     notebook.metadata = copy.deepcopy(METADATA)  # the kernel adds versions to it
     return time.perf_counter() - started
 
@@ -186,6 +190,20 @@ def _joined_streams(outputs: list) -> list:
         else:
             joined.append(output)
     return joined
+
+
+def _without_announcements(outputs: list) -> list:
+    """The outputs without the lines that say that kernels are being compiled."""
+    kept = []
+    for output in outputs:
+        if output.output_type == "stream":
+            lines = output["text"].splitlines(keepends=True)
+            output["text"] = "".join(
+                line for line in lines if line.removesuffix("\n") not in ANNOUNCEMENTS
+            )
+        if output.get("text") != "":
+            kept.append(output)
+    return _joined_streams(kept)
 
 
 def build(lesson: Lesson) -> str:

@@ -59,11 +59,8 @@ def window_geometry(
     right is dropped: (size - window) // stride + 1 of them. With `"same"` there are
     ceil(size / stride) windows (see `same_padding`).
 
-    Raises
-    ------
-    ValueError
-        If not even one window fits, which only happens with `"valid"`; the message calls the
-        window `name`.
+    If not even one window fits, which only happens with `"valid"`, that is a ValueError, which
+    calls the window `name`.
     """
     before, outputs = [], []
     for size, extent, stride in zip(image, window, strides, strict=True):

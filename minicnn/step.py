@@ -15,12 +15,7 @@ from minicnn.validation import require_finite, require_finite_gradients
 
 
 def train_step(
-    layers: list[Layer],
-    loss: Loss,
-    optimizer: Optimizer,
-    x: np.ndarray,
-    y_true: np.ndarray,
-    seed: tuple[int, ...],
+    layers: list[Layer], loss: Loss, optimizer: Optimizer, x: np.ndarray, y_true: Any, seed: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """One step on a mini-batch; returns losses (n,) and outputs (n, ...). See `step_generator`
     for `seed`, `eager.without_softmax` for why `layers` often lack the model's softmax."""

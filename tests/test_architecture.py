@@ -23,6 +23,7 @@ WINGS = {
     "minicnn.validation.configuration",
     "minicnn.saving",
     "minicnn.callbacks",
+    "minicnn.callbacks.output",
     "minicnn.callbacks.progress",
 }
 # The package and its command line are entrances: they import what they offer.

@@ -5,6 +5,19 @@
 #
 # **You will build** the table that `model.summary()` prints, by hand and before it is printed, and
 # find out where a network keeps its numbers and where it spends its time.
+#
+# ## First, a look at all of it
+#
+# In a terminal, in the folder of the project, run the command below. It trains the network of this course (about ten
+# seconds), writes it into a file, `explorer.html`, and opens that in your browser:
+#
+# ```
+# .venv/bin/python -m minicnn explore
+# ```
+#
+# Draw a digit and see what the network says. Then click on any cell of `conv2d`: below, you see how its number is
+# computed. In later lessons, lines that begin with **See it move** name places of this page: replace all that follows
+# `explorer.html` in the browser's address bar, for example by `#layer=conv2d&mode=forward`.
 
 # %%
 import minicnn

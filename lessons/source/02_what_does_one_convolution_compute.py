@@ -136,6 +136,10 @@ assert np.allclose(mirrored, -slide(digit, kernels["right minus left"])[:, ::-1]
 #
 # So the arrays are `x` $(h, w, c)$, `kernel` $(kh, kw, c, f)$, `bias` $(f,)$ and `y` $(oh, ow, f)$.
 #
+# **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): `#layer=conv2d&cell=14,12,3` is
+# one output of the first convolution, with its 25 products, and `#layer=conv2d_1&cell=3,4,7&channel=5` one of the second,
+# with 25 products for each of 32 channels. The arrow keys move the window.
+#
 # ## Exercise 1: the whole formula
 #
 # Height and width may differ, of the image and of the kernel. Do not change the arrays you get.

@@ -180,6 +180,9 @@ figure
 #   There are 14 windows in both, **but all of PyTorch's stand one pixel further left.**
 # - `(7, 2, 1)`: PyTorch gets 8 outputs from 7 pixels. That at least is noticed.
 #
+# **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): at `#layer=conv2d&cell=0,0,3` and
+# `#layer=conv2d_1&cell=13,13,0` the window stands in a corner, and the zeros around the image are hatched.
+#
 # To be fair: PyTorch has a `padding="same"` too, which shares out zeros as TensorFlow does. It refuses
 # strides other than 1, though, so networks with strides are written with `padding=k // 2`.
 #

@@ -224,6 +224,9 @@ assert [round(100 * value) for value in changes.values()] == [57, 45, 45]
 # lower them, and it falls by $t$. Here there *is* a derivative, and it is 1. A rule that pays four
 # cells in full says 4. So whatever the rule, what it pays in a window has to sum up to $dy$.
 #
+# **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): `#layer=max_pooling2d&cell=0,0,3` is a
+# tie of four, and `#layer=max_pooling2d&mode=backward` shows where the first takes all.
+#
 # Here are the three on the tiny example. The first two are what TensorFlow 2.21 gives:
 
 # %%

@@ -86,6 +86,10 @@ figure
 # The pixel in the middle lies under all four windows, in each under another cell of the kernel. It
 # gets $1\cdot0 + 2\cdot2 + (-1)\cdot(-1) + 3\cdot1 = 8$. A corner lies under one window only.
 #
+# **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): at
+# `#layer=conv2d_1&cell=3,4,7&mode=backward&step=12`, 12 of the 25 stamps that cover a cell have been added up; "Play" adds
+# them one by one.
+#
 # For the first weight, `kernel[0, 0]`, go through the windows: its pixels were 1, 2, 0, 1 there, so
 # it gets $1\cdot1 + 2\cdot2 + (-1)\cdot0 + 3\cdot1 = 8$, too. And `dbias` is $1 + 2 - 1 + 3 = 5$.
 #

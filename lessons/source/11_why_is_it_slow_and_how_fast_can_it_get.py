@@ -17,7 +17,8 @@ from minicnn import plots
 from minicnn.checking.environment import machine
 from minicnn.engine.blas import one_thread
 from minicnn.engine.kernels import adam, direct, few_channels, im2col, winograd
-from minicnn.engine.threads import cut, run
+from minicnn.engine.kernels.winograd_matrices import POINTS, matrices
+from minicnn.engine.threads import INFERENCE_SHARD, cut, run
 from minicnn.shapes import window_geometry
 
 # %% [markdown]
@@ -448,11 +449,11 @@ check.tile_outputs(tile_outputs)
 # since the same 8 points give 6 outputs there:
 
 # %%
-A, B, G = winograd.matrices(5)
-print("points:", *winograd.POINTS, "and infinity")
+A, B, G = matrices(5)
+print("points:", *POINTS, "and infinity")
 for row in B.T:
     print(*(f"{cell!s:>6}" for cell in row))
-assert (winograd.matrices(3)[1] == B).all()
+assert (matrices(3)[1] == B).all()
 
 d, g = rng.standard_normal(8), rng.standard_normal(5)
 A, B, G = (matrix.astype(float) for matrix in (A, B, G))
@@ -509,10 +510,11 @@ assert 3 < abs(exact).max() < 10
 # %% [markdown]
 # ## Use all cores
 #
-# Images of a batch do not know of each other. So a batch of 64 is cut into four *shards* of 16, and each goes
-# through *all* layers on a thread of its own, forward and backward; then the shards' gradients are added up. Two rules keep that
-# honest. **How a batch is cut depends on its size alone**, never on the number of threads, and sums are taken in the order of
-# the shards: as floating-point sums depend on their order, only so are the results the same to the bit. And **BLAS
+# Images of a batch do not know of each other. So in training a batch of 64 is cut into eight *shards* of 8, and each goes
+# through *all* layers, forward and backward, on whichever thread is free; then the shards' gradients are added up. (In
+# inference, where there are none, shards have 16 images.) Two rules keep that honest. **How a batch is cut depends on its
+# size alone**, never on the number of threads, and sums are taken in the order of the shards: as floating-point sums
+# depend on their order, only so are the results the same to the bit. And **BLAS
 # is held to one thread** meanwhile, or its threads and ours fight for the same cores.
 
 
@@ -521,7 +523,7 @@ def in_shards():
     def of_shard(shard):
         return winograd.forward(x[shard], prepared, bias, geometry)
 
-    return np.concatenate(run(of_shard, cut(len(x))))
+    return np.concatenate(run(of_shard, cut(len(x), INFERENCE_SHARD)))
 
 
 threads = minicnn.get_num_threads()  # as many as there are cores
@@ -530,7 +532,8 @@ for count in (1, 2, 3, threads):
     minicnn.set_num_threads(count)
     results.append(in_shards())
 assert all((y == results[0]).all() for y in results)
-assert [shard.stop - shard.start for shard in cut(64)] == [16] * 4
+assert [shard.stop - shard.start for shard in cut(64)] == [8] * 8
+assert len(cut(64, INFERENCE_SHARD)) == 4
 
 # %% [markdown]
 # ## The ladder
@@ -607,7 +610,9 @@ figure
 # minicnn's own step of training, on 32 images and one thread, with a clock in each layer. Grey is the share of the
 # multiply-adds, forward and backward (lesson 6: three times those of the forward pass, twice in the first layer). A
 # convolution's clock includes the pooling after it, since minicnn's engine computes the two together
-# (`PooledConvolution` in [minicnn/engine/operations.py](../minicnn/engine/operations.py)).
+# (`PooledConvolution` in [minicnn/engine/operations.py](../minicnn/engine/operations.py)). The gradient of a dense kernel
+# counts in "Adam, rest": it is made once for the whole batch, part by part, and Adam uses each part while it is in the cache
+# (`Product` in [minicnn/engine/updates.py](../minicnn/engine/updates.py)).
 
 # %% tags=["varies"]
 from collections import Counter
@@ -644,7 +649,7 @@ def step_profile(algorithm, steps=12):
     layers = minicnn.Sequential(stack).layers
     plan = Plan(layers, SparseCategoricalCrossentropy())  # how the engine runs them
     clock, optimizer = Counter(), Adam()
-    for segment in plan._segments:
+    for segment in plan.segments:
         for (
             operation
         ) in segment.operations:  # a layer, or a convolution and its pooling
@@ -665,7 +670,7 @@ profiles = {name: step_profile(name) for name in ("im2col", "winograd")}
 minicnn.set_num_threads(threads)
 
 products = {"conv2d": 2 * 627_200, "conv2d_1": 3 * 10_035_200}
-products |= {"dense": 3 * 200_704, "dense_1": 3 * 640}
+products |= {"dense": 2 * 200_704, "dense_1": 2 * 640, "Adam, rest": 200_704 + 640}
 assert round(100 * products["conv2d_1"] / sum(products.values()), 1) == 94.2
 names = list(profiles["winograd"])
 bars = {
@@ -715,7 +720,7 @@ first = window_geometry((28, 28), (5, 5), (1, 1), "same")
 kernel1, bias1 = kernel[:, :, :1, :32].copy(), bias[:32].copy()
 x3, kernel3 = rng.random((32, 3136), np.float32), rng.random((3136, 64), np.float32)
 adam_arrays = [np.ones(253_514, np.float32) for _ in range(4)]
-adam_numbers = [single(number) for number in (0.001, 0.9, 0.999, 1e-7, 1e-38)]
+adam_numbers = [single(number) for number in (0.001, 0.1, 0.001, 1e-7, 1e-38)]
 
 # What runs, its operations (a multiply-add is two), and the numbers it has to move, 4 bytes each.
 own = 2 * 16 * 64 * 16 * 32 * 64  # of Winograd: images, points, tiles, c, f
@@ -827,9 +832,11 @@ for measure in runs["keras"][0]:
 #
 # - `forward` in [minicnn/engine/kernels/im2col.py](../minicnn/engine/kernels/im2col.py): the same, image by image; in
 #   [minicnn/engine/kernels/few_channels.py](../minicnn/engine/kernels/few_channels.py) without copies.
-# - `matrices` in [minicnn/engine/kernels/winograd.py](../minicnn/engine/kernels/winograd.py): your `transforms`, in exact fractions;
-#   `forward` and `gradients` there, with the loops over tiles in
-#   [minicnn/engine/kernels/winograd_tiles.py](../minicnn/engine/kernels/winograd_tiles.py): your `tile_outputs`.
+# - `matrices` in [minicnn/engine/kernels/winograd_matrices.py](../minicnn/engine/kernels/winograd_matrices.py): your `transforms`,
+#   in exact fractions.
+# - `forward` and `gradients` in [minicnn/engine/kernels/winograd.py](../minicnn/engine/kernels/winograd.py): your `tile_outputs`, for all
+#   images. The loops over tiles are in [minicnn/engine/kernels/winograd_tiles.py](../minicnn/engine/kernels/winograd_tiles.py), those of a
+#   tile's transform in [minicnn/engine/kernels/winograd_transforms.py](../minicnn/engine/kernels/winograd_transforms.py).
 # - `gradients` in [minicnn/engine/kernels/pooled_gradients.py](../minicnn/engine/kernels/pooled_gradients.py): the backward pass
 #   without its zeros.
 # - `cut` and `run` in [minicnn/engine/threads.py](../minicnn/engine/threads.py), `Plan.train` in

@@ -281,6 +281,10 @@ figure
 #
 # Saliency, for the real network: a forward pass, and then a backward pass through all layers with the contract of lessons 4 and 6,
 # `dx, grads = layer.backward(dy, cache)`. `dscores` says what to ask for: a 1 at the class whose score is meant.
+#
+# **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): pick an image of the group "Worst mistakes"
+# and look at its last feature maps, `#layer=max_pooling2d_1`, and at the gradient of its *loss* by the image,
+# `#layer=conv2d&cell=14,14,0&mode=backward`.
 
 
 # %%

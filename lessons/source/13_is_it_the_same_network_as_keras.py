@@ -38,7 +38,7 @@ def have_keras():
 
 
 # %% [markdown]
-# This is the only lesson that needs TensorFlow: `pip install tensorflow-cpu` (macOS: `tensorflow`).
+# This lesson needs TensorFlow: `pip install tensorflow-cpu` (macOS: `tensorflow`).
 # Without it, cells that would compare with it say that they are left out. The exercises need none.
 #
 # ## A tiny example, by hand
@@ -469,7 +469,7 @@ if have_keras():
 # > workers, one TensorFlow process and minicnn's shards give the same losses**, 20 steps long, to
 # > twelve digits in double precision. In single precision they part by rounding, and by nothing else.
 #
-# That was the course. You have written a convolutional network, and you know what it computes to the last bit.
+# That was the comparison; one lesson is left. You have written a convolutional network, and you know what it computes to the last bit.
 #
 # ## In minicnn
 #

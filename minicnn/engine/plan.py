@@ -194,9 +194,8 @@ class Plan:
         if type(self.loss) in KNOWN_LOSSES and self.loss.from_logits:
             return softmax.cross_entropy(y_true, y)
         losses, dy = self.loss.losses_and_gradient(y_true, y)
-        return losses, Check(type(self.loss).__name__).gradient(
-            dy, y
-        )  # of a loss of the user's own
+        # Of a loss of the user's own it may have any dtype and layout, which kernels do not check.
+        return losses, Check(type(self.loss).__name__).gradient(dy, y)
 
     def _outputs(self, x: np.ndarray) -> np.ndarray:
         """The output of the last layer, outside of training."""

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from numba.core import event
 
 import minicnn
 from minicnn import Input, Sequential, layers
@@ -72,6 +73,20 @@ def test_promise_19_an_interrupt_in_an_update_waits_for_the_end_of_the_step(ctrl
     assert bits(model) == bits(twin)
     assert blas.one_thread.inside == 0
     assert model.stop_training is False
+
+
+def test_an_interrupt_while_compiling_says_that_it_has_to_wait(ctrl_c, capsys):
+    class CtrlCWhileCompiling(CtrlCInside):
+        def update(self, gradient, weight, velocity):
+            with event.trigger_event("numba:compile"):
+                super().update(gradient, weight, velocity)
+
+    with pytest.raises(KeyboardInterrupt):
+        new_model(CtrlCWhileCompiling(0.1)).fit(X, Y, verbose=0)
+    assert interrupts.WAIT in capsys.readouterr().err
+    with pytest.raises(KeyboardInterrupt):
+        new_model(CtrlCInside(0.1)).fit(X, Y, verbose=0)
+    assert capsys.readouterr().err == ""
 
 
 def test_promise_19_an_interrupt_in_a_callback_acts_at_once(ctrl_c):

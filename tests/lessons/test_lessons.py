@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from minicnn import plots
+from minicnn.engine import compiling
 from minicnn.tutorial import tutorial_network
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,8 @@ from checks.engine import NotYet, difference, exercise, exercises  # noqa: E402
 from lessons import build  # noqa: E402
 
 LESSONS = build.lessons()
-LONG = {"07": 18, "12": 8}  # lesson: the cell with which demonstrations of many seconds begin
+# Lesson: the cell with which demonstrations of many seconds begin.
+LONG = {"07": 18, "12": 8, "14": 18}
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.number)
 
 
@@ -247,6 +249,18 @@ def test_what_counts_as_different(expected, got, words):
     assert words in difference(expected, got, 1e-9)
 
 
+def test_lines_that_announce_compilation_are_no_part_of_a_notebook(capsys):
+    """They are printed only if there are no compiled kernels on disk yet."""
+    compiling._usual.tell()
+    line = capsys.readouterr().err
+    outputs = [("stdout", "before\n"), ("stderr", line), ("stdout", f"{line}after\n")]
+    outputs.append(("stderr", f"a warning\n{line}"))
+    streams = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in outputs]
+    kept = build._without_announcements([*streams, nbformat.v4.new_output("display_data")])
+    texts = [(output.get("name"), output.get("text")) for output in kept]
+    assert texts == [("stdout", "before\nafter\n"), ("stderr", "a warning\n"), (None, None)]
+
+
 def test_removing_a_solution_keeps_the_code_around_it():
     cell = 'def f(x):\n    """Doc."""\n    # solution\n    y = x\n\n    return y\n\n\nz = 3'
     assert build.cut(cell) == f'def f(x):\n    """Doc."""\n    {build.TO_DO}\n\n\nz = 3'
@@ -274,7 +288,7 @@ def test_an_expected_number_of_images_may_be_any_float():
 def test_the_map_names_every_lesson_and_its_links_resolve():
     text = (ROOT / "lessons" / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (.+?) \|", text, re.MULTILINE)
-    assert [int(number) for number, _ in rows] == list(range(1, 14))
+    assert [int(number) for number, _ in rows] == list(range(1, 15))
     linked = {f"{int(number):02d}" for number, question in rows if question.startswith("[")}
     assert linked == {lesson.number for lesson in LESSONS}
     for link in re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", text):
