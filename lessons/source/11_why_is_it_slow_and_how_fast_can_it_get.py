@@ -18,7 +18,7 @@ from minicnn.checking.environment import machine
 from minicnn.engine.blas import one_thread
 from minicnn.engine.kernels import adam, direct, few_channels, im2col, winograd
 from minicnn.engine.kernels.winograd_matrices import POINTS, matrices
-from minicnn.engine.threads import INFERENCE_SHARD, cut, run
+from minicnn.engine.threads import USUAL_SHARD, cut, run
 from minicnn.shapes import window_geometry
 
 # %% [markdown]
@@ -510,12 +510,12 @@ assert 3 < abs(exact).max() < 10
 # %% [markdown]
 # ## Use all cores
 #
-# Images of a batch do not know of each other. So in training a batch of 64 is cut into eight *shards* of 8, and each goes
+# Images of a batch do not know of each other. So in training a batch of 32 is cut into four *shards* of 8, and each goes
 # through *all* layers, forward and backward, on whichever thread is free; then the shards' gradients are added up. (In
-# inference, where there are none, shards have 16 images.) Two rules keep that honest. **How a batch is cut depends on its
-# size alone**, never on the number of threads, and sums are taken in the order of the shards: as floating-point sums
-# depend on their order, only so are the results the same to the bit. And **BLAS
-# is held to one thread** meanwhile, or its threads and ours fight for the same cores.
+# inference, where there are none, and in larger batches, shards have 16 images.) Two rules keep that honest. **How a
+# batch is cut depends on its size alone**, never on the number of threads, and sums are taken in the order of the
+# shards: as floating-point sums depend on their order, only so are the results the same to the bit. And **BLAS is held
+# to one thread** meanwhile, or its threads and ours fight for the same cores.
 
 
 # %%
@@ -523,7 +523,7 @@ def in_shards():
     def of_shard(shard):
         return winograd.forward(x[shard], prepared, bias, geometry)
 
-    return np.concatenate(run(of_shard, cut(len(x), INFERENCE_SHARD)))
+    return np.concatenate(run(of_shard, cut(len(x), USUAL_SHARD)))
 
 
 threads = minicnn.get_num_threads()  # as many as there are cores
@@ -532,8 +532,8 @@ for count in (1, 2, 3, threads):
     minicnn.set_num_threads(count)
     results.append(in_shards())
 assert all((y == results[0]).all() for y in results)
-assert [shard.stop - shard.start for shard in cut(64)] == [8] * 8
-assert len(cut(64, INFERENCE_SHARD)) == 4
+assert [shard.stop - shard.start for shard in cut(32)] == [8] * 4
+assert len(cut(64, USUAL_SHARD)) == 4
 
 # %% [markdown]
 # ## The ladder

@@ -127,7 +127,7 @@ class Plan:
 
     def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
         """`predict` by itself, not in a context; one shard does not need one, which takes time."""
-        if len(x) <= threads.INFERENCE_SHARD:
+        if len(x) <= threads.USUAL_SHARD:
             return self.predict(x)
         with self:
             return self.predict(x)
@@ -202,7 +202,7 @@ class Plan:
         self._prepare()
         for segment in self.segments:
             outputs = functools.partial(_outputs, segment.operations, x)
-            shards = self._shards(segment.in_shards, len(x), threads.INFERENCE_SHARD)
+            shards = self._shards(segment.in_shards, len(x), threads.USUAL_SHARD)
             x = np.concatenate(threads.run(outputs, shards))
         return x
 
