@@ -18,6 +18,7 @@ from typing import Any
 
 _MODULES = {
     "ALGORITHMS": "algorithms",
+    "COMPILING": "compiling",
     "Plan": "plan",
     "algorithm_name": "algorithms",
     "announce_compilation": "compiling",

@@ -235,10 +235,10 @@ class Dense(Operation):
         x, y = cache
         if self.floor is None:
             dy = activation_gradient(self.activation, dy, y)
-        rows = (array.reshape(-1, array.shape[-1]) for array in (x, y, dy))
-        rows = tuple(rows)
-        dx, dz, dbias = dense.gradients(*rows, self.layer.params["kernel"], self._floor(x))
-        return dx.reshape(x.shape), self._grads(Product(rows[0], dz), dbias)
+        rows, *others = (array.reshape(-1, array.shape[-1]) for array in (x, y, dy))
+        kernel = self.layer.params["kernel"]
+        dx, dz, dbias = dense.gradients(rows, *others, kernel, self._floor(x))
+        return dx.reshape(x.shape), self._grads(Product(rows, dz), dbias)
 
     def _floor(self, x: np.ndarray) -> np.floating:
         return x.dtype.type(-math.inf if self.floor is None else self.floor)

@@ -140,7 +140,9 @@ class Plan:
         found = self._gradients(x, y_true, seed, training)
         return found._replace(by_weight=updates.arrays(found.by_weight))
 
-    def _gradients(self, x: np.ndarray, y_true: np.ndarray, seed: Seed, training: bool) -> Any:
+    def _gradients(
+        self, x: np.ndarray, y_true: np.ndarray, seed: Seed, training: bool
+    ) -> Gradients:
         """`gradients`, in which products have not been computed yet: see `updates.Product`."""
         self._prepare()
         tapes = []

@@ -13,7 +13,7 @@ from minicnn.engine import threads
 from minicnn.engine.kernels import adam, dense
 from minicnn.optimizers import SGD, Adam, Optimizer
 
-MOST_NUMBERS = 1 << 16  # per part
+MOST_NUMBERS = 1 << 16  # per part: the tutorial's 253,514 weights make four parts
 # A moment below this is taken for 0: see `kernels.adam`.
 SMALLEST = {np.dtype(kind): np.finfo(kind).tiny for kind in (np.float32, np.float64)}
 
@@ -51,7 +51,7 @@ Gradient = np.ndarray | Product
 
 def joined(parts: list[Gradient]) -> list[Gradient]:
     """The gradients of one weight by the shards of a batch; products become one for the batch."""
-    if not isinstance(parts[0], Product):
+    if len(parts) == 1 or not isinstance(parts[0], Product):
         return parts
     return [Product(*map(np.concatenate, zip(*parts, strict=True)))]
 

@@ -83,7 +83,7 @@ class Visit:
         return self.page.inner_text(selector).strip()
 
     def number(self, selector):
-        """The exact number behind a text."""
+        """The exact number that a text stands for."""
         return float(self.page.get_attribute(selector, "data-value"))
 
     def numbers(self, selector):

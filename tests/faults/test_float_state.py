@@ -54,7 +54,7 @@ def test_the_users_state_holds_in_callbacks():
 @pytest.mark.parametrize("run_eagerly", [False, True])
 @pytest.mark.parametrize("sample", [0, 9, 39])  # of three shards
 def test_a_step_with_an_infinite_gradient_and_a_finite_loss_is_not_taken(run_eagerly, sample):
-    """The loss of -inf behind ReLU is that of 0; the gradient of the kernel is 0 * -inf."""
+    """The loss of -inf after ReLU is that of 0; the gradient of the kernel is 0 * -inf."""
     model, (x, y) = network(run_eagerly), images(40)
     model.train_on_batch(x, y)
     kernel, bias = model.layers[0].get_weights()

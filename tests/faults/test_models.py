@@ -98,7 +98,7 @@ def test_a_learning_rate_of_0_looks_without_moving(make, tmp_path):
 
 @pytest.mark.parametrize("name", ["sparse", "one hot", "weighted"])
 @pytest.mark.parametrize("ending", ["dense", "layer", "Activation"])
-def test_logits_behind_a_softmax_are_trained_on_with_a_warning(name, ending):
+def test_logits_after_a_softmax_are_trained_on_with_a_warning(name, ending):
     """As Keras does: the loss is that of a network without the softmax."""
     y = np.eye(3)[Y] if name == "one hot" else Y
     loss = CategoricalCrossentropy if name == "one hot" else SparseCategoricalCrossentropy

@@ -20,6 +20,8 @@ a method of `build` below generates one instruction. Before each function of thi
 plain one, which says what it computes, and replaces it where compilation is disabled.
 """
 
+import functools
+
 import numpy as np
 from llvmlite import binding, ir
 from numba import config, types
@@ -90,15 +92,17 @@ def _matmul_block_in_registers(
         starts = range(0, columns, lanes)
         targets, factors = [], []
         for row in range(rows):
-            begin = vectors.pointer(out, build.add(out_start, build.mul(out_stride, _int(row))))
-            targets += [build.gep(begin, [_int(lane)]) for lane in starts]
-            factors.append(vectors.pointer(x, build.add(x_start, build.mul(x_stride, _int(row)))))
+            begin = vectors.pointer(out, build.add(out_start, build.mul(out_stride, integer(row))))
+            targets += [build.gep(begin, [integer(lane)]) for lane in starts]
+            factors.append(
+                vectors.pointer(x, build.add(x_start, build.mul(x_stride, integer(row))))
+            )
         y_begin = vectors.pointer(y, y_start)
 
         def products(k):
             y_row = build.gep(y_begin, [build.mul(k, y_stride)])
             x_offset = build.load(vectors.pointer(offsets, k))
-            terms = [vectors.load(build.gep(y_row, [_int(lane)]), lanes) for lane in starts]
+            terms = [vectors.load(build.gep(y_row, [integer(lane)]), lanes) for lane in starts]
             for x_row in factors:
                 factor = vectors.broadcast(build.gep(x_row, [x_offset]), lanes)
                 for term in terms:
@@ -168,17 +172,17 @@ def _add_windows_in_registers(
 
         def generate_block(rows, length, lanes):
             places = [(row, lane) for row in range(rows) for lane in range(0, length, lanes)]
-            lines = [build.gep(out_begin, [build.mul(out_stride, _int(r))]) for r in range(rows)]
+            lines = [build.gep(out_begin, [build.mul(out_stride, integer(r))]) for r in range(rows)]
             windows = [
-                build.gep(source_begin, [build.mul(source_stride, _int(r))]) for r in range(rows)
+                build.gep(source_begin, [build.mul(source_stride, integer(r))]) for r in range(rows)
             ]
-            targets = [build.gep(lines[row], [_int(lane)]) for row, lane in places]
+            targets = [build.gep(lines[row], [integer(lane)]) for row, lane in places]
 
             def products(k):
                 start = build.load(build.gep(list_starts, [k]))
                 factor = vectors.broadcast(build.gep(list_factors, [k]), lanes)
                 for row, lane in places:
-                    window = build.gep(build.gep(windows[row], [start]), [_int(lane)])
+                    window = build.gep(build.gep(windows[row], [start]), [integer(lane)])
                     yield factor, vectors.load(window, lanes)
 
             sums = [vectors.load(target, lanes) for target in targets]
@@ -193,23 +197,16 @@ def _add_windows_in_registers(
         ]
         if lanes > SHORT:
             blocks += [(r, SHORT, SHORT) for r in heights if r <= ACCUMULATORS]
-        end = build.append_basic_block("end")
-        number = build.add(build.mul(length, _int(ROWS[0] + 1)), rows)
-        choice = build.switch(number, end)
-        for r, length, lanes in blocks:
-            case = build.append_basic_block(f"windows_{r}_{length}")
-            choice.add_case(_int(length * (ROWS[0] + 1) + r), case)
-            build.position_at_end(case)
-            generate_block(r, length, lanes)
-            build.branch(end)
-        build.position_at_end(end)
+        cases = [([block[:2]], functools.partial(generate_block, *block)) for block in blocks]
+        vectors.choose((rows, length), cases)
         return context.get_dummy_value()
 
     return types.void(*args), generate
 
 
-def _int(value):
-    return ir.IntType(64)(value)
+def integer(value):
+    """A constant of the generated code."""
+    return ir.IntType(64)(int(value))
 
 
 class Vectors:
@@ -264,6 +261,31 @@ class Vectors:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
         return self.build.shuffle_vector(first, undefined, zeros)
 
+    def choose(self, values, cases):
+        """Run the code of the case that the integers `values` stand for.
+
+        `cases` are pairs: a list of tuples of such integers, below 1024, and a function that
+        generates the code.
+        """
+        build = self.build
+
+        def number(values):
+            return functools.reduce(lambda total, value: total * 1024 + int(value), values)
+
+        found = values[0]
+        for value in values[1:]:
+            found = build.add(build.mul(found, integer(1024)), value)
+        end = build.append_basic_block("end")
+        choice = build.switch(found, end)
+        for keys, generate in cases:
+            case = build.append_basic_block("case")
+            for key in keys:
+                choice.add_case(integer(number(key)), case)
+            build.position_at_end(case)
+            generate()
+            build.branch(end)
+        build.position_at_end(end)
+
     def accumulate(self, sums, count, products):
         """A loop over k < count that adds to each of `sums` one pair of `products(k)`, multiplied.
 
@@ -275,7 +297,7 @@ class Vectors:
         build.branch(check)
         build.position_at_end(check)
         k = build.phi(ir.IntType(64))
-        k.add_incoming(_int(0), before)
+        k.add_incoming(integer(0), before)
         totals = [build.phi(vector.type) for vector in sums]
         for total, old in zip(totals, sums, strict=True):
             total.add_incoming(old, before)
@@ -284,7 +306,7 @@ class Vectors:
         for total, (factor, vector) in zip(totals, products(k), strict=True):
             product = build.fmul(factor, vector, flags=["contract"])
             total.add_incoming(build.fadd(total, product, flags=["contract"]), body)
-        k.add_incoming(build.add(k, _int(1)), body)
+        k.add_incoming(build.add(k, integer(1)), body)
         build.branch(check)
         build.position_at_end(end)
         return totals

@@ -12,13 +12,15 @@ Memory layout of an image or of a transformed tile; all numbers of one cell are 
     cell:  the distance between the beginnings of cell (0, 0) and cell (0, 1)
 """
 
+from functools import partial
+
 import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minicnn.engine.kernels.vector_registers import SHORT, Vectors
+from minicnn.engine.kernels.vector_registers import SHORT, Vectors, integer
 from minicnn.engine.kernels.winograd_matrices import TILE, matrices
 
 # What is transformed. These are NumPy's integers, because Numba would compile a function anew for
@@ -80,39 +82,34 @@ def _transform_tile_in_registers(
         vectors = Vectors(context, build, signature, values)
         begin, end = vectors.pointer(source, source_start), vectors.pointer(target, target_start)
         room = ir.ArrayType(vectors.number(source), TILE * TILE * vectors.lanes(source))
-        half = build.gep(cgutils.alloca_once(build, room), [_int(0), _int(0)])
-        end_of_all = build.append_basic_block("end")
+        half = build.gep(cgutils.alloca_once(build, room), [integer(0), integer(0)])
+
+        def generate_transform(matrix, lanes, add):
+            p, q = matrix.shape
+            row, cell = integer(q * lanes), integer(lanes)  # of half, which is (p, q, lanes)
+            # Down the q columns of the tile, then across the p rows of the result.
+            _transform_lines(
+                vectors, matrix, lanes, q, begin, source_cell, source_row, half, cell, row
+            )
+            _transform_lines(
+                vectors, matrix, lanes, p, half, row, cell, end, target_row, target_cell, add
+            )
+
         # The transforms of inputs do not depend on the kernel size.
         kinds = [(t, SIZES) for t in (INPUT, DX, ADD_DX)]
         kinds += [(t, (size,)) for t in (DY, OUTPUT) for size in SIZES]
-        number = build.add(build.mul(build.add(build.mul(lanes, _int(8)), r), _int(8)), transform)
-        choice = build.switch(number, end_of_all)
-        for width in sorted({SHORT, vectors.lanes(source)}):
-            for kind, sizes in kinds:
-                case = build.append_basic_block("transform")
-                for size in sizes:
-                    choice.add_case(_int((width * 8 + size) * 8 + int(kind)), case)
-                build.position_at_end(case)
-                matrix = _matrix(kind, sizes[0])
-                p, q = matrix.shape
-                row, cell = _int(q * width), _int(width)  # of half, which is (p, q, width)
-                # Down the q columns of the tile, then across the p rows of the result.
-                _transform_lines(
-                    vectors, matrix, width, q, begin, source_cell, source_row, half, cell, row
-                )
-                _transform_lines(
-                    vectors, matrix, width, p, half, row, cell, end, target_row, target_cell,
-                    add=kind == ADD_DX,
-                )  # fmt: skip
-                build.branch(end_of_all)
-        build.position_at_end(end_of_all)
+        cases = [
+            (
+                [(width, size, kind) for size in sizes],
+                partial(generate_transform, _matrix(kind, sizes[0]), width, kind == ADD_DX),
+            )
+            for width in sorted({SHORT, vectors.lanes(source)})
+            for kind, sizes in kinds
+        ]
+        vectors.choose((lanes, r, transform), cases)
         return context.get_dummy_value()
 
     return types.void(*args), generate
-
-
-def _int(value):
-    return ir.IntType(64)(value)
 
 
 def _transform_lines(
@@ -121,14 +118,16 @@ def _transform_lines(
 ):  # fmt: skip
     """Instructions for target[line, i] = sum over j of matrix[i, j] * source[line, j]."""
     build = vectors.build
-    with cgutils.for_range(build, _int(lines)) as loop:
+    with cgutils.for_range(build, integer(lines)) as loop:
         source = build.gep(source, [build.mul(loop.index, source_line)])
         target = build.gep(target, [build.mul(loop.index, target_line)])
         x = [
-            vectors.load(build.gep(source, [build.mul(source_step, _int(j))]), lanes)
+            vectors.load(build.gep(source, [build.mul(source_step, integer(j))]), lanes)
             for j in range(matrix.shape[1])
         ]
-        places = [build.gep(target, [build.mul(target_step, _int(i))]) for i in range(len(matrix))]
+        places = [
+            build.gep(target, [build.mul(target_step, integer(i))]) for i in range(len(matrix))
+        ]
         results = _product(build, matrix, x)
         if add:
             olds = [vectors.load(place, lanes) for place in places]
