@@ -5,10 +5,16 @@ written, and only those that minicnn has can be made.
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
-from minicnn import initializers, layers, losses, metrics, optimizers
+from minicnn import layers
 from minicnn.layer import Layer
+from minicnn.validation.configuration import Configurable
+
+# Where a file may look for classes. What else these modules import is out of its reach.
+MODULES = ("keras.initializers", "keras.layers", "keras.losses", "keras.metrics")
+MODULES += ("keras.optimizers", "keras.optimizers.schedules", "keras.regularizers")
 
 # Parts of a Keras configuration that change nothing in minicnn.
 UNUSED = {"dtype", "moving_mean_initializer", "moving_variance_initializer"}
@@ -16,6 +22,7 @@ UNUSED |= {"renorm_clipping", "renorm_momentum", "ema_overwrite_frequency"}
 
 
 def model_config(model: Any) -> dict[str, Any]:
+    """A built model, and what it was compiled with, as Keras writes it down."""
     shape = [None, *model.input_shape]
     dtype = model.dtype.name
     first = {"batch_shape": shape, "dtype": dtype, "name": "input_layer"}
@@ -76,26 +83,24 @@ def _described(module: str, kind: str, config: dict[str, Any]) -> dict[str, Any]
     return {"module": module, "class_name": kind, "config": config, "registered_name": None}
 
 
-def _class(module: str, kind: str) -> Any:
+def _class(module: str, kind: str) -> type[Configurable] | None:
     """minicnn's class of that name in Keras' module; None if it has none."""
-    from minicnn import keras
+    if module not in MODULES:
+        return None
+    import minicnn
 
-    core = {"layers": layers, "losses": losses, "metrics": metrics, "optimizers": optimizers}
-    core |= {"initializers": initializers}
-    name = module.removeprefix("keras.")
-    home: Any = keras
-    for part in name.split("."):
-        home = getattr(home, part)
-    homes = [core[name], home] if name in core else [home]
-    return next((vars(each)[kind] for each in homes if kind in vars(each)), None)
+    found = vars(attrgetter(module)(minicnn)).get(kind)
+    return found if isinstance(found, type) and issubclass(found, Configurable) else None
 
 
 def dtype_of(config: dict[str, Any]) -> str:
+    """The dtype of a layer, from its arguments; Keras may give a policy with that name."""
     dtype = config.get("dtype", "float32")
     return dtype["config"]["name"] if isinstance(dtype, dict) else dtype
 
 
 def layers_of(described: list[dict[str, Any]]) -> Iterator[Any]:
+    """The layers that Keras has written down, and the `Input` before them."""
     for each in described:
         config = each["config"]
         if each["class_name"] == "InputLayer":

@@ -5,7 +5,9 @@ every part has its row in the battery (`tests.promises.contract`).
 """
 
 import importlib
+import json
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -144,6 +146,34 @@ def test_parts_of_your_own_do_not_fit_into_the_files_of_keras(tmp_path):
     with pytest.raises(NotImplementedError, match="Own is your own"):
         model.save(tmp_path / "model.keras")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [
+        ("keras.layers", "Check"),
+        ("keras.losses.np", "zeros"),
+        ("keras.losses.np.f2py.subprocess", "Popen"),
+        ("keras.optimizers", "OPTIMIZERS"),
+        ("keras.utils", "plot_model"),
+    ],
+)
+def test_a_keras_file_can_name_parts_of_models_alone(module, kind, tmp_path):
+    """Modules of this package import others: a file must not reach their functions."""
+    pytest.importorskip("h5py")
+    path = tmp_path / "model.keras"
+    network("normalized").save(path)
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(content["config.json"])
+    part = {"module": module, "class_name": kind, "config": {"shape": 1, "args": "false"}}
+    config["config"]["layers"][1] = part
+    content["config.json"] = json.dumps(config)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    with pytest.raises(ValueError, match=f"it uses {kind}, which minicnn has not"):
+        keras.models.load_model(path)
 
 
 def test_without_h5py_an_error_says_what_to_install(tmp_path, monkeypatch):
