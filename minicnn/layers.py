@@ -181,21 +181,8 @@ class Conv2D(KernelLayer):
         return sum_windows(dcells, geometry), self.gradients(dkernel, dz)
 
 
-class MaxPooling2D(Layer):
-    """The largest value of every window, for each channel: images (h, w, c) -> (oh, ow, c).
-
-    Cells of padding are never chosen. The gradient of a window goes to the one cell that was
-    chosen; among equal ones that is the first in row-major order, as in TensorFlow.
-
-    Parameters
-    ----------
-    pool_size : int or pair of int
-        Height and width.
-    strides : int or pair of int, optional
-        `pool_size` by default.
-    padding : "valid" or "same"
-        "valid" drops the rows and columns left over, an odd last one for instance.
-    """
+class Pooling2D(Layer):
+    """What poolings of windows share: see `MaxPooling2D` for the parameters."""
 
     def __init__(
         self,
@@ -216,6 +203,23 @@ class MaxPooling2D(Layer):
     def output_shape(self, input_shape):
         geometry = self.geometry(input_shape)
         return geometry.oh, geometry.ow, input_shape[-1]
+
+
+class MaxPooling2D(Pooling2D):
+    """The largest value of every window, for each channel: images (h, w, c) -> (oh, ow, c).
+
+    Cells of padding are never chosen. The gradient of a window goes to the one cell that was
+    chosen; among equal ones that is the first in row-major order, as in TensorFlow.
+
+    Parameters
+    ----------
+    pool_size : int or pair of int
+        Height and width.
+    strides : int or pair of int, optional
+        `pool_size` by default.
+    padding : "valid" or "same"
+        "valid" drops the rows and columns left over, an odd last one for instance.
+    """
 
     def forward(self, x):
         x = self.checked_input(x)
@@ -367,7 +371,7 @@ def _activation(layer: Layer, value: Any) -> activations.Activation:
     return layer.check.choice(name, "activation", activations.NAMED, activations.Activation)
 
 
-def _geometry(layer: Conv2D | MaxPooling2D, name: str, input_shape: Shape) -> Geometry:
+def _geometry(layer: Conv2D | Pooling2D, name: str, input_shape: Shape) -> Geometry:
     h, w, _ = layer.check.image_shape(input_shape)
     window = getattr(layer, name)
     try:

@@ -159,7 +159,7 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
     ):
         super().__init__(learning_rate)
-        check = Check("Adam")
+        check = Check(type(self).__name__)
         self.beta_1 = check.number(beta_1, "beta_1", 0, 1)
         self.beta_2 = check.number(beta_2, "beta_2", 0, 1)
         self.epsilon = check.number(epsilon, "epsilon", 0)

@@ -12,7 +12,7 @@ from minicnn.saving.npz import is_keras_file, npz_path
 from minicnn.validation import Check, frames_to_user
 
 
-class _Monitor(Callback):
+class Monitor(Callback):
     """Watches one value of the logs; its name, or `mode`, says whether more or less is better."""
 
     def __init__(self, monitor: str, mode: str, verbose: int, min_delta: float = 0):
@@ -69,7 +69,7 @@ class _Monitor(Callback):
         return value
 
 
-class EarlyStopping(_Monitor):
+class EarlyStopping(Monitor):
     """Stop training when a monitored value no longer improves.
 
     Parameters
@@ -157,7 +157,7 @@ class EarlyStopping(_Monitor):
             self.model.set_weights(self.best_weights)
 
 
-class ModelCheckpoint(_Monitor):
+class ModelCheckpoint(Monitor):
     """Save the model, or its weights, during training.
 
     Parameters

@@ -10,9 +10,8 @@ from numbers import Integral
 from typing import Any
 
 from minicnn.callbacks.output import is_terminal, say
-from minicnn.engine import announce_compilation
+from minicnn.engine import COMPILING, announce_compilation
 
-COMPILING = "Compiling the kernels for this processor, once (10 to 20 seconds) ..."
 INTERVAL = 0.1  # seconds after which the bar is drawn again
 SHORTEST_BAR = 5  # characters
 WIDEST = 100  # of a terminal's columns

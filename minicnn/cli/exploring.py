@@ -6,11 +6,10 @@ from pathlib import Path
 
 import minicnn
 from minicnn import Sequential
-from minicnn.callbacks.progress import COMPILING
 from minicnn.cli import arguments, stored_models
 from minicnn.cli.arguments import Parser
 from minicnn.cli.training import Data, load_data
-from minicnn.engine import announce_compilation
+from minicnn.engine import COMPILING, announce_compilation
 from minicnn.tutorial import scaled, tutorial_network
 
 TRAINING = (

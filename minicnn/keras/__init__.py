@@ -41,6 +41,7 @@ from minicnn.layers import Layer
 from minicnn.losses import Loss
 from minicnn.metrics import Metric
 from minicnn.optimizers import Optimizer
+from minicnn.saving import keras_file
 from minicnn.validation.configuration import KNOWN, Configurable
 
 __all__ = ["Initializer", "Input", "KerasTensor", "Layer", "Loss", "Metric", "Model", "Optimizer"]
@@ -48,7 +49,7 @@ __all__ += ["Regularizer", "Sequential", "activations", "backend", "callbacks", 
 __all__ += ["initializers", "layers", "losses", "metrics", "models", "optimizers"]
 __all__ += ["preprocessing", "random", "regularizers", "tensorflow_name", "utils"]
 
-__version__ = "3.15.0"  # of the Keras whose names these are
+__version__ = keras_file.VERSION  # of the Keras whose names these are
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from minicnn.callbacks import Callback, CSVLogger, EarlyStopping, History, ModelCheckpoint
-from minicnn.callbacks.monitors import _Monitor
+from minicnn.callbacks.monitors import Monitor
+from minicnn.callbacks.output import say
 from minicnn.keras.left_out import module_getattr
 from minicnn.validation import Check
 
@@ -29,13 +30,13 @@ class LearningRateScheduler(Callback):
             rate = self.schedule(epoch)
         self.model.optimizer.learning_rate = rate
         if self.verbose:
-            print(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+            say(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 
     def on_epoch_end(self, epoch, logs=None):
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
 
 
-class ReduceLROnPlateau(_Monitor):
+class ReduceLROnPlateau(Monitor):
     """Multiplies the learning rate by `factor` when a monitored value no longer improves.
 
     Parameters
@@ -92,7 +93,7 @@ class ReduceLROnPlateau(_Monitor):
                 self.left, self.wait = self.cooldown, 0
                 if self.verbose:
                     reduced = f"reducing learning rate to {optimizer.learning_rate}."
-                    print(f"Epoch {epoch + 1}: ReduceLROnPlateau {reduced}")
+                    say(f"Epoch {epoch + 1}: ReduceLROnPlateau {reduced}")
 
 
 class LambdaCallback(Callback):

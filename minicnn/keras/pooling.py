@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from minicnn.layer import Layer
-from minicnn.shapes import Geometry, Shape, window_geometry
+from minicnn.layers import Pooling2D
 from minicnn.windows import sum_windows, windows
 
 
-class AveragePooling2D(Layer):
+class AveragePooling2D(Pooling2D):
     """The mean of every window, for each channel: images (h, w, c) -> (oh, ow, c).
 
     Cells of padding do not count, neither in the sum nor in the number of cells, as in TensorFlow.
@@ -22,30 +22,6 @@ class AveragePooling2D(Layer):
     """
 
     samples_are_independent = True
-
-    def __init__(
-        self,
-        pool_size: int | tuple[int, int] = (2, 2),
-        strides: int | tuple[int, int] | None = None,
-        padding: str = "valid",
-        **options: Any,
-    ):
-        super().__init__(**options)
-        self.pool_size = self.check.pair(pool_size, "pool_size")
-        self.strides = self.check.pair(self.pool_size if strides is None else strides, "strides")
-        self.padding = self.check.padding(padding)
-
-    def geometry(self, input_shape: Shape) -> Geometry:
-        """The positions of the window on images of that shape."""
-        h, w, _ = self.check.image_shape(input_shape)
-        try:
-            return window_geometry((h, w), self.pool_size, self.strides, self.padding, "pool_size")
-        except ValueError as error:
-            raise ValueError(f"{self.who}: {error}") from None
-
-    def output_shape(self, input_shape):
-        geometry = self.geometry(input_shape)
-        return geometry.oh, geometry.ow, input_shape[-1]
 
     def _cells(self, dtype: np.dtype) -> np.ndarray:
         """How many cells of the image each window has: (1, oh, ow, 1)."""

@@ -55,10 +55,8 @@ def plot_model(
     model.count_params()  # raises an error if the model is not built
     boxes = []
     for layer in model.layers:
-        name = (
-            f"{layer.name} ({type(layer).__name__})" if show_layer_names else type(layer).__name__
-        )
-        text = [name]
+        kind = type(layer).__name__
+        text = [f"{layer.name} ({kind})" if show_layer_names else kind]
         if show_shapes:
             before, after = layer.input_shape, layer.output_shape(layer.input_shape)
             text.append(f"{(None, *before)} -> {(None, *after)}")

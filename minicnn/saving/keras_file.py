@@ -10,11 +10,12 @@ They need h5py, which comes with TensorFlow. They do not hold the state of the r
 continue a training as if it had not been stopped, use `.npz`.
 """
 
+import contextlib
 import io
 import json
 import types
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ import numpy as np
 from minicnn.layer import Layer
 from minicnn.saving import npz
 from minicnn.saving.keras_config import dtype_of, layers_of, made, model_config
-from minicnn.saving.weights_file import by_key
+from minicnn.saving.weights_file import by_key, prefixes
 
 VERSION = "3.15.0"  # of Keras, whose format this is
 WEIGHTS = "model.weights.h5"
+WITH_MOMENTUM = ("RMSprop", "SGD")  # Keras writes their state slot by slot, others weight by weight
 
 
 def _h5py(path: Path) -> types.ModuleType:
@@ -82,22 +84,11 @@ def _in_memory(path: Path, write: Callable[[Any], None]) -> bytes:
 
 
 def _write_layers(file: Any, parts: list[Layer]) -> None:
-    names, places = [layer.name for layer in parts], {}
-    for key, weight in by_key(parts).items():
-        layer, _ = key.split("/")
-        places[layer] = places.get(layer, -1) + 1
-        file[f"layers/{layer}/vars/{places[layer]}"] = weight
-    for name, layer in zip(names, _group_names(parts), strict=True):
-        file.require_group(f"layers/{layer}/vars").attrs["name"] = name
-
-
-def _group_names(parts: list[Layer]) -> list[str]:
-    """Names by class and counter, also of layers without weights."""
-    counted = []
-    for layer in parts:
-        stand_in = type(type(layer).__name__, (), {"trainable": True, "weights": {"": None}})()
-        counted.append(stand_in)
-    return [key.split("/")[0] for key in by_key(counted)]
+    for prefix, layer in zip(prefixes(parts), parts, strict=True):
+        group = file.create_group(f"layers/{prefix}/vars")
+        group.attrs["name"] = layer.name
+        for place, weight in enumerate(layer.all_weights()):
+            group[str(place)] = weight
 
 
 def _write_weights(file: Any, model: Any) -> None:
@@ -116,7 +107,7 @@ def _optimizer_arrays(model: Any) -> list[np.ndarray]:
     places = optimizer.places(weights)
     slots = [[arrays[place] for place in places] for arrays in optimizer.state.values()]
     slots = slots[: _kept_slots(optimizer)]
-    if type(optimizer).__name__ in ("RMSprop", "SGD"):  # slot by slot, the others weight by weight
+    if type(optimizer).__name__ in WITH_MOMENTUM:
         arrays = [array for slot in slots for array in slot]
     else:
         arrays = [array for several in zip(*slots, strict=True) for array in several]
@@ -126,7 +117,7 @@ def _optimizer_arrays(model: Any) -> list[np.ndarray]:
 
 def _kept_slots(optimizer: Any) -> int:
     """How many slots Keras has: it leaves out momentum that is 0."""
-    unused = type(optimizer).__name__ in ("RMSprop", "SGD") and optimizer.momentum == 0
+    unused = type(optimizer).__name__ in WITH_MOMENTUM and optimizer.momentum == 0
     return len(optimizer.slots) - unused
 
 
@@ -182,40 +173,32 @@ def load_weights(path: Any, parts: list[Layer]) -> None:
         _read_layers(Path(path), file, parts)
 
 
-class _opened:  # noqa: N801
+@contextlib.contextmanager
+def _opened(path: Path, weights_alone: bool = False) -> Iterator[tuple[dict[str, Any], Any]]:
     """The configuration of a file, and its arrays as an open HDF5 file."""
-
-    def __init__(self, path: Path, weights_alone: bool = False):
-        self.path, self.weights_alone = path, weights_alone
-
-    def __enter__(self) -> tuple[dict[str, Any], Any]:
-        h5py, config, source = _h5py(self.path), None, self.path
-        if self.path.suffix == ".keras":
-            with zipfile.ZipFile(self.path) as archive:
-                config = json.loads(archive.read("config.json"))
-                source = io.BytesIO(archive.read(WEIGHTS))
-        else:
-            self.path.stat()  # a clear error if it is not there
-        self.file = h5py.File(source, "r")
-        if config is None and "model_config" in self.file.attrs:
-            config = json.loads(self.file.attrs["model_config"])
-            training = json.loads(self.file.attrs.get("training_config", "null"))
+    h5py, config, source = _h5py(path), None, path
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            source = io.BytesIO(archive.read(WEIGHTS))
+    else:
+        path.stat()  # a clear error if it is not there
+    with h5py.File(source, "r") as file:
+        if config is None and "model_config" in file.attrs:
+            config = json.loads(file.attrs["model_config"])
+            training = json.loads(file.attrs.get("training_config", "null"))
             if training is not None:
                 training["optimizer"] = training.pop("optimizer_config")
             config["compile_config"] = training
-        if config is None and not self.weights_alone:
-            self.file.close()
-            raise ValueError(f"{self.path} holds weights alone: use model.load_weights")
-        return config, self.file
-
-    def __exit__(self, *_error: Any) -> None:
-        self.file.close()
+        if config is None and not weights_alone:
+            raise ValueError(f"{path} holds weights alone: use model.load_weights")
+        yield config, file
 
 
 def _read_layers(path: Path, file: Any, parts: list[Layer]) -> None:
     """Overwrite weights by those of the file; none unless all of them fit."""
     if "layers" in file:
-        groups = [file.get(f"layers/{name}/vars", {}) for name in _group_names(parts)]
+        groups = [file.get(f"layers/{name}/vars", {}) for name in prefixes(parts)]
         found = [[group[key] for key in sorted(group, key=int)] for group in groups]
     else:
         group = file.get("model_weights", file)
@@ -253,7 +236,7 @@ def _read_optimizer(file: Any, model: Any) -> None:
     if kept * len(weights) > len(rest):
         return  # of another set of weights, frozen ones for instance: it starts anew
     rest = rest[: kept * len(weights)]
-    if type(optimizer).__name__ in ("RMSprop", "SGD"):
+    if type(optimizer).__name__ in WITH_MOMENTUM:
         slots = [rest[i * len(weights) : (i + 1) * len(weights)] for i in range(kept)]
     else:
         slots = [rest[i::kept] for i in range(kept)]

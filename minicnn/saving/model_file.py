@@ -17,7 +17,7 @@ from minicnn import initializers, layers, losses, metrics, optimizers, session
 from minicnn.layer import Layer
 from minicnn.layers import KernelLayer
 from minicnn.saving import keras_file, npz
-from minicnn.saving.weights_file import by_key
+from minicnn.saving.weights_file import JSON, by_key
 from minicnn.validation import Check
 from minicnn.validation.configuration import (
     KNOWN,
@@ -27,7 +27,7 @@ from minicnn.validation.configuration import (
     require_known,
 )
 
-JSON, HEADER = "model.json", 128  # name of the array; bytes before its content
+HEADER = 128  # bytes of an array before its content
 FORMAT = 1
 LONGEST_JSON = 1 << 24  # bytes
 DESCRIBED = ("optimizer", "loss", "metrics")  # as plain data, in the part on training

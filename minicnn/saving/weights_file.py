@@ -16,7 +16,7 @@ from minicnn.saving.npz import (
 )
 from minicnn.session import snake_case
 
-MODEL = "model.json"  # in the file of a whole model
+JSON = "model.json"  # the array that a file of a whole model has besides: see `model_file`
 
 
 def save(path: Any, layers: list[Layer]) -> None:
@@ -43,8 +43,8 @@ def load(path: Any, layers: list[Layer]) -> None:
     own = by_key(layers)
     with open_arrays(npz_path(path), "the weights of this model") as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        whole = MODEL in names
-        others = [name for name in names if name == MODEL or name.startswith("optimizer/")]
+        whole = JSON in names
+        others = [name for name in names if name == JSON or name.startswith("optimizer/")]
         check_names(archive, [*own, *(others if whole else ())])
         found = {
             key: read_array(archive, key, weight.shape, weight.dtype.kind).astype(weight.dtype)
@@ -60,13 +60,20 @@ def by_key(layers: list[Layer], trained_only: bool = False) -> dict[str, np.ndar
     The layers' own names would not fit a second model: automatic names go on counting. With
     `trained_only`, layers that are frozen and weights that are not trained are left out.
     """
-    counts = Counter()
     arrays = {}
-    for layer in layers:
-        kind = snake_case(type(layer).__name__)
-        prefix = f"{kind}_{counts[kind]}" if counts[kind] else kind
-        counts[kind] += 1
+    for layer, prefix in zip(layers, prefixes(layers), strict=True):
         if layer.trainable or not trained_only:
             weights = layer.params if trained_only else layer.weights
             arrays |= {f"{prefix}/{name}": weight for name, weight in weights.items()}
     return arrays
+
+
+def prefixes(layers: list[Layer]) -> list[str]:
+    """Each layer's class in snake case with a counter: what its keys begin with."""
+    counts = Counter()
+    found = []
+    for layer in layers:
+        kind = snake_case(type(layer).__name__)
+        found.append(f"{kind}_{counts[kind]}" if counts[kind] else kind)
+        counts[kind] += 1
+    return found

@@ -13,7 +13,7 @@ Known = dict[str, Callable]
 
 PROMISES = ("samples_are_independent", "elementwise")  # see `Layer`, `Loss` and `Optimizer`
 
-KNOWN: Known = {}  # classes that a file may mention; `minicnn.saving.model_file` fills it
+KNOWN: Known = {}  # what files may mention: `saving.model_file` and `keras` add theirs
 
 
 class Configurable:

@@ -3,6 +3,8 @@
 - `schedules`: learning rates that change from step to step
 """
 
+import functools
+
 import numpy as np
 
 from minicnn.keras.left_out import module_getattr
@@ -49,7 +51,7 @@ class RMSprop(Optimizer):
         weight -= momentum
 
 
-class Nadam(Optimizer):
+class Nadam(Adam):
     """Adam with Nesterov's momentum:
 
         u_t = beta_1 (1 - 0.96^t / 2),  U_t = u_1 u_2 ... u_t
@@ -61,22 +63,12 @@ class Nadam(Optimizer):
     Dozat, "Incorporating Nesterov Momentum into Adam" (2015).
     """
 
-    slots = ("m", "v")
     elementwise = True
 
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-    ):
-        super().__init__(learning_rate)
-        check = Check("Nadam")
-        self.beta_1 = check.number(beta_1, "beta_1", 0, 1)
-        self.beta_2 = check.number(beta_2, "beta_2", 0, 1)
-        self.epsilon = check.number(epsilon, "epsilon", 0)
-        self._products = [1.0]  # U_0, U_1, ...
+    @functools.cached_property
+    def _products(self) -> list[float]:
+        """U_0, U_1, ..., as far as they have been needed."""
+        return [1.0]
 
     def u(self, t: int) -> float:
         """The momentum of step t."""
