@@ -1,313 +1,236 @@
-"""Lesson 6: the backward pass of a convolution, who is heard in it, what a lazy check lets pass."""
-
-import itertools
-import math
+"""Lesson 6: softmax, the loss of scores of any size with its gradient, and softmax backward."""
 
 import numpy as np
 
-from minicnn.shapes import same_padding, window_geometry
-from minicnn.windows import sum_windows
-from minicnn.windows import windows as all_windows
+from minicnn.activations import softmax as right_softmax
+from minicnn.activations import softmax_backward as right_softmax_backward
+from minicnn.losses import cross_entropy_of_logits
 
-from .check_02 import whole
-from .engine import NotYet, exercise
+from .engine import exercise
 
 
-def conv_cases():
-    yield (
-        np.array([[1.0, 2, 0], [0, 1, 3], [2, 0, 1]])[..., None],
-        np.array([[1.0, -1], [2, 0]])[..., None, None],
-        np.array([[1.0, 2], [-1, 3]])[..., None],
-        1,
-    )
-    # Strides that leave a rest: 6 - 3 is no multiple of 2, the last column is under no window.
-    sizes = [(3, 3, 1, 2, 2, 2, 1), (4, 4, 2, 2, 2, 1, 1), (4, 6, 2, 2, 3, 3, 1)]
-    sizes += [(5, 5, 1, 3, 3, 1, 2), (5, 6, 2, 3, 2, 2, 2), (7, 6, 1, 2, 3, 2, 2)]
-    sizes += [(8, 5, 2, 2, 2, 2, 3)]
-    for seed, (h, w, c, kh, kw, f, s) in enumerate(sizes):
-        oh, ow = (h - kh) // s + 1, (w - kw) // s + 1
-        arrays = (h, w, c), (kh, kw, c, f), (oh, ow, f)
-        yield *(whole(20 * i + seed, *shape) for i, shape in enumerate(arrays)), s
+def scores():
+    """Scores (n, classes); three by three, to show whose axes are mixed up, and large ones."""
+    yield (np.array([[1.0, 3, 2]]),)
+    yield (np.array([[1.0, 3, 2], [0, 0, 0], [4, -1, 1]]),)
+    yield (np.random.default_rng(0).normal(0, 2, (2, 5)),)
+    yield (np.array([[1e4, 1e4 - 1, -1e4], [-1e4, 1 - 1e4, -1e4]]),)
 
 
-def three_by_name(function, *case):
-    """What the function returns, with names for the sentence that says what is wrong."""
-    result = function(*case)
-    if result is None:
-        return None
-    if not isinstance(result, tuple | list) or len(result) != 3:
-        raise NotYet("three arrays are expected: return dx, dkernel, dbias")
-    return dict(zip(["dx", "dkernel", "dbias"], result, strict=True))
+def quiet(wrong):
+    """Without NumPy's warnings: that exp overflows is the mistake."""
 
+    def function(*arguments):
+        with np.errstate(all="ignore"):
+            return wrong(*arguments)
 
-@exercise(conv_cases, tolerance=1e-9, run=three_by_name)
-def conv_backward(x, kernel, dy, s):
-    geometry = window_geometry(x.shape[:2], kernel.shape[:2], (s, s), "valid")
-    dx = sum_windows(np.tensordot(dy[None], kernel, axes=(3, 3)), geometry)[0]
-    dkernel = np.tensordot(all_windows(x[None], geometry)[0], dy, axes=((0, 1), (0, 1)))
-    return dx, dkernel, dy.sum((0, 1))
+    return function
 
 
-right = conv_backward.reference
+@exercise(scores, tolerance=1e-9)
+def softmax(z):
+    return right_softmax(z)
 
 
-def windows(x, kernel, dy, s):
-    """For each output: which cells its window covers, as slices."""
-    (oh, ow, _), (kh, kw, _, _) = dy.shape, kernel.shape
-    for i, j in np.ndindex(oh, ow):
-        yield (i, j), np.s_[i * s : i * s + kh, j * s : j * s + kw]
+@softmax.mistake("exp overflows; take off the largest score of the row first")
+@quiet
+def _(z):
+    e = np.exp(z)
+    return e / e.sum(axis=1, keepdims=True)
 
 
-@conv_backward.mistake("in dx the kernel is turned by half a turn; stamp it as it is")
-def _(x, kernel, dy, s):
-    _, *others = right(x, kernel, dy, s)
-    return right(x, np.ascontiguousarray(kernel[::-1, ::-1]), dy, s)[0], *others
+@softmax.mistake("each row has a largest score of its own; z.max() is that of the whole batch")
+@quiet
+def _(z):
+    e = np.exp(z - z.max())
+    return e / e.sum(axis=1, keepdims=True)
 
 
-@conv_backward.mistake("dkernel is turned by half a turn")
-def _(x, kernel, dy, s):
-    dx, dkernel, dbias = right(x, kernel, dy, s)
-    return dx, dkernel[::-1, ::-1], dbias
+@softmax.mistake("each row sums up to 1, not the whole batch")
+@quiet
+def _(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum()
 
 
-def last_window_wins(x, kernel, dy, s):
-    dx = np.zeros(x.shape)
-    for place, window in windows(x, kernel, dy, s):
-        dx[window] = kernel @ dy[place]
-    return dx
+@softmax.mistake("a sample is a row: sum over axis 1, the classes, not over axis 0")
+@quiet
+def _(z):
+    return right_softmax(z.T).T
 
 
-def last_message_wins(x, kernel, dy, s):
-    dx = np.zeros(x.shape)
-    for place, window in windows(x, kernel, dy, s):
-        dx[window] = kernel[..., -1] * dy[place][-1]
-    return dx
+@softmax.mistake("without keepdims=True the sums of rows are spread over the columns")
+@quiet
+def _(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1)
 
 
-def last_position_wins(x, kernel, dy, s):
-    for place, window in windows(x, kernel, dy, s):
-        dkernel = x[window][..., None] * dy[place]
-    return dkernel
+@softmax.mistake("without keepdims=True maxima and sums of rows are spread over the columns")
+@quiet
+def _(z):
+    e = np.exp(z - z.max(axis=1))
+    return e / e.sum(axis=1)
 
 
-@conv_backward.mistake("in dx each window overwrites what others have sent: write += for =")
-def _(x, kernel, dy, s):
-    _, *others = right(x, kernel, dy, s)
-    return last_window_wins(x, kernel, dy, s), *others
+@softmax.mistake("the exponential is missing")
+@quiet
+def _(z):
+    return z / z.sum(axis=1, keepdims=True)
 
 
-@conv_backward.mistake("in dx each message overwrites the one before: write += for =")
-def _(x, kernel, dy, s):
-    _, *others = right(x, kernel, dy, s)
-    return last_message_wins(x, kernel, dy, s), *others
+@softmax.mistake("these are not divided by their sum yet")
+@quiet
+def _(z):
+    return np.exp(z - z.max(axis=1, keepdims=True))
 
 
-@conv_backward.mistake("in dkernel each message overwrites the one before: write += for =")
-def _(x, kernel, dy, s):
-    dx, _, dbias = right(x, kernel, dy, s)
-    return dx, last_position_wins(x, kernel, dy, s), dbias
+def labelled_scores():
+    yield np.array([[1.0, 3, 2]]), np.array([2])
+    yield np.array([[1.0, 3, 2], [0, 0, 0], [4, -1, 1]]), np.array([2, 0, 1])
+    yield np.random.default_rng(1).normal(0, 2, (4, 10)), np.array([7, 0, 7, 2])
+    yield np.array([[1e4, -1e4, 0], [1e4, 0, -1e4]]), np.array([1, 0])
 
 
-@conv_backward.mistake("in dx and dkernel each message overwrites the one before: write += for =")
-def _(x, kernel, dy, s):
-    dbias = dy.sum((0, 1))
-    return last_message_wins(x, kernel, dy, s), last_position_wins(x, kernel, dy, s), dbias
+@exercise(labelled_scores, tolerance=1e-9)
+def loss_and_gradient(z, labels):
+    losses, dz = cross_entropy_of_logits(labels, z)
+    return float(losses.mean()), dz / len(z)
 
 
-def without_stride(x, kernel, dy):
-    (kh, kw, _, _), (oh, ow, _) = kernel.shape, dy.shape
-    dx, dkernel, dbias = right(x[: oh + kh - 1, : ow + kw - 1], kernel, dy, 1)
-    whole_dx = np.zeros(x.shape)
-    whole_dx[: oh + kh - 1, : ow + kw - 1] = dx
-    return whole_dx, dkernel, dbias
+right = loss_and_gradient.reference
 
 
-@conv_backward.mistake("the stride is ignored; window i starts at i * s")
-def _(x, kernel, dy, s):
-    return without_stride(x, kernel, dy)
+def log_sum_exp(z):
+    m = z.max(axis=1, keepdims=True)
+    return np.log(np.exp(z - m).sum(axis=1)) + m[:, 0]
 
 
-@conv_backward.mistake("in dx the stride is ignored; window i starts at i * s")
-def _(x, kernel, dy, s):
-    _, *others = right(x, kernel, dy, s)
-    return without_stride(x, kernel, dy)[0], *others
+def of_label(z, labels):
+    return z[np.arange(len(z)), labels]
 
 
-@conv_backward.mistake("in dkernel the stride is ignored; window i starts at i * s")
-def _(x, kernel, dy, s):
-    dx, _, dbias = right(x, kernel, dy, s)
-    return dx, without_stride(x, kernel, dy)[1], dbias
+@loss_and_gradient.mistake("the loss is right; the gradient of a mean has to be divided by n too")
+def _(z, labels):
+    loss, dz = right(z, labels)
+    return loss, dz * len(z)
 
 
-@conv_backward.mistake("dx is as large as x, also where no window came")
-def _(x, kernel, dy, s):
-    (kh, kw, _, _), (oh, ow, _) = kernel.shape, dy.shape
-    dx, *others = right(x, kernel, dy, s)
-    return dx[: (oh - 1) * s + kh, : (ow - 1) * s + kw], *others
+@loss_and_gradient.mistake("this is the sum over the samples, not their mean")
+def _(z, labels):
+    loss, dz = right(z, labels)
+    return loss * len(z), dz * len(z)
 
 
-@conv_backward.mistake("a pixel is sent dy times the weight, not dy times itself")
-def _(x, kernel, dy, s):
-    dx = np.zeros(x.shape)
-    for place, window in windows(x, kernel, dy, s):
-        dx[window] += x[window] * dy[place].sum()
-    return dx, *right(x, kernel, dy, s)[1:]
+@loss_and_gradient.mistake("the mean is one over n samples, not over all n * classes scores")
+def _(z, labels):
+    loss, dz = right(z, labels)
+    return loss, dz / z.shape[1]
 
 
-@conv_backward.mistake("a pixel of one channel is in products with all f filters: add up over o")
-def _(x, kernel, dy, s):
-    _, *others = right(x, kernel, dy, s)
-    last = np.ascontiguousarray(kernel[..., -1:]), np.ascontiguousarray(dy[..., -1:])
-    return right(x, *last, s)[0], *others
+@loss_and_gradient.mistake(
+    "the gradient has the wrong sign: p - onehot points uphill, as it should"
+)
+def _(z, labels):
+    loss, dz = right(z, labels)
+    return loss, -dz
 
 
-@conv_backward.mistake("dbias is a sum over all positions, not a mean")
-def _(x, kernel, dy, s):
-    return *right(x, kernel, dy, s)[:2], dy.mean((0, 1))
+@loss_and_gradient.mistake("the gradient is p alone; 1 has to be taken off at the label")
+def _(z, labels):
+    return right(z, labels)[0], right_softmax(z) / len(z)
 
 
-@conv_backward.mistake("dbias has an entry for each filter, the sum of its own dy")
-def _(x, kernel, dy, s):
-    return *right(x, kernel, dy, s)[:2], dy.sum()
+@loss_and_gradient.mistake("exp overflows; take off the largest score of the row first")
+@quiet
+def _(z, labels):
+    e = np.exp(z)
+    p = e / e.sum(axis=1, keepdims=True)
+    dz = p.copy()
+    dz[np.arange(len(z)), labels] -= 1
+    return -np.log(of_label(p, labels)).mean(), dz / len(z)
 
 
-@conv_backward.mistake("the bias is added once an output, not once a product")
-def _(x, kernel, dy, s):
-    return *right(x, kernel, dy, s)[:2], dy.sum((0, 1)) * kernel[..., 0].size
+@loss_and_gradient.mistake("softmax rounds to 0, whose log is -inf; the loss needs no p at all")
+@quiet
+def _(z, labels):
+    return -np.log(of_label(right_softmax(z), labels)).mean(), right(z, labels)[1]
 
 
-@conv_backward.mistake("dbias is that of the last position: write += for =")
-def _(x, kernel, dy, s):
-    return *right(x, kernel, dy, s)[:2], dy[-1, -1]
+@loss_and_gradient.mistake("clipping p at 1e-7 ends the loss at 16.1, however wrong the scores are")
+def _(z, labels):
+    p = np.clip(right_softmax(z), 1e-7, 1 - 1e-7)
+    return -np.log(of_label(p, labels)).mean(), right(z, labels)[1]
 
 
-@conv_backward.mistake("the three are expected in the order dx, dkernel, dbias")
-def _(x, kernel, dy, s):
-    dx, dkernel, dbias = right(x, kernel, dy, s)
-    return dkernel, dx, dbias
+@loss_and_gradient.mistake("m has to be taken off the score of the label too")
+def _(z, labels):
+    m = z.max(axis=1)
+    return (log_sum_exp(z) - m - of_label(z, labels)).mean(), right(z, labels)[1]
 
 
-def rows():
-    telling = [(4, 2, 1), (28, 5, 1), (28, 3, 2), (7, 2, 1), (8, 2, 3)]
-    every = itertools.product(range(1, 21), range(1, 8), range(1, 5))
-    return telling + [case for case in every if case not in telling]
+@loss_and_gradient.mistake("the score of the label is still to be taken off")
+def _(z, labels):
+    return (log_sum_exp(z) - z.max(axis=1)).mean(), right(z, labels)[1]
 
 
-def stamped(n, k, s, before, out=None):
-    count = np.zeros(n, int)
-    for i in range(math.ceil(n / s) if out is None else out):
-        count[max(i * s - before, 0) : max(i * s - before + k, 0)] += 1
-    return count
+@loss_and_gradient.mistake(
+    "z[:, labels] takes all these columns of every row; z[np.arange(n), labels] takes one a row"
+)
+def _(z, labels):
+    loss = log_sum_exp(z).mean() - z[:, labels].mean()
+    dz = right_softmax(z)
+    dz[:, labels] -= 1
+    return loss, dz / len(z)
 
 
-@exercise(rows)
-def coverage_of(n, k, s):
-    return stamped(n, k, s, same_padding(n, k, s)[0])
+def backward_cases():
+    yield np.array([[1.0, 0, 0]]), np.array([[0.5, 0.25, 0.25]])
+    for seed, shape in enumerate([(3, 3), (2, 5), (4, 10)]):
+        rng = np.random.default_rng(seed)
+        yield rng.normal(0, 1, shape), right_softmax(rng.normal(0, 2, shape))
 
 
-@coverage_of.mistake("the first window starts on the zeros before the row, at -before")
-def _(n, k, s):
-    return stamped(n, k, s, 0)
+@exercise(backward_cases, tolerance=1e-9)
+def softmax_backward(dp, p):
+    return right_softmax_backward(dp, p)
 
 
-@coverage_of.mistake("the odd zero is after the row, not before it")
-def _(n, k, s):
-    return stamped(n, k, s, same_padding(n, k, s)[1])
+@softmax_backward.mistake("this is what i = j gives; each p depends on all scores")
+def _(dp, p):
+    return dp * p * (1 - p)
 
 
-@coverage_of.mistake("the windows stand s cells apart, not one")
-def _(n, k, s):
-    return stamped(n, k, 1, same_padding(n, k, s)[0], math.ceil(n / s))
+@softmax_backward.mistake("the sum over the other probabilities is missing")
+def _(dp, p):
+    return dp * p
 
 
-@coverage_of.mistake("there are n / s windows, rounded up, not down")
-def _(n, k, s):
-    return stamped(n, k, s, same_padding(n, k, s)[0], n // s)
+@softmax_backward.mistake("the sum is one over dp * p, not over dp")
+def _(dp, p):
+    return p * (dp - dp.sum(axis=1, keepdims=True))
 
 
-@coverage_of.mistake("there are ceil(n / s) windows, not one for each cell")
-def _(n, k, s):
-    return stamped(n, k, s, same_padding(n, k, s)[0], n)
+@softmax_backward.mistake("the sum goes over the classes of a row, not over the whole batch")
+def _(dp, p):
+    return p * (dp - (dp * p).sum())
 
 
-@coverage_of.mistake("only windows without padding are counted")
-def _(n, k, s):
-    return stamped(n, k, s, 0, max((n - k) // s + 1, 0))
+@softmax_backward.mistake("the sum goes over the classes, axis 1, not over the samples, axis 0")
+def _(dp, p):
+    return p * (dp - (dp * p).sum(axis=0))
 
 
-@coverage_of.mistake("a negative start counts from the end of the row; begin at max(start, 0)")
-def _(n, k, s):
-    count, before = np.zeros(n, int), same_padding(n, k, s)[0]
-    for i in range(math.ceil(n / s)):
-        count[i * s - before : i * s - before + k] += 1
-    return count
+@softmax_backward.mistake("without keepdims=True the sums of rows are spread over the columns")
+def _(dp, p):
+    return p * (dp - (dp * p).sum(axis=1))
 
 
-@coverage_of.mistake("the windows that cover a cell add up: write += for =")
-def _(n, k, s):
-    return np.minimum(coverage_of.reference(n, k, s), 1)
+@softmax_backward.mistake("the sign is wrong")
+def _(dp, p):
+    return -right_softmax_backward(dp, p)
 
 
-def kernels():
-    yield (np.array([[1.0, -1], [2, 0]]),)
-    for seed, shape in enumerate([(3, 3), (2, 2), (2, 3), (1, 4), (5, 5)]):
-        # Numbers in any order, but no two alike: no kernel is its own mirror image.
-        order = np.random.default_rng(seed).permutation(np.prod(shape)) - 2.0
-        yield (order.reshape(shape),)
-
-
-# The answer is the only one: the kernel's products with its own shifted copies determine it up to
-# its sign, which the mean gives away, and half a turn, unless its polynomial has factors.
-@exercise(kernels, tolerance=1e-9, hidden=True)
-def passes_unnoticed(kernel):
-    return kernel[::-1, ::-1]
-
-
-@passes_unnoticed.mistake("this is the right kernel itself")
-def _(kernel):
-    return kernel
-
-
-@passes_unnoticed.mistake("mirrored left to right, the mean is right, the standard deviation not")
-def _(kernel):
-    return kernel[:, ::-1]
-
-
-@passes_unnoticed.mistake("mirrored top to bottom, the mean is right, the standard deviation not")
-def _(kernel):
-    return kernel[::-1]
-
-
-@passes_unnoticed.mistake("with rows and columns exchanged, dx would have another shape or spread")
-def _(kernel):
-    return kernel.T
-
-
-@passes_unnoticed.mistake("turned by a quarter: the mean is right, the standard deviation is not")
-def _(kernel):
-    return np.rot90(kernel)
-
-
-@passes_unnoticed.mistake("turned by a quarter: the mean is right, the standard deviation not yet")
-def _(kernel):
-    return np.rot90(kernel, -1)
-
-
-@passes_unnoticed.mistake("with its sign changed, the spread is right, but the mean is negative")
-def _(kernel):
-    return -kernel
-
-
-@passes_unnoticed.mistake("turned and with its sign changed: the mean has the wrong sign")
-def _(kernel):
-    return -kernel[::-1, ::-1]
-
-
-@passes_unnoticed.mistake("all cells alike: the mean is right, the standard deviation is not")
-def _(kernel):
-    return np.full(kernel.shape, kernel.mean())
-
-
-@passes_unnoticed.mistake("sorted: the mean is right, the standard deviation is not")
-def _(kernel):
-    return np.sort(kernel, None).reshape(kernel.shape)
+@softmax_backward.mistake("the factor p[i] stands before the difference, for both of its parts")
+def _(dp, p):
+    return dp - (dp * p).sum(axis=1, keepdims=True)

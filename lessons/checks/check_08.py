@@ -1,366 +1,313 @@
-"""Lesson 8: how large first weights are, one step of Adam, 200 steps of Keras, a hidden epsilon."""
+"""Lesson 8: the backward pass of a convolution, who is heard in it, what a lazy check lets pass."""
+
+import itertools
+import math
 
 import numpy as np
 
-from minicnn.initializers import GlorotUniform
+from minicnn.shapes import same_padding, window_geometry
+from minicnn.windows import sum_windows
+from minicnn.windows import windows as all_windows
 
+from .check_02 import whole
 from .engine import NotYet, exercise
 
 
-class Stream(np.random.Generator):
-    """A generator that says in messages how to make it again."""
-
-    def __init__(self, seed):
-        super().__init__(np.random.PCG64(seed))
-        self.seed = seed
-
-    def __repr__(self):
-        return f"np.random.default_rng({self.seed})"
-
-
-def shapes():
-    kernels = [(3, 2), (64, 10), (2, 2, 1, 3), (5, 5, 1, 32), (3, 2, 4, 6), (1, 1, 8, 2)]
-    return [(shape, Stream(seed)) for seed, shape in enumerate(kernels)]
-
-
-@exercise(shapes, tolerance=1e-12)
-def glorot_uniform(shape, rng):
-    return GlorotUniform()(shape, rng, "float64")
-
-
-def fans(shape):
-    *window, inputs, outputs = shape
-    cells = np.prod(window, dtype=int)
-    return cells * inputs, cells * outputs
-
-
-def uniform(limit, shape, rng):
-    return rng.uniform(-limit, limit, shape)
-
-
-@glorot_uniform.mistake("the square root is missing")
-def _(shape, rng):
-    return uniform(6 / sum(fans(shape)), shape, rng)
-
-
-@glorot_uniform.mistake(
-    "sqrt(2 / (fan_in + fan_out)) is the root of the mean square, not the limit"
-)
-def _(shape, rng):
-    return uniform(np.sqrt(2 / sum(fans(shape))), shape, rng)
-
-
-@glorot_uniform.mistake("numbers are to be drawn between -limit and limit, not from 0")
-def _(shape, rng):
-    return rng.uniform(0, np.sqrt(6 / sum(fans(shape))), shape)
-
-
-@glorot_uniform.mistake("this is a normal distribution; the limits of a uniform one are wanted")
-def _(shape, rng):
-    return rng.normal(0, np.sqrt(2 / sum(fans(shape))), shape)
-
-
-@glorot_uniform.mistake("fan_out is left out; sqrt(6 / fan_in) is He's rule")
-def _(shape, rng):
-    return uniform(np.sqrt(6 / fans(shape)[0]), shape, rng)
-
-
-@glorot_uniform.mistake("the fans of a convolution are missing the kh * kw cells of its window")
-def _(shape, rng):
-    return uniform(np.sqrt(6 / (shape[-2] + shape[-1])), shape, rng)
-
-
-@glorot_uniform.mistake("an input reaches kh * kw windows, so fan_out is kh * kw * f, not f")
-def _(shape, rng):
-    return uniform(np.sqrt(6 / (fans(shape)[0] + shape[-1])), shape, rng)
-
-
-@glorot_uniform.mistake("this takes the first two numbers of a convolution's shape for its fans")
-def _(shape, rng):
-    return uniform(np.sqrt(6 / (shape[0] + shape[1])), shape, rng)
-
-
-@glorot_uniform.mistake("this reads the shape in PyTorch's order, (f, c, kh, kw)")
-def _(shape, rng):
-    return uniform(np.sqrt(6 / (np.prod(shape[2:], dtype=int) * (shape[0] + shape[1]))), shape, rng)
-
-
-def single_steps():
-    by_hand = {"learning_rate": 1.0, "beta_1": 0.5, "beta_2": 0.75, "epsilon": 0.5}
-    for t, (w, g, m, v) in enumerate([(10, 4, 0, 0), (9.2, 1, 2, 4), (8.6, -2, 1.5, 3.25)], 1):
-        yield *(np.array([float(number)]) for number in (w, g, m, v)), t, *by_hand.values()
-    g = np.array([-1e-6, 1e-4, -1.0, 300.0])
-    m = np.array([3e-6, 2e-4, -0.5, -100.0])
-    v = np.array([2e-12, 5e-8, 0.3, 2e4])
-    for t in (1, 2, 50, 1000):
-        remembers = t > 1
-        w = np.array([0.5, -0.25, 0.0, 2.0])
-        yield w, g, m * remembers, v * remembers, t, 1.0, 0.9, 0.999, 1e-7
-
-
-def new_moments(g, m, v, beta_1, beta_2):
-    return m + (g - m) * (1 - beta_1), v + (g * g - v) * (1 - beta_2)
-
-
-def corrections(t, beta_1, beta_2):
-    return np.sqrt(1 - beta_2**t), 1 - beta_1**t
-
-
-def require_step(t):
-    if t < 1:
-        raise ValueError(f"t = {t}, but the first step has t = 1")
-
-
-@exercise(single_steps, tolerance=1e-12)
-def adam_step(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    require_step(t)
-    m, v = new_moments(g, m, v, beta_1, beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
-
-
-right = adam_step.reference
-
-
-@adam_step.mistake("epsilon stands inside the root: sqrt(v + epsilon)")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    m, v = new_moments(g, m, v, beta_1, beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / np.sqrt(v + epsilon), m, v
-
-
-@adam_step.mistake("epsilon is missing")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    return right(w, g, m, v, t, learning_rate, beta_1, beta_2, 0)
-
-
-@adam_step.mistake("epsilon is corrected for bias, as in the paper's algorithm 1 and in PyTorch")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    root, _ = corrections(t, beta_1, beta_2)
-    return right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon * root)
-
-
-def scaled_by(factor):
-    """Adam with another factor in the place of sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
-
-    def wrong(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-        m, v = new_moments(g, m, v, beta_1, beta_2)
-        alpha = learning_rate * factor(*corrections(t, beta_1, beta_2))
-        return w - alpha * m / (np.sqrt(v) + epsilon), m, v
-
-    return wrong
-
-
-for sentence, factor in {
-    "the bias correction is left out": lambda root, first: 1,
-    "the bias corrections are multiplied; (1 - beta_1^t) divides": lambda root, first: root * first,
-    "the bias correction is upside down": lambda root, first: first / root,
-    "only m is corrected for its bias": lambda root, first: 1 / first,
-    "only v is corrected for its bias": lambda root, first: root,
-    "the root of 1 - beta_2^t is missing": lambda root, first: root**2 / first,
-}.items():
-    adam_step.mistake(sentence)(scaled_by(factor))
-
-
-@adam_step.mistake("the first step has t = 1 already, there is no need to add 1")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    return right(w, g, m, v, t + 1, learning_rate, beta_1, beta_2, epsilon)
-
-
-@adam_step.mistake("the corrections need beta to the power of t, not times t")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    if t > 1:
-        raise ValueError  # the root of a negative number
-    return right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
-
-
-@adam_step.mistake("beta_1 and beta_2 are swapped")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    return right(w, g, m, v, t, learning_rate, beta_2, beta_1, epsilon)
-
-
-@adam_step.mistake("beta and 1 - beta are swapped: the new gradient gets the small share")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    m, v = new_moments(g, m, v, 1 - beta_1, 1 - beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
-
-
-@adam_step.mistake("v is to remember the squares of gradients")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    root, first = corrections(t, beta_1, beta_2)
-    m, v = m + (g - m) * (1 - beta_1), v + (abs(g) - v) * (1 - beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
-
-
-@adam_step.mistake("the root of v is missing")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    m, v = new_moments(g, m, v, beta_1, beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (v + epsilon), m, v
-
-
-@adam_step.mistake("the weight goes against the gradient: w - ..., not w + ...")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
-    return 2 * w - moved, m, v
-
-
-@adam_step.mistake("the weight moves by g; it is m that belongs there")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    m, v = new_moments(g, m, v, beta_1, beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * g / (np.sqrt(v) + epsilon), m, v
-
-
-@adam_step.mistake("the weight moves by the old m and v; the new ones belong there")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    root, first = corrections(t, beta_1, beta_2)
-    moved = w - learning_rate * root / first * m / (np.sqrt(v) + epsilon)
-    return moved, *new_moments(g, m, v, beta_1, beta_2)
-
-
-@adam_step.mistake("m and v are remembered uncorrected; the correction is for this step alone")
-def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
-    root, first = corrections(t, beta_1, beta_2)
-    return moved, m / first, v / root**2
-
-
-# What keras.optimizers.Adam made of four weights that start at 0 and get GRADIENTS, in double
-# precision: Keras 3.15.1, TensorFlow 2.21. Its default numbers were handed to it as NumPy's, since
-# it passes Python's own floats through single precision.
-GRADIENTS = np.array([1e-6, 1e-3, 1.0, 1e3]) * (
-    0.5 + np.sin(np.arange(1, 201)[:, None] * np.array([1, 2, 3, 4]))
-)
-KERAS = {  # by the number of the step, counted from 1
-    1: (-0.000297856539197463, -0.00099776115548633, -0.000999995067597294, 0.000999999987685954),
-    2: (-0.000679085478219455, -0.00152233070871428, -0.00187576983806258, 0.000380472986435607),
-    3: (-0.0010464789918647, -0.00202020511377655, -0.00279224607088966, -8.28207565107341e-05),
-    10: (-0.00292565577051594, -0.00614470788570989, -0.00743385635418253, -0.00389150347968732),
-    30: (-0.00922028211864757, -0.0176013190576254, -0.0188286389741872, -0.0153731588605185),
-    100: (-0.0363640381061383, -0.0576812495080549, -0.0590269841949239, -0.05568427556215),
-    200: (-0.0802177897073729, -0.115285569604053, -0.116684528241172, -0.113448042025984),
-}
-
-
-def step(w, g, m, v, t):
-    """`adam_step` with Keras' default numbers."""
-    return right(w, g, m, v, t, 0.001, 0.9, 0.999, 1e-7)
-
-
-def at_kept_steps(function, gradients, step):
-    path = function(gradients, step)
-    if path is None:
-        return None
-    path = np.asarray(path)
-    if path.shape != gradients.shape:
-        raise NotYet(
-            f"expected the weights after each of {len(gradients)} steps, an array of shape "
-            f"{gradients.shape}, got one of shape {path.shape}"
-        )
-    return {f"step {number}": path[number - 1] for number in KERAS if number <= len(path)}
-
-
-@exercise(lambda: [(GRADIENTS[:3], step), (GRADIENTS, step)], tolerance=1e-12, run=at_kept_steps)
-def adam(gradients, step):
-    path = np.full(gradients.shape, np.nan)
-    for number in KERAS:
-        path[number - 1 : number] = KERAS[number]
-    return path
-
-
-def wrong_path(gradients, step, t=lambda number: number, forget=()):
-    """The weights after each step, if `t` counts steps and `forget` says what starts over."""
-    state = {name: np.zeros(gradients.shape[1]) for name in "wmv"}
-    path = []
-    for number, g in enumerate(gradients, 1):
-        state |= {name: np.zeros_like(g) for name in forget}
-        state = dict(
-            zip("wmv", step(state["w"], g, state["m"], state["v"], t(number)), strict=True)
-        )
-        path.append(state["w"])
-    return np.array(path)
-
-
-@adam.mistake("t stays 1: count the steps")
-def _(gradients, step):
-    return wrong_path(gradients, step, t=lambda number: 1)
-
-
-@adam.mistake("the first step has t = 1, yours begins with 2")
-def _(gradients, step):
-    return wrong_path(gradients, step, t=lambda number: number + 1)
-
-
-@adam.mistake("t counts steps, not weights: all weights of a step share one t")
-def _(gradients, step):
-    size = gradients.shape[1]
-    return np.hstack(
-        [
-            wrong_path(column[:, None], step, t=lambda number, i=i: (number - 1) * size + i + 1)
-            for i, column in enumerate(gradients.T)
-        ]
+def conv_cases():
+    yield (
+        np.array([[1.0, 2, 0], [0, 1, 3], [2, 0, 1]])[..., None],
+        np.array([[1.0, -1], [2, 0]])[..., None, None],
+        np.array([[1.0, 2], [-1, 3]])[..., None],
+        1,
     )
+    # Strides that leave a rest: 6 - 3 is no multiple of 2, the last column is under no window.
+    sizes = [(3, 3, 1, 2, 2, 2, 1), (4, 4, 2, 2, 2, 1, 1), (4, 6, 2, 2, 3, 3, 1)]
+    sizes += [(5, 5, 1, 3, 3, 1, 2), (5, 6, 2, 3, 2, 2, 2), (7, 6, 1, 2, 3, 2, 2)]
+    sizes += [(8, 5, 2, 2, 2, 2, 3)]
+    for seed, (h, w, c, kh, kw, f, s) in enumerate(sizes):
+        oh, ow = (h - kh) // s + 1, (w - kw) // s + 1
+        arrays = (h, w, c), (kh, kw, c, f), (oh, ow, f)
+        yield *(whole(20 * i + seed, *shape) for i, shape in enumerate(arrays)), s
 
 
-@adam.mistake("m and v start over in each step; hand them on")
-def _(gradients, step):
-    return wrong_path(gradients, step, forget="mv")
+def three_by_name(function, *case):
+    """What the function returns, with names for the sentence that says what is wrong."""
+    result = function(*case)
+    if result is None:
+        return None
+    if not isinstance(result, tuple | list) or len(result) != 3:
+        raise NotYet("three arrays are expected: return dx, dkernel, dbias")
+    return dict(zip(["dx", "dkernel", "dbias"], result, strict=True))
 
 
-@adam.mistake("m, v and t start over in each step; hand them on")
-def _(gradients, step):
-    return wrong_path(gradients, step, t=lambda number: 1, forget="mv")
+@exercise(conv_cases, tolerance=1e-9, run=three_by_name)
+def conv_backward(x, kernel, dy, s):
+    geometry = window_geometry(x.shape[:2], kernel.shape[:2], (s, s), "valid")
+    dx = sum_windows(np.tensordot(dy[None], kernel, axes=(3, 3)), geometry)[0]
+    dkernel = np.tensordot(all_windows(x[None], geometry)[0], dy, axes=((0, 1), (0, 1)))
+    return dx, dkernel, dy.sum((0, 1))
 
 
-@adam.mistake("w starts over in each step: these are single moves, not the weights after them")
-def _(gradients, step):
-    return wrong_path(gradients, step, forget="w")
+right = conv_backward.reference
 
 
-@adam.mistake("these are the weights before each step; those after it are wanted")
-def _(gradients, step):
-    return np.vstack([0 * gradients[:1], wrong_path(gradients, step)[:-1]])
+def windows(x, kernel, dy, s):
+    """For each output: which cells its window covers, as slices."""
+    (oh, ow, _), (kh, kw, _, _) = dy.shape, kernel.shape
+    for i, j in np.ndindex(oh, ow):
+        yield (i, j), np.s_[i * s : i * s + kh, j * s : j * s + kw]
 
 
-class Box:
-    """The first move of an Adam that hides its epsilon from the student."""
-
-    def __init__(self, epsilon):
-        self.epsilon = epsilon
-
-    def __call__(self, g):
-        g = np.asarray(g, float)
-        moved, _, _ = right(0 * g, g, 0 * g, 0 * g, 1, 0.001, 0.9, 0.999, self.epsilon)
-        return moved
+@conv_backward.mistake("in dx the kernel is turned by half a turn; stamp it as it is")
+def _(x, kernel, dy, s):
+    _, *others = right(x, kernel, dy, s)
+    return right(x, np.ascontiguousarray(kernel[::-1, ::-1]), dy, s)[0], *others
 
 
-@exercise(lambda: [(Box(epsilon),) for epsilon in (1e-7, 1e-8, 1e-3, 0.25)], tolerance=1e-10)
-def epsilon_of(first_move):
-    return first_move.epsilon
+@conv_backward.mistake("dkernel is turned by half a turn")
+def _(x, kernel, dy, s):
+    dx, dkernel, dbias = right(x, kernel, dy, s)
+    return dx, dkernel[::-1, ::-1], dbias
 
 
-@epsilon_of.mistake("this is how it acts, 31.6 times larger than it is printed")
-def _(first_move):
-    return first_move.epsilon / np.sqrt(0.001)
+def last_window_wins(x, kernel, dy, s):
+    dx = np.zeros(x.shape)
+    for place, window in windows(x, kernel, dy, s):
+        dx[window] = kernel @ dy[place]
+    return dx
 
 
-@epsilon_of.mistake("it acts larger than it is printed, so divide by 31.6, do not multiply")
-def _(first_move):
-    return first_move.epsilon / 0.001
+def last_message_wins(x, kernel, dy, s):
+    dx = np.zeros(x.shape)
+    for place, window in windows(x, kernel, dy, s):
+        dx[window] = kernel[..., -1] * dy[place][-1]
+    return dx
 
 
-@epsilon_of.mistake("the factor is sqrt(1 - beta_2); the root is missing")
-def _(first_move):
-    return first_move.epsilon * np.sqrt(0.001)
+def last_position_wins(x, kernel, dy, s):
+    for place, window in windows(x, kernel, dy, s):
+        dkernel = x[window][..., None] * dy[place]
+    return dkernel
 
 
-@epsilon_of.mistake("the factor is that of beta_2, not of beta_1")
-def _(first_move):
-    return first_move.epsilon / np.sqrt(0.001) * np.sqrt(0.1)
+@conv_backward.mistake("in dx each window overwrites what others have sent: write += for =")
+def _(x, kernel, dy, s):
+    _, *others = right(x, kernel, dy, s)
+    return last_window_wins(x, kernel, dy, s), *others
 
 
-@epsilon_of.mistake("the sign is wrong: a positive gradient moves the weight down")
-def _(first_move):
-    return -first_move.epsilon - 2 * np.sqrt(0.001)
+@conv_backward.mistake("in dx each message overwrites the one before: write += for =")
+def _(x, kernel, dy, s):
+    _, *others = right(x, kernel, dy, s)
+    return last_message_wins(x, kernel, dy, s), *others
+
+
+@conv_backward.mistake("in dkernel each message overwrites the one before: write += for =")
+def _(x, kernel, dy, s):
+    dx, _, dbias = right(x, kernel, dy, s)
+    return dx, last_position_wins(x, kernel, dy, s), dbias
+
+
+@conv_backward.mistake("in dx and dkernel each message overwrites the one before: write += for =")
+def _(x, kernel, dy, s):
+    dbias = dy.sum((0, 1))
+    return last_message_wins(x, kernel, dy, s), last_position_wins(x, kernel, dy, s), dbias
+
+
+def without_stride(x, kernel, dy):
+    (kh, kw, _, _), (oh, ow, _) = kernel.shape, dy.shape
+    dx, dkernel, dbias = right(x[: oh + kh - 1, : ow + kw - 1], kernel, dy, 1)
+    whole_dx = np.zeros(x.shape)
+    whole_dx[: oh + kh - 1, : ow + kw - 1] = dx
+    return whole_dx, dkernel, dbias
+
+
+@conv_backward.mistake("the stride is ignored; window i starts at i * s")
+def _(x, kernel, dy, s):
+    return without_stride(x, kernel, dy)
+
+
+@conv_backward.mistake("in dx the stride is ignored; window i starts at i * s")
+def _(x, kernel, dy, s):
+    _, *others = right(x, kernel, dy, s)
+    return without_stride(x, kernel, dy)[0], *others
+
+
+@conv_backward.mistake("in dkernel the stride is ignored; window i starts at i * s")
+def _(x, kernel, dy, s):
+    dx, _, dbias = right(x, kernel, dy, s)
+    return dx, without_stride(x, kernel, dy)[1], dbias
+
+
+@conv_backward.mistake("dx is as large as x, also where no window came")
+def _(x, kernel, dy, s):
+    (kh, kw, _, _), (oh, ow, _) = kernel.shape, dy.shape
+    dx, *others = right(x, kernel, dy, s)
+    return dx[: (oh - 1) * s + kh, : (ow - 1) * s + kw], *others
+
+
+@conv_backward.mistake("a pixel is sent dy times the weight, not dy times itself")
+def _(x, kernel, dy, s):
+    dx = np.zeros(x.shape)
+    for place, window in windows(x, kernel, dy, s):
+        dx[window] += x[window] * dy[place].sum()
+    return dx, *right(x, kernel, dy, s)[1:]
+
+
+@conv_backward.mistake("a pixel of one channel is in products with all f filters: add up over o")
+def _(x, kernel, dy, s):
+    _, *others = right(x, kernel, dy, s)
+    last = np.ascontiguousarray(kernel[..., -1:]), np.ascontiguousarray(dy[..., -1:])
+    return right(x, *last, s)[0], *others
+
+
+@conv_backward.mistake("dbias is a sum over all positions, not a mean")
+def _(x, kernel, dy, s):
+    return *right(x, kernel, dy, s)[:2], dy.mean((0, 1))
+
+
+@conv_backward.mistake("dbias has an entry for each filter, the sum of its own dy")
+def _(x, kernel, dy, s):
+    return *right(x, kernel, dy, s)[:2], dy.sum()
+
+
+@conv_backward.mistake("the bias is added once an output, not once a product")
+def _(x, kernel, dy, s):
+    return *right(x, kernel, dy, s)[:2], dy.sum((0, 1)) * kernel[..., 0].size
+
+
+@conv_backward.mistake("dbias is that of the last position: write += for =")
+def _(x, kernel, dy, s):
+    return *right(x, kernel, dy, s)[:2], dy[-1, -1]
+
+
+@conv_backward.mistake("the three are expected in the order dx, dkernel, dbias")
+def _(x, kernel, dy, s):
+    dx, dkernel, dbias = right(x, kernel, dy, s)
+    return dkernel, dx, dbias
+
+
+def rows():
+    telling = [(4, 2, 1), (28, 5, 1), (28, 3, 2), (7, 2, 1), (8, 2, 3)]
+    every = itertools.product(range(1, 21), range(1, 8), range(1, 5))
+    return telling + [case for case in every if case not in telling]
+
+
+def stamped(n, k, s, before, out=None):
+    count = np.zeros(n, int)
+    for i in range(math.ceil(n / s) if out is None else out):
+        count[max(i * s - before, 0) : max(i * s - before + k, 0)] += 1
+    return count
+
+
+@exercise(rows)
+def coverage_of(n, k, s):
+    return stamped(n, k, s, same_padding(n, k, s)[0])
+
+
+@coverage_of.mistake("the first window starts on the zeros before the row, at -before")
+def _(n, k, s):
+    return stamped(n, k, s, 0)
+
+
+@coverage_of.mistake("the odd zero is after the row, not before it")
+def _(n, k, s):
+    return stamped(n, k, s, same_padding(n, k, s)[1])
+
+
+@coverage_of.mistake("the windows stand s cells apart, not one")
+def _(n, k, s):
+    return stamped(n, k, 1, same_padding(n, k, s)[0], math.ceil(n / s))
+
+
+@coverage_of.mistake("there are n / s windows, rounded up, not down")
+def _(n, k, s):
+    return stamped(n, k, s, same_padding(n, k, s)[0], n // s)
+
+
+@coverage_of.mistake("there are ceil(n / s) windows, not one for each cell")
+def _(n, k, s):
+    return stamped(n, k, s, same_padding(n, k, s)[0], n)
+
+
+@coverage_of.mistake("only windows without padding are counted")
+def _(n, k, s):
+    return stamped(n, k, s, 0, max((n - k) // s + 1, 0))
+
+
+@coverage_of.mistake("a negative start counts from the end of the row; begin at max(start, 0)")
+def _(n, k, s):
+    count, before = np.zeros(n, int), same_padding(n, k, s)[0]
+    for i in range(math.ceil(n / s)):
+        count[i * s - before : i * s - before + k] += 1
+    return count
+
+
+@coverage_of.mistake("the windows that cover a cell add up: write += for =")
+def _(n, k, s):
+    return np.minimum(coverage_of.reference(n, k, s), 1)
+
+
+def kernels():
+    yield (np.array([[1.0, -1], [2, 0]]),)
+    for seed, shape in enumerate([(3, 3), (2, 2), (2, 3), (1, 4), (5, 5)]):
+        # Numbers in any order, but no two alike: no kernel is its own mirror image.
+        order = np.random.default_rng(seed).permutation(np.prod(shape)) - 2.0
+        yield (order.reshape(shape),)
+
+
+# The answer is the only one: the kernel's products with its own shifted copies determine it up to
+# its sign, which the mean gives away, and half a turn, unless its polynomial has factors.
+@exercise(kernels, tolerance=1e-9, hidden=True)
+def passes_unnoticed(kernel):
+    return kernel[::-1, ::-1]
+
+
+@passes_unnoticed.mistake("this is the right kernel itself")
+def _(kernel):
+    return kernel
+
+
+@passes_unnoticed.mistake("mirrored left to right, the mean is right, the standard deviation not")
+def _(kernel):
+    return kernel[:, ::-1]
+
+
+@passes_unnoticed.mistake("mirrored top to bottom, the mean is right, the standard deviation not")
+def _(kernel):
+    return kernel[::-1]
+
+
+@passes_unnoticed.mistake("with rows and columns exchanged, dx would have another shape or spread")
+def _(kernel):
+    return kernel.T
+
+
+@passes_unnoticed.mistake("turned by a quarter: the mean is right, the standard deviation is not")
+def _(kernel):
+    return np.rot90(kernel)
+
+
+@passes_unnoticed.mistake("turned by a quarter: the mean is right, the standard deviation not yet")
+def _(kernel):
+    return np.rot90(kernel, -1)
+
+
+@passes_unnoticed.mistake("with its sign changed, the spread is right, but the mean is negative")
+def _(kernel):
+    return -kernel
+
+
+@passes_unnoticed.mistake("turned and with its sign changed: the mean has the wrong sign")
+def _(kernel):
+    return -kernel[::-1, ::-1]
+
+
+@passes_unnoticed.mistake("all cells alike: the mean is right, the standard deviation is not")
+def _(kernel):
+    return np.full(kernel.shape, kernel.mean())
+
+
+@passes_unnoticed.mistake("sorted: the mean is right, the standard deviation is not")
+def _(kernel):
+    return np.sort(kernel, None).reshape(kernel.shape)

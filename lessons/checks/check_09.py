@@ -1,287 +1,505 @@
-"""Lesson 9: a shuffle buffer, what can come out of it where, how much of the data is seen."""
+"""Lesson 9: central differences, how wrong a gradient is, and a checker that has to catch bugs."""
 
 import numpy as np
 
-from .engine import NotYet, exercise
+from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Softmax
 
-MOST_RUNS = 5000
-
-
-def shuffle_cases():
-    """Items, buffer_size, choose: the last one is put in by `every_order`."""
-    sizes = [(5, 3), (6, 1), (4, 4), (4, 9), (5, 2), (1, 3), (0, 2)]
-    return [(range(n), buffer_size, every_order) for n, buffer_size in sizes]
+from .engine import exercise
 
 
-def every_order(function, items, buffer_size, choose):
-    """Call a shuffle once for every way that its draws can turn out, and sum up what comes out.
-
-    How a buffer is kept in order is up to the student. The chances of what comes out are not, and
-    these are exact: each run counts as much as its draws are likely.
-    """
-    n, script = len(items), []
-    chances, read, counts = np.zeros((n, n)), [], []
-    for _ in range(MOST_RUNS):
-        likely, out, reads, draws = one_run(function, n, buffer_size, [d for d, _ in script])
-        for place, item in enumerate(out[:n]):
-            chances[item, place] += likely
-        read = read or reads
-        counts.append(len(out))
-        # The next run: the last draw that had more to choose from takes one place further.
-        script = draws
-        while script and script[-1][0] == script[-1][1] - 1:
-            script.pop()
-        if not script:
-            break
-        script[-1] = (script[-1][0] + 1, script[-1][1])
-    else:
-        raise NotYet("it draws too often: once for each item that comes out is enough")
-    return {
-        "how many come out, at least and at most,": [min(counts), max(counts)],
-        "how many were read before each": read,
-        "chances, items in rows, places in columns,": chances,
-    }
+def cubes(a):
+    return (a**3).sum()
 
 
-def one_run(function, n, buffer_size, script):
-    """What comes out if the first draws are those of `script`, and all further ones are 0."""
-    taken, draws, out, reads = 0, [], [], []
-
-    def source():
-        nonlocal taken
-        for item in range(n):
-            taken += 1
-            yield item
-
-    def choose(k):
-        if not 0 < k <= max(n, 1):
-            raise ValueError(f"choose({k}) with at most {n} items to choose from")
-        draws.append((script[len(draws)] if len(draws) < len(script) else 0, int(k)))
-        return draws[-1][0]
-
-    stream = function(source(), buffer_size, choose)
-    if not hasattr(stream, "__iter__"):
-        raise NotYet("shuffled gives nothing to loop over; write its body, with `yield`")
-    for item in stream:
-        if not isinstance(item, int | np.integer) or not 0 <= item < n:
-            raise NotYet(f"{item!r} came out, which is none of the items")
-        reads.append(taken)
-        out.append(int(item))
-        if len(out) > n:
-            break
-    # Whether the next one is read before or after one is handed out is all the same.
-    if reads == [min(n, buffer_size + place + 1) for place in range(len(reads))]:
-        reads = [min(n, buffer_size + place) for place in range(len(reads))]
-    return np.prod([1 / k for _, k in draws]), out, reads, draws
+def products(a):
+    return np.prod(a + 2.5)
 
 
-@exercise(shuffle_cases, tolerance=1e-12, run=every_order)
-def shuffled(items, buffer_size, choose):
-    buffer = []
-    for item in items:
-        buffer.append(item)
-        if len(buffer) == buffer_size:
-            yield buffer.pop(choose(len(buffer)))
-    while buffer:
-        yield buffer.pop(choose(len(buffer)))
+def wave(a):
+    return (np.sin(a) * np.arange(1, a.size + 1).reshape(a.shape)).sum()
 
 
-def drained(buffer, choose):
-    while buffer:
-        yield buffer.pop(choose(len(buffer)))
+def functions():
+    yield cubes, np.array([1.0]), 1
+    yield cubes, np.array([1.0]), 0.1
+    yield cubes, np.array([[1.0, 2], [-1, 0], [0.5, 3]]), 0.5
+    yield products, np.array([0.5, -1, 2]), 0.25
+    yield wave, np.linspace(-1, 2, 8).reshape(2, 1, 4), 0.1
 
 
-@shuffled.mistake("the buffer is refilled after every draw, not when it is empty")
-def _(items, buffer_size, choose):
-    buffer = []
-    for item in items:
-        buffer.append(item)
-        if len(buffer) == buffer_size:
-            yield from drained(buffer, choose)
-    yield from drained(buffer, choose)
+@exercise(functions, tolerance=1e-9)
+def numeric_gradient(f, a, h):
+    return differences(f, a, lambda above, here, below: (above - below) / (2 * h), h)
 
 
-@shuffled.mistake("what is in the buffer when the input ends is lost")
-def _(items, buffer_size, choose):
-    buffer = []
-    for item in items:
-        buffer.append(item)
-        if len(buffer) == buffer_size:
-            yield buffer.pop(choose(len(buffer)))
+def differences(f, a, quotient, h):
+    """quotient(f(a + h), f(a), f(a - h)), entry by entry."""
+    gradient = np.zeros(a.shape)
+    for place in np.ndindex(a.shape):
+        above, below = a.copy(), a.copy()
+        above[place] += h
+        below[place] -= h
+        gradient[place] = quotient(f(above), f(a), f(below))
+    return gradient
 
 
-@shuffled.mistake(
-    "when the input has ended, the rest is to be drawn as well, not handed out in order"
+@numeric_gradient.mistake("this is the forward difference; go to both sides, a + h and a - h")
+def _(f, a, h):
+    return differences(f, a, lambda above, here, below: (above - here) / h, h)
+
+
+@numeric_gradient.mistake("this is the backward difference; go to both sides, a + h and a - h")
+def _(f, a, h):
+    return differences(f, a, lambda above, here, below: (here - below) / h, h)
+
+
+@numeric_gradient.mistake("from a - h to a + h it is 2 * h, not h")
+def _(f, a, h):
+    return differences(f, a, lambda above, here, below: (above - below) / h, h)
+
+
+@numeric_gradient.mistake("the sign is wrong: f(a + h) - f(a - h)")
+def _(f, a, h):
+    return differences(f, a, lambda above, here, below: (below - above) / (2 * h), h)
+
+
+@numeric_gradient.mistake("2 * h has to be in parentheses: ... / 2 * h multiplies by h")
+def _(f, a, h):
+    return differences(f, a, lambda above, here, below: (above - below) / 2 * h, h)
+
+
+@numeric_gradient.mistake("the difference has to be in parentheses, before it is divided")
+def _(f, a, h):
+    return differences(f, a, lambda above, here, below: above - below / (2 * h), h)
+
+
+@numeric_gradient.mistake("all entries are moved at once; move one at a time")
+def _(f, a, h):
+    return np.full(a.shape, (f(a + h) - f(a - h)) / (2 * h))
+
+
+def left_where_they_are(f, a, h, last):
+    a, gradient = a.copy(), np.zeros(a.shape)
+    for place in np.ndindex(a.shape):
+        old = a[place]
+        a[place] = old + h
+        above = f(a)
+        a[place] = old - h
+        gradient[place] = (above - f(a)) / (2 * h)
+        a[place] = old + last * h
+    return gradient
+
+
+@numeric_gradient.mistake("each entry has to be put back before the next one is moved")
+def _(f, a, h):
+    return left_where_they_are(f, a, h, last=-1)
+
+
+@numeric_gradient.mistake("after += h, it takes -= 2 * h to stand at a - h")
+def _(f, a, h):
+    return differences(f, a, lambda above, here, below: (above - here) / (2 * h), h)
+
+
+def claims():
+    one = np.array([1.0, -2, 0, 4])
+    yield one, one
+    yield np.array([1.0, -2, 0, 3]), one
+    yield np.array([1.0, -2, 0, 5]), one
+    yield 1000 * one, 1000 * one + np.array([0, 0, 1.0, 0])
+    yield np.array([[1.0, 3], [2, 0]]), np.array([[1.0, 3], [-2, 0]])
+    yield np.zeros((2, 2)), np.zeros((2, 2))
+    yield np.array([1.0, np.nan, 0, 4]), one
+    yield np.array([-1e-3, 2e-3]), np.array([-1e-3, 1e-3])
+    yield np.array([-3.0, 1]), np.array([-2.0, 1])
+
+
+@exercise(claims, tolerance=1e-9)
+def relative_error(claimed, measured):
+    if not np.isfinite(claimed).all():
+        return np.inf
+    return worst(claimed, measured)
+
+
+def worst(claimed, measured, size=lambda claimed, measured: np.maximum(claimed, measured).max()):
+    largest = size(abs(claimed), abs(measured))
+    return 0.0 if largest == 0 else abs(claimed - measured).max() / largest
+
+
+@relative_error.mistake("for NaN it has to be infinity: nan > TOLERANCE is false, and would pass")
+def _(claimed, measured):
+    return worst(claimed, measured)
+
+
+@relative_error.mistake("NaN is not to be left out: a gradient with a NaN in it is wrong")
+def _(claimed, measured):
+    known = np.isfinite(claimed)
+    return worst(claimed[known], measured[known])
+
+
+@relative_error.mistake("the size |...| of the difference counts, also where it is negative: abs")
+def _(claimed, measured):
+    if not np.isfinite(claimed).all():
+        return np.inf
+    largest = max(abs(claimed).max(), abs(measured).max())
+    return (claimed - measured).max() / largest if largest else 0.0
+
+
+@relative_error.mistake("the size |...| of the difference counts, also where it is positive: abs")
+def _(claimed, measured):
+    if not np.isfinite(claimed).all():
+        return np.inf
+    largest = max(abs(claimed).max(), abs(measured).max())
+    return (measured - claimed).max() / largest if largest else 0.0
+
+
+@relative_error.mistake(
+    "it is not divided by a size: gradients of 1000 may differ by more than of 1"
 )
-def _(items, buffer_size, choose):
-    buffer = []
-    for item in items:
-        buffer.append(item)
-        if len(buffer) == buffer_size:
-            yield buffer.pop(choose(len(buffer)))
-    yield from buffer
+def _(claimed, measured):
+    return abs(claimed - measured).max() if np.isfinite(claimed).all() else np.inf
 
 
-@shuffled.mistake("everything is read before the first item comes out; buffer_size plays no part")
-def _(items, buffer_size, choose):
-    yield from drained(list(items), choose)
+@relative_error.mistake("divide by the largest entry of both arrays, not of `measured` alone")
+def _(claimed, measured):
+    return finite(worst(claimed, measured, lambda claimed, measured: measured.max()), claimed)
 
 
-@shuffled.mistake("the buffer holds one item too many when it is drawn from")
-def _(items, buffer_size, choose):
-    yield from shuffled.reference(items, buffer_size + 1, choose)
+@relative_error.mistake("divide by the largest entry of both arrays, not of `claimed` alone")
+def _(claimed, measured):
+    return finite(worst(claimed, measured, lambda claimed, measured: claimed.max()), claimed)
 
 
-@shuffled.mistake("nothing is drawn: items come out as they came in")
-def _(items, buffer_size, choose):
-    yield from items
+@relative_error.mistake("divide by the largest size |...|, not by the largest entry: abs")
+def _(claimed, measured):
+    if not np.isfinite(claimed).all():
+        return np.inf
+    largest = max(claimed.max(), measured.max())
+    return abs(claimed - measured).max() / largest if largest else 0.0
 
 
-@shuffled.mistake("an item that has come out has to leave the buffer")
-def _(items, buffer_size, choose):
-    buffer = []
-    for item in items:
-        buffer.append(item)
-        if len(buffer) >= buffer_size:
-            yield buffer[choose(len(buffer))]
-    yield from drained(buffer, choose)
+@relative_error.mistake("the worst entry counts, not the mean of all")
+def _(claimed, measured):
+    largest = max(abs(claimed).max(), abs(measured).max())
+    return finite(abs(claimed - measured).mean() / largest if largest else 0.0, claimed)
 
 
-@shuffled.mistake("choose(k) never gives k: with len(buffer) - 1 the newest item has no chance")
-def _(items, buffer_size, choose):
-    buffer = []
-    for item in items:
-        buffer.append(item)
-        if len(buffer) == buffer_size:
-            yield buffer.pop(choose(len(buffer) - 1))
-    while buffer:
-        yield buffer.pop(choose(len(buffer) - 1))
+@relative_error.mistake("divide by the largest of all entries, not each entry by its own size")
+def _(claimed, measured):
+    size = np.maximum(abs(claimed), abs(measured))
+    quotients = abs(claimed - measured) / np.where(size > 0, size, 1)
+    return finite(quotients.max(), claimed)
 
 
-@shuffled.mistake(
-    "a buffer larger than the data never gets full; its items have to come out as well"
-)
-def _(items, buffer_size, choose):
-    buffer, items = [], iter(items)
-    for item in items:
-        buffer.append(item)
-        if len(buffer) == buffer_size:
-            break
-    else:
-        return
-    for item in items:
-        yield buffer.pop(choose(len(buffer)))
-        buffer.append(item)
-    yield from drained(buffer, choose)
+@relative_error.mistake("divide by the largest of both, not by their sum")
+def _(claimed, measured):
+    return finite(
+        worst(claimed, measured, lambda claimed, measured: (claimed + measured).max()), claimed
+    )
 
 
-def chance_cases():
-    return [(6, 3), (6, 1), (6, 6), (6, 10), (9, 4), (1, 1), (30, 7)]
+def finite(error, claimed):
+    return error if np.isfinite(claimed).all() else np.inf
 
 
-def all_chances(n, buffer_size, first=0, stays=True, drains=True):
-    """The chances; `first` shifts the place at which items can come out for the first time."""
-    chances = np.zeros((n, n))
-    sizes = [min(buffer_size, n - place) if drains else buffer_size for place in range(n)]
-    for item in range(n):
-        there = 1.0
-        for place in range(max(0, item - buffer_size + 1 + first), n):
-            chances[item, place] = there / sizes[place]
-            if stays:
-                there -= chances[item, place]
-    return chances
+class Planted:
+    """A layer with something wrong in its backward pass, or nothing."""
+
+    def __init__(self, layer, name="", spoil=None):
+        self.layer, self.name, self.spoil = layer, name, spoil
+
+    @property
+    def params(self):
+        return self.layer.params
+
+    def forward(self, x):
+        y, cache = self.layer.forward(x)
+        return y, (x.copy(), y, cache)
+
+    def branches(self, cache):
+        return self.layer.branches(cache[2])
+
+    def backward(self, dy, cache):
+        x, y, inner = cache
+        dx, grads = self.layer.backward(dy, inner)
+        if self.spoil:
+            dx, grads = self.spoil(self.layer, x, y, dy, dx, grads)
+        return dx, grads
+
+    def __repr__(self):
+        kind = type(self.layer).__name__
+        return f"{kind} with {self.name}" if self.spoil else f"right {kind}{self.name}"
 
 
-@exercise(chance_cases, tolerance=1e-12)
-def chances(n, buffer_size):
-    return all_chances(n, buffer_size)
+def built(layer, *shape, seed=0):
+    rng = np.random.default_rng(seed)
+    layer.build(shape, rng, "float64")
+    if "bias" in layer.params:
+        layer.params["bias"][:] = rng.uniform(-1, 1, layer.params["bias"].shape)
+    return layer
 
 
-@chances.mistake("at the end the buffer drains: at place p it holds no more than n - p items")
-def _(n, buffer_size):
-    return all_chances(n, buffer_size, drains=False)
+def dense(**options):
+    return built(Dense(3, name="dense", **options), 4)
 
 
-@chances.mistake("an item can only come out if it has not come out before")
-def _(n, buffer_size):
-    return all_chances(n, buffer_size, stays=False)
+def conv(**options):
+    return built(Conv2D(2, 2, name="conv", **options), 4, 5, 2)
 
 
-@chances.mistake("item i can come out at place i - buffer_size + 1 already")
-def _(n, buffer_size):
-    return all_chances(n, buffer_size, first=1)
+def random(*shape, seed=1):
+    return np.random.default_rng(seed).standard_normal(shape)
 
 
-@chances.mistake("item i is read too late to come out at place i - buffer_size")
-def _(n, buffer_size):
-    return all_chances(n, buffer_size, first=-1)
+def on_weights(**spoilt):
+    """Replace gradients of weights by what the functions make of them."""
+
+    def spoil(layer, x, y, dy, dx, grads):
+        return dx, grads | {key: change(grads[key]) for key, change in spoilt.items()}
+
+    return spoil
 
 
-@chances.mistake("an item cannot come out before it has been read")
-def _(n, buffer_size):
-    return all_chances(n, buffer_size, first=-n)
+def last_lower(gradient):
+    gradient = gradient.copy()
+    gradient[(-1,) * gradient.ndim] -= 0.1
+    return gradient
 
 
-@chances.mistake("rows are items, columns are places")
-def _(n, buffer_size):
-    return all_chances(n, buffer_size).T
+def last_higher(gradient):
+    gradient = gradient.copy()
+    gradient[(-1,) * gradient.ndim] += 0.1
+    return gradient
 
 
-@chances.mistake("this is a shuffle of everything: every item everywhere with the same chance")
-def _(n, buffer_size):
-    return np.full((n, n), 1 / n)
+def first_missing(gradient):
+    gradient = gradient.copy()
+    gradient[0, 0] = np.nan
+    return gradient
 
 
-@chances.mistake("this is the chance to be still in the buffer, before it is divided by its size")
-def _(n, buffer_size):
-    there = np.zeros((n, n))
-    for item, row in enumerate(all_chances(n, buffer_size)):
-        start = max(0, item - buffer_size + 1)
-        there[item, start:] = 1 - np.cumsum(np.append(0, row[start:-1]))
-    return there
+def turned(layer, x, y, dy, dx, grads):
+    turned = conv()
+    turned.params["kernel"] = layer.params["kernel"][::-1, ::-1]
+    return turned.backward(dy, turned.forward(x)[1])[0], grads
 
 
-def seen_cases():
-    return [
-        (60000, 64, 200, 3),
-        (100, 10, 5, 1),
-        (100, 10, 5, 2),
-        (100, 7, 3, 10),
-        (100, 10, 12, 2),
-    ]
+def last_window_alone(layer, x, y, dy, dx, grads):
+    dx = np.zeros_like(x)
+    for i, j in np.ndindex(dy.shape[1:3]):
+        stamp = np.einsum("nf,abcf->nabc", dy[:, i, j], layer.params["kernel"])
+        dx[:, i : i + 2, j : j + 2] = stamp
+    return dx, grads
 
 
-@exercise(seen_cases, tolerance=1e-9)
-def distinct_images(n, batch_size, steps, calls):
-    share = min(batch_size * steps / n, 1.0)  # not 1: what is expected is no integer
-    return n * (1 - (1 - share) ** calls)
+def layers():
+    close = random(3, 6)
+    close[:, 1] = [4e-6, -3e-6, 1e-6]  # a step of 1e-5 goes over the kink
+    tied = np.random.default_rng(4).permutation(32).reshape(1, 4, 4, 2) / 8.0
+    tied[0, 0, 0] = tied[0, 0, 1] + 5e-6
+    yield Planted(dense()), random(5, 4)
+    yield Planted(built(Softmax(name="softmax"), 4)), random(2, 4)
+    yield Planted(dense(), "a backward pass of twice the size", doubled), random(5, 4)
+    yield Planted(built(ReLU(name="relu"), 6), " close to its kink"), close
+    yield Planted(built(MaxPooling2D(2, name="pool"), 4, 4, 2), " close to a tie"), tied
+    yield Planted(built(Flatten(name="flatten"), 2, 3, 2)), random(2, 2, 3, 2)
+    yield Planted(dense(activation="relu")), random(5, 4)
+    yield Planted(conv(activation="relu")), random(2, 4, 5, 2)
+    yield Planted(dense(), "dbias a mean", on_weights(bias=lambda g: g / 5)), random(5, 4)
+    yield (
+        Planted(dense(), "dbias in the wrong order", on_weights(bias=lambda g: g[::-1])),
+        random(5, 4),
+    )
+    yield Planted(dense(), "dx of a kernel reshaped, not transposed", reshaped), random(5, 4)
+    yield Planted(dense(activation="relu"), "an activation skipped", skipped), random(5, 4)
+    yield Planted(built(Softmax(name="softmax"), 4), "dx of zeros", zeros), random(2, 4)
+    softmax = built(Softmax(name="softmax"), 4)
+    yield Planted(softmax, "dx cell by cell", cell_by_cell), random(2, 4)
+    yield Planted(built(ReLU(name="relu"), 6), "dx let through", let_through), random(3, 6)
+    yield Planted(conv(), "a turned kernel in dx", turned), random(2, 4, 5, 2)
+    yield Planted(conv(), "windows that overwrite", last_window_alone), random(2, 4, 5, 2)
+    for name, change in [("too low", last_lower), ("too high", last_higher)]:
+        spoil = on_weights(kernel=change)
+        yield Planted(conv(), f"the last dkernel {name}", spoil), random(2, 4, 5, 2)
+    spoil = on_weights(kernel=first_missing)
+    yield Planted(dense(), "NaN in dkernel", spoil), random(5, 4)
+    spoil = on_weights(bias=lambda g: g[None])
+    yield Planted(dense(), "dbias of shape (1, 3)", spoil), random(5, 4)
 
 
-@distinct_images.mistake("these are the images seen; those of one call come up again in the next")
-def _(n, batch_size, steps, calls):
-    return batch_size * steps * calls
+def doubled(layer, x, y, dy, dx, grads):
+    return 2 * dx, {key: 2 * gradient for key, gradient in grads.items()}
 
 
-@distinct_images.mistake("a call does not go on where the last one ended: it starts a new shuffle")
-def _(n, batch_size, steps, calls):
-    return min(batch_size * steps * calls, n)
+def reshaped(layer, x, y, dy, dx, grads):
+    return dy @ layer.params["kernel"].reshape(3, 4), grads
 
 
-@distinct_images.mistake("within a call no image comes twice before all have come")
-def _(n, batch_size, steps, calls):
-    return n * (1 - (1 - 1 / n) ** (batch_size * steps * calls))
+def skipped(layer, x, y, dy, dx, grads):
+    return dy @ layer.params["kernel"].T, {"kernel": x.T @ dy, "bias": dy.sum(0)}
 
 
-@distinct_images.mistake("these are the images that are never seen")
-def _(n, batch_size, steps, calls):
-    return n * (1 - min(batch_size * steps / n, 1)) ** calls
+def zeros(layer, x, y, dy, dx, grads):
+    return 0 * dx, grads
 
 
-@distinct_images.mistake("a call cannot see more than all n images, even if it goes on for longer")
-def _(n, batch_size, steps, calls):
-    return n * (1 - (1 - batch_size * steps / n) ** calls)
+def cell_by_cell(layer, x, y, dy, dx, grads):
+    return y * (1 - y) * dy, grads
 
 
-@distinct_images.mistake("this is a share; a number of images is wanted")
-def _(n, batch_size, steps, calls):
-    return 1 - (1 - min(batch_size * steps / n, 1)) ** calls
+def let_through(layer, x, y, dy, dx, grads):
+    return dy, grads
+
+
+STEP, TOLERANCE = 1e-5, 1e-7
+
+
+@exercise(layers)
+def gradients_right(layer, x):
+    return judge(layer, x)
+
+
+def judge(layer, x, draw=None, which=None, skip=True, two_sided=True, agree=None):
+    """Whether all gradients are right, in the right way unless told otherwise."""
+    draw = draw or np.random.default_rng(0).standard_normal
+    agree = agree or all_close
+    y, cache = layer.forward(x)
+    y, sides = y.copy(), layer.branches(cache)
+    dy = draw(y.shape)
+    dx, grads = layer.backward(dy, cache)
+    claims = [(x, dx)] + [(layer.params[key], grads[key]) for key in layer.params]
+    for array, claimed in claims[which] if which else claims:
+        measured, smooth = np.zeros(array.shape), np.ones(array.shape, bool)
+        for place in np.ndindex(array.shape):
+            above, sides_above = moved(layer, x, array, place, STEP)
+            below, sides_below = moved(layer, x, array, place, -STEP)
+            step = 2 * STEP if two_sided else STEP
+            measured[place] = (dy * (above - (below if two_sided else y))).sum() / step
+            same = zip(sides + sides, sides_above + sides_below, strict=True)
+            smooth[place] = not skip or all((one == other).all() for one, other in same)
+        if claimed.shape == array.shape:
+            claimed, measured = claimed[smooth], measured[smooth]
+        if not agree(claimed, measured):
+            return False
+    return True
+
+
+def moved(layer, x, array, place, step):
+    old = array[place]
+    array[place] = old + step
+    y, cache = layer.forward(x)
+    y, sides = y.copy(), [side.copy() for side in layer.branches(cache)]
+    array[place] = old
+    return y, sides
+
+
+def all_close(claimed, measured):
+    if claimed.shape != measured.shape:
+        return False
+    return bool(abs(claimed - measured).max() <= allowed(measured))
+
+
+def allowed(measured):
+    # Where the whole gradient is zero, as that of softmax' sum, there is only rounding.
+    return TOLERANCE * max(abs(measured).max(), 1e-3)
+
+
+@gradients_right.mistake("the sum of a softmax never changes: give every output a random dy")
+def _(layer, x):
+    return judge(layer, x, draw=np.ones)
+
+
+@gradients_right.mistake("only dx is checked, not the gradients of the weights")
+def _(layer, x):
+    return judge(layer, x, which=slice(1))
+
+
+@gradients_right.mistake("only the gradients of the weights are checked, not dx")
+def _(layer, x):
+    return judge(layer, x, which=slice(1, None))
+
+
+@gradients_right.mistake("dx and dkernel are checked, but not dbias")
+def _(layer, x):
+    return judge(layer, x, which=slice(2))
+
+
+@gradients_right.mistake("a step over a kink is a false alarm; leave such entries out")
+def _(layer, x):
+    return judge(layer, x, skip=False)
+
+
+@gradients_right.mistake("forward differences are too coarse for curves such as softmax")
+def _(layer, x):
+    return judge(layer, x, two_sided=False)
+
+
+@gradients_right.mistake("means are compared, not entries: lesson 8's turned kernel passes")
+def _(layer, x):
+    return judge(layer, x, agree=same_mean)
+
+
+def same_mean(claimed, measured):
+    return claimed.shape == measured.shape and all_close(claimed.mean(), measured.mean())
+
+
+@gradients_right.mistake("only the first entry of each gradient is compared")
+def _(layer, x):
+    return judge(layer, x, agree=same_first)
+
+
+def same_first(claimed, measured):
+    if claimed.shape != measured.shape:
+        return False
+    return all_close(claimed.reshape(-1)[:1], measured.reshape(-1)[:1])
+
+
+@gradients_right.mistake("NaN passes: no comparison with NaN is true, so it is never too large")
+def _(layer, x):
+    return judge(layer, x, agree=never_too_large)
+
+
+def never_too_large(claimed, measured):
+    if claimed.shape != measured.shape:
+        return False
+    return not abs(claimed - measured).max() > allowed(measured)
+
+
+@gradients_right.mistake("a gradient that is too low passes: abs is missing")
+def _(layer, x):
+    return judge(layer, x, agree=not_too_high)
+
+
+def not_too_high(claimed, measured):
+    if claimed.shape != measured.shape:
+        return False
+    return bool((claimed - measured).max() <= allowed(measured))
+
+
+@gradients_right.mistake("a gradient that is too high passes: abs is missing")
+def _(layer, x):
+    return judge(layer, x, agree=not_too_low)
+
+
+def not_too_low(claimed, measured):
+    if claimed.shape != measured.shape:
+        return False
+    return bool((measured - claimed).max() <= allowed(measured))
+
+
+@gradients_right.mistake("shapes are not compared: (1, 3) and (3,) look alike to NumPy")
+def _(layer, x):
+    return judge(layer, x, agree=broadcast_close)
+
+
+def broadcast_close(claimed, measured):
+    return bool(abs(claimed - measured).max() <= allowed(measured))
+
+
+@gradients_right.mistake("not a single bug is caught: it never gets to `return False`")
+def _(layer, x):
+    return True
+
+
+@gradients_right.mistake("even right layers are said to be wrong")
+def _(layer, x):
+    return False

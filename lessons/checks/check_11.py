@@ -1,306 +1,366 @@
-"""Lesson 11: a convolution as one matrix product, and with fewer products than the formula has."""
+"""Lesson 11: how large first weights are, one step of Adam, 200 steps of Keras, a hidden epsilon."""
 
 import numpy as np
 
-from minicnn.engine.kernels.winograd_matrices import POINTS
+from minicnn.initializers import GlorotUniform
 
-from . import check_02
 from .engine import NotYet, exercise
 
-SEVEN = [float(point) for point in POINTS]
+
+class Stream(np.random.Generator):
+    """A generator that says in messages how to make it again."""
+
+    def __init__(self, seed):
+        super().__init__(np.random.PCG64(seed))
+        self.seed = seed
+
+    def __repr__(self):
+        return f"np.random.default_rng({self.seed})"
 
 
-@exercise(check_02.conv_cases, tolerance=1e-9)
-def conv_by_product(x, kernel, bias):
-    return check_02.conv_valid.reference(x, kernel, bias)
+def shapes():
+    kernels = [(3, 2), (64, 10), (2, 2, 1, 3), (5, 5, 1, 32), (3, 2, 4, 6), (1, 1, 8, 2)]
+    return [(shape, Stream(seed)) for seed, shape in enumerate(kernels)]
 
 
-def windows_of(x, kernel):
-    """(oh, ow, kh, kw, c), the cells of each window in the order of the kernel's."""
-    views = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], (0, 1))
-    return np.moveaxis(views, 2, 4)
+@exercise(shapes, tolerance=1e-12)
+def glorot_uniform(shape, rng):
+    return GlorotUniform()(shape, rng, "float64")
 
 
-def product(windows, kernel, bias):
-    oh, ow, *_ = windows.shape
-    return windows.reshape(oh * ow, -1) @ kernel.reshape(-1, kernel.shape[3]) + bias
+def fans(shape):
+    *window, inputs, outputs = shape
+    cells = np.prod(window, dtype=int)
+    return cells * inputs, cells * outputs
 
 
-@conv_by_product.mistake(
-    "sliding_window_view gives a window as (c, kh, kw), but a filter lies as (kh, kw, c); transpose"
+def uniform(limit, shape, rng):
+    return rng.uniform(-limit, limit, shape)
+
+
+@glorot_uniform.mistake("the square root is missing")
+def _(shape, rng):
+    return uniform(6 / sum(fans(shape)), shape, rng)
+
+
+@glorot_uniform.mistake(
+    "sqrt(2 / (fan_in + fan_out)) is the root of the mean square, not the limit"
 )
-def _(x, kernel, bias):
-    windows = windows_of(x, kernel)
-    oh, ow, *_ = windows.shape
-    return product(np.moveaxis(windows, 4, 2), kernel, bias).reshape(oh, ow, -1)
+def _(shape, rng):
+    return uniform(np.sqrt(2 / sum(fans(shape))), shape, rng)
 
 
-@conv_by_product.mistake(
-    "the kernel is (..., f): reshape(f, ...) cuts the filters to pieces; let f stay the last axis"
+@glorot_uniform.mistake("numbers are to be drawn between -limit and limit, not from 0")
+def _(shape, rng):
+    return rng.uniform(0, np.sqrt(6 / sum(fans(shape))), shape)
+
+
+@glorot_uniform.mistake("this is a normal distribution; the limits of a uniform one are wanted")
+def _(shape, rng):
+    return rng.normal(0, np.sqrt(2 / sum(fans(shape))), shape)
+
+
+@glorot_uniform.mistake("fan_out is left out; sqrt(6 / fan_in) is He's rule")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / fans(shape)[0]), shape, rng)
+
+
+@glorot_uniform.mistake("the fans of a convolution are missing the kh * kw cells of its window")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / (shape[-2] + shape[-1])), shape, rng)
+
+
+@glorot_uniform.mistake("an input reaches kh * kw windows, so fan_out is kh * kw * f, not f")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / (fans(shape)[0] + shape[-1])), shape, rng)
+
+
+@glorot_uniform.mistake("this takes the first two numbers of a convolution's shape for its fans")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / (shape[0] + shape[1])), shape, rng)
+
+
+@glorot_uniform.mistake("this reads the shape in PyTorch's order, (f, c, kh, kw)")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / (np.prod(shape[2:], dtype=int) * (shape[0] + shape[1]))), shape, rng)
+
+
+def single_steps():
+    by_hand = {"learning_rate": 1.0, "beta_1": 0.5, "beta_2": 0.75, "epsilon": 0.5}
+    for t, (w, g, m, v) in enumerate([(10, 4, 0, 0), (9.2, 1, 2, 4), (8.6, -2, 1.5, 3.25)], 1):
+        yield *(np.array([float(number)]) for number in (w, g, m, v)), t, *by_hand.values()
+    g = np.array([-1e-6, 1e-4, -1.0, 300.0])
+    m = np.array([3e-6, 2e-4, -0.5, -100.0])
+    v = np.array([2e-12, 5e-8, 0.3, 2e4])
+    for t in (1, 2, 50, 1000):
+        remembers = t > 1
+        w = np.array([0.5, -0.25, 0.0, 2.0])
+        yield w, g, m * remembers, v * remembers, t, 1.0, 0.9, 0.999, 1e-7
+
+
+def new_moments(g, m, v, beta_1, beta_2):
+    return m + (g - m) * (1 - beta_1), v + (g * g - v) * (1 - beta_2)
+
+
+def corrections(t, beta_1, beta_2):
+    return np.sqrt(1 - beta_2**t), 1 - beta_1**t
+
+
+def require_step(t):
+    if t < 1:
+        raise ValueError(f"t = {t}, but the first step has t = 1")
+
+
+@exercise(single_steps, tolerance=1e-12)
+def adam_step(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    require_step(t)
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+right = adam_step.reference
+
+
+@adam_step.mistake("epsilon stands inside the root: sqrt(v + epsilon)")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / np.sqrt(v + epsilon), m, v
+
+
+@adam_step.mistake("epsilon is missing")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    return right(w, g, m, v, t, learning_rate, beta_1, beta_2, 0)
+
+
+@adam_step.mistake("epsilon is corrected for bias, as in the paper's algorithm 1 and in PyTorch")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    root, _ = corrections(t, beta_1, beta_2)
+    return right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon * root)
+
+
+def scaled_by(factor):
+    """Adam with another factor in the place of sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
+
+    def wrong(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+        m, v = new_moments(g, m, v, beta_1, beta_2)
+        alpha = learning_rate * factor(*corrections(t, beta_1, beta_2))
+        return w - alpha * m / (np.sqrt(v) + epsilon), m, v
+
+    return wrong
+
+
+for sentence, factor in {
+    "the bias correction is left out": lambda root, first: 1,
+    "the bias corrections are multiplied; (1 - beta_1^t) divides": lambda root, first: root * first,
+    "the bias correction is upside down": lambda root, first: first / root,
+    "only m is corrected for its bias": lambda root, first: 1 / first,
+    "only v is corrected for its bias": lambda root, first: root,
+    "the root of 1 - beta_2^t is missing": lambda root, first: root**2 / first,
+}.items():
+    adam_step.mistake(sentence)(scaled_by(factor))
+
+
+@adam_step.mistake("the first step has t = 1 already, there is no need to add 1")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    return right(w, g, m, v, t + 1, learning_rate, beta_1, beta_2, epsilon)
+
+
+@adam_step.mistake("the corrections need beta to the power of t, not times t")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    if t > 1:
+        raise ValueError  # the root of a negative number
+    return right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+
+
+@adam_step.mistake("beta_1 and beta_2 are swapped")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    return right(w, g, m, v, t, learning_rate, beta_2, beta_1, epsilon)
+
+
+@adam_step.mistake("beta and 1 - beta are swapped: the new gradient gets the small share")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, 1 - beta_1, 1 - beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("v is to remember the squares of gradients")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    root, first = corrections(t, beta_1, beta_2)
+    m, v = m + (g - m) * (1 - beta_1), v + (abs(g) - v) * (1 - beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("the root of v is missing")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (v + epsilon), m, v
+
+
+@adam_step.mistake("the weight goes against the gradient: w - ..., not w + ...")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    return 2 * w - moved, m, v
+
+
+@adam_step.mistake("the weight moves by g; it is m that belongs there")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * g / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("the weight moves by the old m and v; the new ones belong there")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    root, first = corrections(t, beta_1, beta_2)
+    moved = w - learning_rate * root / first * m / (np.sqrt(v) + epsilon)
+    return moved, *new_moments(g, m, v, beta_1, beta_2)
+
+
+@adam_step.mistake("m and v are remembered uncorrected; the correction is for this step alone")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    root, first = corrections(t, beta_1, beta_2)
+    return moved, m / first, v / root**2
+
+
+# What keras.optimizers.Adam made of four weights that start at 0 and get GRADIENTS, in double
+# precision: Keras 3.15.1, TensorFlow 2.21. Its default numbers were handed to it as NumPy's, since
+# it passes Python's own floats through single precision.
+GRADIENTS = np.array([1e-6, 1e-3, 1.0, 1e3]) * (
+    0.5 + np.sin(np.arange(1, 201)[:, None] * np.array([1, 2, 3, 4]))
 )
-def _(x, kernel, bias):
-    windows = windows_of(x, kernel)
-    oh, ow, *_ = windows.shape
-    f = kernel.shape[3]
-    return (windows.reshape(oh * ow, -1) @ kernel.reshape(f, -1).T + bias).reshape(oh, ow, f)
+KERAS = {  # by the number of the step, counted from 1
+    1: (-0.000297856539197463, -0.00099776115548633, -0.000999995067597294, 0.000999999987685954),
+    2: (-0.000679085478219455, -0.00152233070871428, -0.00187576983806258, 0.000380472986435607),
+    3: (-0.0010464789918647, -0.00202020511377655, -0.00279224607088966, -8.28207565107341e-05),
+    10: (-0.00292565577051594, -0.00614470788570989, -0.00743385635418253, -0.00389150347968732),
+    30: (-0.00922028211864757, -0.0176013190576254, -0.0188286389741872, -0.0153731588605185),
+    100: (-0.0363640381061383, -0.0576812495080549, -0.0590269841949239, -0.05568427556215),
+    200: (-0.0802177897073729, -0.115285569604053, -0.116684528241172, -0.113448042025984),
+}
 
 
-@conv_by_product.mistake("the bias is missing")
-def _(x, kernel, bias):
-    return conv_by_product.reference(x, kernel, 0 * bias)
+def step(w, g, m, v, t):
+    """`adam_step` with Keras' default numbers."""
+    return right(w, g, m, v, t, 0.001, 0.9, 0.999, 1e-7)
 
 
-@conv_by_product.mistake("the bias is added to every product, not once an output")
-def _(x, kernel, bias):
-    return conv_by_product.reference(x, kernel, bias * kernel[..., 0].size)
-
-
-@conv_by_product.mistake("height and width of the output are swapped")
-def _(x, kernel, bias):
-    windows = windows_of(x, kernel)
-    oh, ow, *_ = windows.shape
-    return product(windows, kernel, bias).reshape(ow, oh, -1)
-
-
-@conv_by_product.mistake(
-    "the product is (oh * ow, f): the filters are its last axis, not its first"
-)
-def _(x, kernel, bias):
-    windows = windows_of(x, kernel)
-    oh, ow, *_ = windows.shape
-    return product(windows, kernel, bias).reshape(-1, oh, ow).transpose(1, 2, 0)
-
-
-@conv_by_product.mistake("in cols the windows stand column by column; row by row is expected")
-def _(x, kernel, bias):
-    windows = windows_of(x, kernel)
-    oh, ow, *_ = windows.shape
-    return product(windows.swapaxes(0, 1), kernel, bias).reshape(oh, ow, -1)
-
-
-@conv_by_product.mistake("the kernel is turned by half a turn; lesson 2 slides it as it is")
-def _(x, kernel, bias):
-    return conv_by_product.reference(x, np.ascontiguousarray(kernel[::-1, ::-1]), bias)
-
-
-def point_cases():
-    for points, m, r in [([0, 1], 2, 2), ([0, 1, -1], 2, 3), ([0, 1, -1], 3, 2)]:
-        yield np.array(points, float), m, r
-    yield np.array([0, 1, -1, 2, -2.0]), 4, 3
-    yield np.array([0, 2, -1, 0.5]), 3, 3
-    yield np.array(SEVEN), 4, 5
-
-
-def three_by_name(function, *case):
-    """What the function returns, with names for the sentence that says what is wrong."""
-    result = function(*case)
-    if result is None:
+def at_kept_steps(function, gradients, step):
+    path = function(gradients, step)
+    if path is None:
         return None
-    if not isinstance(result, tuple | list) or len(result) != 3:
-        raise NotYet("three matrices are expected: return A, B, G")
-    return dict(zip("ABG", result, strict=True))
+    path = np.asarray(path)
+    if path.shape != gradients.shape:
+        raise NotYet(
+            f"expected the weights after each of {len(gradients)} steps, an array of shape "
+            f"{gradients.shape}, got one of shape {path.shape}"
+        )
+    return {f"step {number}": path[number - 1] for number in KERAS if number <= len(path)}
 
 
-def powers(points, count, at_infinity=-1):
-    """A row for each point, and one for infinity."""
-    rows = np.zeros((len(points) + 1, count))
-    rows[:-1] = points[:, None] ** np.arange(count)
-    rows[-1, at_infinity] = 1
-    return rows
+@exercise(lambda: [(GRADIENTS[:3], step), (GRADIENTS, step)], tolerance=1e-12, run=at_kept_steps)
+def adam(gradients, step):
+    path = np.full(gradients.shape, np.nan)
+    for number in KERAS:
+        path[number - 1 : number] = KERAS[number]
+    return path
 
 
-@exercise(point_cases, tolerance=1e-9, run=three_by_name)
-def transforms(points, m, r):
-    inverse = np.linalg.inv(powers(points, m + r - 1))
-    return powers(points, m), inverse, powers(points, r)
+def wrong_path(gradients, step, t=lambda number: number, forget=()):
+    """The weights after each step, if `t` counts steps and `forget` says what starts over."""
+    state = {name: np.zeros(gradients.shape[1]) for name in "wmv"}
+    path = []
+    for number, g in enumerate(gradients, 1):
+        state |= {name: np.zeros_like(g) for name in forget}
+        state = dict(
+            zip("wmv", step(state["w"], g, state["m"], state["v"], t(number)), strict=True)
+        )
+        path.append(state["w"])
+    return np.array(path)
 
 
-@transforms.mistake("B takes values back to coefficients: it is the inverse of the powers")
-def _(points, m, r):
-    return powers(points, m), powers(points, m + r - 1), powers(points, r)
+@adam.mistake("t stays 1: count the steps")
+def _(gradients, step):
+    return wrong_path(gradients, step, t=lambda number: 1)
 
 
-@transforms.mistake("this is B', the transpose of B; the formula transposes it")
-def _(points, m, r):
-    a, b, g = transforms.reference(points, m, r)
-    return a, b.T, g
+@adam.mistake("the first step has t = 1, yours begins with 2")
+def _(gradients, step):
+    return wrong_path(gradients, step, t=lambda number: number + 1)
 
 
-@transforms.mistake("A belongs to the m outputs, G to the r cells of the kernel")
-def _(points, m, r):
-    a, b, g = transforms.reference(points, m, r)
-    return g, b, a
+@adam.mistake("t counts steps, not weights: all weights of a step share one t")
+def _(gradients, step):
+    size = gradients.shape[1]
+    return np.hstack(
+        [
+            wrong_path(column[:, None], step, t=lambda number, i=i: (number - 1) * size + i + 1)
+            for i, column in enumerate(gradients.T)
+        ]
+    )
 
 
-@transforms.mistake("at infinity the highest power alone counts: the row is 0, ..., 0, 1")
-def _(points, m, r):
-    b = np.linalg.inv(powers(points, m + r - 1))
-    return powers(points, m, 0), b, powers(points, r, 0)
+@adam.mistake("m and v start over in each step; hand them on")
+def _(gradients, step):
+    return wrong_path(gradients, step, forget="mv")
 
 
-@transforms.mistake("the powers go up: 1, p, p ** 2, ...; np.vander needs increasing=True")
-def _(points, m, r):
-    inverse = np.linalg.inv(powers(points, m + r - 1)[:, ::-1])
-    return powers(points, m)[:, ::-1], inverse, powers(points, r)[:, ::-1]
+@adam.mistake("m, v and t start over in each step; hand them on")
+def _(gradients, step):
+    return wrong_path(gradients, step, t=lambda number: 1, forget="mv")
 
 
-@transforms.mistake("A and G have a row for each point, not a column")
-def _(points, m, r):
-    a, b, g = transforms.reference(points, m, r)
-    return a.T, b, g.T
+@adam.mistake("w starts over in each step: these are single moves, not the weights after them")
+def _(gradients, step):
+    return wrong_path(gradients, step, forget="w")
 
 
-@transforms.mistake("the row of infinity is the last one, not the first")
-def _(points, m, r):
-    a, b, g = transforms.reference(points, m, r)
-    return np.roll(a, 1, 0), np.roll(b, 1, 1), np.roll(g, 1, 0)
+@adam.mistake("these are the weights before each step; those after it are wanted")
+def _(gradients, step):
+    return np.vstack([0 * gradients[:1], wrong_path(gradients, step)[:-1]])
 
 
-@transforms.mistake("the three are expected in the order A, B, G")
-def _(points, m, r):
-    a, b, g = transforms.reference(points, m, r)
-    return a, g, b
+class Box:
+    """The first move of an Adam that hides its epsilon from the student."""
 
+    def __init__(self, epsilon):
+        self.epsilon = epsilon
 
-def sizes():
-    telling = [(4, 3, 2), (14, 5, 4), (14, 5, 2), (7, 3, 6)]
-    every = [(n, r, m) for n in range(1, 33) for r in (2, 3, 5, 7) for m in range(1, 9)]
-    return telling + [case for case in every if case not in telling]
+    def __call__(self, g):
+        g = np.asarray(g, float)
+        moved, _, _ = right(0 * g, g, 0 * g, 0 * g, 1, 0.001, 0.9, 0.999, self.epsilon)
+        return moved
 
 
-@exercise(sizes)
-def products_of(n, r, m):
-    return (-(-n // m)) ** 2 * (m + r - 1) ** 2
+@exercise(lambda: [(Box(epsilon),) for epsilon in (1e-7, 1e-8, 1e-3, 0.25)], tolerance=1e-10)
+def epsilon_of(first_move):
+    return first_move.epsilon
 
 
-@products_of.mistake("a tile that is needed in part is needed: round n / m up")
-def _(n, r, m):
-    return (n // m) ** 2 * (m + r - 1) ** 2
+@epsilon_of.mistake("this is how it acts, 31.6 times larger than it is printed")
+def _(first_move):
+    return first_move.epsilon / np.sqrt(0.001)
 
 
-@products_of.mistake("tiles stand in rows and in columns: round up n / m for each, then square")
-def _(n, r, m):
-    return -(-n * n // m**2) * (m + r - 1) ** 2
+@epsilon_of.mistake("it acts larger than it is printed, so divide by 31.6, do not multiply")
+def _(first_move):
+    return first_move.epsilon / 0.001
 
 
-@products_of.mistake("there is no part of a tile: n / m has to be rounded up")
-def _(n, r, m):
-    return (n / m) ** 2 * (m + r - 1) ** 2
+@epsilon_of.mistake("the factor is sqrt(1 - beta_2); the root is missing")
+def _(first_move):
+    return first_move.epsilon * np.sqrt(0.001)
 
 
-@products_of.mistake("this is one dimension; rows and columns need a square each")
-def _(n, r, m):
-    return -(-n // m) * (m + r - 1)
+@epsilon_of.mistake("the factor is that of beta_2, not of beta_1")
+def _(first_move):
+    return first_move.epsilon / np.sqrt(0.001) * np.sqrt(0.1)
 
 
-@products_of.mistake("these are the products of the formula, r * r for each output")
-def _(n, r, m):
-    return n * n * r * r
-
-
-@products_of.mistake(
-    "this is the formula, also for the outputs of the last tiles that fall outside"
-)
-def _(n, r, m):
-    return (-(-n // m)) ** 2 * m * m * r * r
-
-
-@products_of.mistake("a tile has m + r - 1 points in each direction, not m + r")
-def _(n, r, m):
-    return (-(-n // m)) ** 2 * (m + r) ** 2
-
-
-@products_of.mistake(
-    "a tile has (m + r - 1) squared products; m squared is how many outputs it has"
-)
-def _(n, r, m):
-    return (-(-n // m)) ** 2 * m * m
-
-
-@products_of.mistake("this counts one tile; how many are there?")
-def _(n, r, m):
-    return (m + r - 1) ** 2
-
-
-@products_of.mistake("tiles overlap: they stand m apart, not m + r - 1")
-def _(n, r, m):
-    return (-(-n // (m + r - 1))) ** 2 * (m + r - 1) ** 2
-
-
-def tile_cases():
-    tiny = np.array([[1.0, 2, 0], [0, 1, 3], [2, 0, 1]]), np.array([[1.0, -1], [2, 0]])
-    yield tiny[0][..., None], tiny[1][..., None, None], *transforms.reference(np.arange(2.0), 2, 2)
-    for seed, (points, r, c, f) in enumerate(
-        [(SEVEN, 5, 1, 1), (SEVEN, 5, 3, 2), (SEVEN, 3, 2, 3)]
-    ):
-        size = len(points) + 1
-        matrices = transforms.reference(np.array(points), size + 1 - r, r)
-        yield *tile(seed, size, r, c, f), *matrices
-    # Matrices that compute nothing in particular: who slides the kernel instead is found out.
-    yield *tile(9, 4, 3, 2, 2), *(check_02.whole(i, 4, k) for i, k in enumerate([2, 4, 3]))
-
-
-def tile(seed, size, r, c, f):
-    return check_02.whole(seed, size, size, c), check_02.whole(seed + 50, r, r, c, f)
-
-
-@exercise(tile_cases, tolerance=1e-9)
-def tile_outputs(d, g, A, B, G):
-    return by_steps(d, g, A, B, G)
-
-
-def by_steps(d, g, a, b, gg):
-    u = np.einsum("pi,qj,ijcf->pqcf", gg, gg, g)
-    v = np.einsum("ip,jq,ijc->pqc", b, b, d)
-    return back(np.einsum("pqc,pqcf->pqf", v, u), a)
-
-
-def back(product, a):
-    return np.einsum("pi,qj,pqf->ijf", a, a, product)
-
-
-@tile_outputs.mistake("the tile is transformed with B.T first: B.T @ d @ B")
-def _(d, g, A, B, G):
-    return by_steps(d, g, A, B.T, G)
-
-
-@tile_outputs.mistake("U and V are multiplied cell by cell, with *, not as matrices")
-def _(d, g, A, B, G):
-    u = np.einsum("pi,qj,ijcf->pqcf", G, G, g)
-    v = np.einsum("ip,jq,ijc->pqc", B, B, d)
-    return back(np.einsum("pkcf,kqc->pqf", u, v), A)
-
-
-@tile_outputs.mistake("U and V are multiplied cell by cell, with *, not as matrices (V @ U)")
-def _(d, g, A, B, G):
-    u = np.einsum("pi,qj,ijcf->pqcf", G, G, g)
-    v = np.einsum("ip,jq,ijc->pqc", B, B, d)
-    return back(np.einsum("pkc,kqcf->pqf", v, u), A)
-
-
-@tile_outputs.mistake("the tile is not transformed")
-def _(d, g, A, B, G):
-    u = np.einsum("pi,qj,ijcf->pqcf", G, G, g)
-    return back(np.einsum("pqc,pqcf->pqf", d, u), A)
-
-
-@tile_outputs.mistake("only the last channel arrives: write += for =")
-def _(d, g, A, B, G):
-    return by_steps(d[..., -1:], np.ascontiguousarray(g[:, :, -1:]), A, B, G)
-
-
-@tile_outputs.mistake("rows and columns of the kernel are exchanged")
-def _(d, g, A, B, G):
-    return by_steps(d, g.swapaxes(0, 1), A, B, G)
-
-
-@tile_outputs.mistake("all filters get the outputs of the first one")
-def _(d, g, A, B, G):
-    return by_steps(d, np.repeat(g[..., :1], g.shape[3], 3), A, B, G)
-
-
-@tile_outputs.mistake(
-    "this slides the kernel over the tile, product by product, and A, B and G go unused"
-)
-def _(d, g, A, B, G):
-    return conv_by_product.reference(d, g, np.zeros(g.shape[3]))
+@epsilon_of.mistake("the sign is wrong: a positive gradient moves the weight down")
+def _(first_move):
+    return -first_move.epsilon - 2 * np.sqrt(0.001)

@@ -1,274 +1,287 @@
-"""Lesson 12: what a cell sees, what a decision hangs on, and what a filter is worth."""
-
-import itertools
+"""Lesson 12: a shuffle buffer, what can come out of it where, how much of the data is seen."""
 
 import numpy as np
 
-from .engine import exercise
+from .engine import NotYet, exercise
+
+MOST_RUNS = 5000
+
+
+def shuffle_cases():
+    """Items, buffer_size, choose: the last one is put in by `every_order`."""
+    sizes = [(5, 3), (6, 1), (4, 4), (4, 9), (5, 2), (1, 3), (0, 2)]
+    return [(range(n), buffer_size, every_order) for n, buffer_size in sizes]
+
+
+def every_order(function, items, buffer_size, choose):
+    """Call a shuffle once for every way that its draws can turn out, and sum up what comes out.
+
+    How a buffer is kept in order is up to the student. The chances of what comes out are not, and
+    these are exact: each run counts as much as its draws are likely.
+    """
+    n, script = len(items), []
+    chances, read, counts = np.zeros((n, n)), [], []
+    for _ in range(MOST_RUNS):
+        likely, out, reads, draws = one_run(function, n, buffer_size, [d for d, _ in script])
+        for place, item in enumerate(out[:n]):
+            chances[item, place] += likely
+        read = read or reads
+        counts.append(len(out))
+        # The next run: the last draw that had more to choose from takes one place further.
+        script = draws
+        while script and script[-1][0] == script[-1][1] - 1:
+            script.pop()
+        if not script:
+            break
+        script[-1] = (script[-1][0] + 1, script[-1][1])
+    else:
+        raise NotYet("it draws too often: once for each item that comes out is enough")
+    return {
+        "how many come out, at least and at most,": [min(counts), max(counts)],
+        "how many were read before each": read,
+        "chances, items in rows, places in columns,": chances,
+    }
+
+
+def one_run(function, n, buffer_size, script):
+    """What comes out if the first draws are those of `script`, and all further ones are 0."""
+    taken, draws, out, reads = 0, [], [], []
+
+    def source():
+        nonlocal taken
+        for item in range(n):
+            taken += 1
+            yield item
+
+    def choose(k):
+        if not 0 < k <= max(n, 1):
+            raise ValueError(f"choose({k}) with at most {n} items to choose from")
+        draws.append((script[len(draws)] if len(draws) < len(script) else 0, int(k)))
+        return draws[-1][0]
+
+    stream = function(source(), buffer_size, choose)
+    if not hasattr(stream, "__iter__"):
+        raise NotYet("shuffled gives nothing to loop over; write its body, with `yield`")
+    for item in stream:
+        if not isinstance(item, int | np.integer) or not 0 <= item < n:
+            raise NotYet(f"{item!r} came out, which is none of the items")
+        reads.append(taken)
+        out.append(int(item))
+        if len(out) > n:
+            break
+    # Whether the next one is read before or after one is handed out is all the same.
+    if reads == [min(n, buffer_size + place + 1) for place in range(len(reads))]:
+        reads = [min(n, buffer_size + place) for place in range(len(reads))]
+    return np.prod([1 / k for _, k in draws]), out, reads, draws
+
+
+@exercise(shuffle_cases, tolerance=1e-12, run=every_order)
+def shuffled(items, buffer_size, choose):
+    buffer = []
+    for item in items:
+        buffer.append(item)
+        if len(buffer) == buffer_size:
+            yield buffer.pop(choose(len(buffer)))
+    while buffer:
+        yield buffer.pop(choose(len(buffer)))
+
+
+def drained(buffer, choose):
+    while buffer:
+        yield buffer.pop(choose(len(buffer)))
+
+
+@shuffled.mistake("the buffer is refilled after every draw, not when it is empty")
+def _(items, buffer_size, choose):
+    buffer = []
+    for item in items:
+        buffer.append(item)
+        if len(buffer) == buffer_size:
+            yield from drained(buffer, choose)
+    yield from drained(buffer, choose)
+
+
+@shuffled.mistake("what is in the buffer when the input ends is lost")
+def _(items, buffer_size, choose):
+    buffer = []
+    for item in items:
+        buffer.append(item)
+        if len(buffer) == buffer_size:
+            yield buffer.pop(choose(len(buffer)))
+
+
+@shuffled.mistake(
+    "when the input has ended, the rest is to be drawn as well, not handed out in order"
+)
+def _(items, buffer_size, choose):
+    buffer = []
+    for item in items:
+        buffer.append(item)
+        if len(buffer) == buffer_size:
+            yield buffer.pop(choose(len(buffer)))
+    yield from buffer
 
 
-def stacks():
-    """Windows and strides, the tiny and the real network's first."""
-    yield ([(2, 1)],)
-    yield ([(5, 1), (2, 2)],)
-    yield ([(5, 1), (2, 2), (5, 1), (2, 2)],)
-    yield ([(1, 1)],)
-    yield ([(3, 2), (3, 2), (1, 1)],)
-    sizes = [(1, 1), (2, 2), (3, 1), (3, 3), (7, 2)]
-    for length in (1, 2, 3):
-        for stack in itertools.product(sizes, repeat=length):
-            yield (list(stack),)
+@shuffled.mistake("everything is read before the first item comes out; buffer_size plays no part")
+def _(items, buffer_size, choose):
+    yield from drained(list(items), choose)
 
 
-@exercise(stacks)
-def receptive_field(layers):
-    size, step = 1, 1
-    for k, s in layers:
-        size += (k - 1) * step
-        step *= s
-    return size, step
+@shuffled.mistake("the buffer holds one item too many when it is drawn from")
+def _(items, buffer_size, choose):
+    yield from shuffled.reference(items, buffer_size + 1, choose)
 
 
-@receptive_field.mistake("the step grows too early: a window counts cells of the layer below it")
-def _(layers):
-    size, step = 1, 1
-    for k, s in layers:
-        step *= s
-        size += (k - 1) * step
-    return size, step
+@shuffled.mistake("nothing is drawn: items come out as they came in")
+def _(items, buffer_size, choose):
+    yield from items
 
 
-@receptive_field.mistake("after a stride, neighbouring cells are further apart than one pixel")
-def _(layers):
-    return 1 + sum(k - 1 for k, _ in layers), receptive_field.reference(layers)[1]
+@shuffled.mistake("an item that has come out has to leave the buffer")
+def _(items, buffer_size, choose):
+    buffer = []
+    for item in items:
+        buffer.append(item)
+        if len(buffer) >= buffer_size:
+            yield buffer[choose(len(buffer))]
+    yield from drained(buffer, choose)
 
 
-@receptive_field.mistake("the strides are ignored")
-def _(layers):
-    return 1 + sum(k - 1 for k, _ in layers), 1
+@shuffled.mistake("choose(k) never gives k: with len(buffer) - 1 the newest item has no chance")
+def _(items, buffer_size, choose):
+    buffer = []
+    for item in items:
+        buffer.append(item)
+        if len(buffer) == buffer_size:
+            yield buffer.pop(choose(len(buffer) - 1))
+    while buffer:
+        yield buffer.pop(choose(len(buffer) - 1))
 
 
-@receptive_field.mistake("k cells lie k - 1 steps apart, not k")
-def _(layers):
-    size, step = 1, 1
-    for k, s in layers:
-        size += k * step
-        step *= s
-    return size, step
+@shuffled.mistake(
+    "a buffer larger than the data never gets full; its items have to come out as well"
+)
+def _(items, buffer_size, choose):
+    buffer, items = [], iter(items)
+    for item in items:
+        buffer.append(item)
+        if len(buffer) == buffer_size:
+            break
+    else:
+        return
+    for item in items:
+        yield buffer.pop(choose(len(buffer)))
+        buffer.append(item)
+    yield from drained(buffer, choose)
 
 
-@receptive_field.mistake("windows overlap, so their sizes do not multiply")
-def _(layers):
-    return int(np.prod([k for k, _ in layers])), receptive_field.reference(layers)[1]
+def chance_cases():
+    return [(6, 3), (6, 1), (6, 6), (6, 10), (9, 4), (1, 1), (30, 7)]
 
 
-@receptive_field.mistake("one less than it is: a cell before all layers sees 1 pixel, itself")
-def _(layers):
-    size, step = receptive_field.reference(layers)
-    return size - 1, step
+def all_chances(n, buffer_size, first=0, stays=True, drains=True):
+    """The chances; `first` shifts the place at which items can come out for the first time."""
+    chances = np.zeros((n, n))
+    sizes = [min(buffer_size, n - place) if drains else buffer_size for place in range(n)]
+    for item in range(n):
+        there = 1.0
+        for place in range(max(0, item - buffer_size + 1 + first), n):
+            chances[item, place] = there / sizes[place]
+            if stays:
+                there -= chances[item, place]
+    return chances
 
 
-@receptive_field.mistake("strides multiply; they do not add")
-def _(layers):
-    size, step = 1, 0
-    for k, s in layers:
-        size += (k - 1) * max(step, 1)
-        step += s
-    return size, step
+@exercise(chance_cases, tolerance=1e-12)
+def chances(n, buffer_size):
+    return all_chances(n, buffer_size)
 
 
-@receptive_field.mistake("the step is that of the last layer alone, not the product of all")
-def _(layers):
-    return receptive_field.reference(layers)[0], layers[-1][1]
+@chances.mistake("at the end the buffer drains: at place p it holds no more than n - p items")
+def _(n, buffer_size):
+    return all_chances(n, buffer_size, drains=False)
 
 
-@receptive_field.mistake("the layers are taken from the last to the first")
-def _(layers):
-    return receptive_field.reference(layers[::-1])
+@chances.mistake("an item can only come out if it has not come out before")
+def _(n, buffer_size):
+    return all_chances(n, buffer_size, stays=False)
 
 
-def tiny_score(image):
-    """The lesson's: the convolution of lesson 2, ReLU, and the largest of all."""
-    kernel = np.array([[1, -1], [2, 0]])
-    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(image, float), (2, 2))
-    return max(float(((windows * kernel).sum((2, 3)) + 1).max()), 0.0)
+@chances.mistake("item i can come out at place i - buffer_size + 1 already")
+def _(n, buffer_size):
+    return all_chances(n, buffer_size, first=1)
 
 
-def weighted_score(image):
-    """A score with a weight of its own for every pixel."""
-    h, w = np.shape(image)
-    weights = (7 * np.arange(h * w) % 11 - 4).reshape(h, w)
-    return float((weights * image).sum()) + 3.0
+@chances.mistake("item i is read too late to come out at place i - buffer_size")
+def _(n, buffer_size):
+    return all_chances(n, buffer_size, first=-1)
 
 
-def occluded():
-    x = np.array([[1.0, 2, 0], [0, 1, 3], [2, 0, 1]])
-    yield tiny_score, x, 1
-    yield tiny_score, x, 2
-    rng = np.random.default_rng(0)
-    for h, w, k in [(5, 5, 2), (4, 6, 2), (6, 4, 3), (3, 3, 3), (5, 7, 1)]:
-        yield weighted_score, rng.integers(1, 6, (h, w)).astype(float), k
-        yield tiny_score, rng.integers(0, 6, (h, w)).astype(float), k
+@chances.mistake("an item cannot come out before it has been read")
+def _(n, buffer_size):
+    return all_chances(n, buffer_size, first=-n)
 
 
-def scores_covered(score, image, k, patch=0.0, again=False):
-    h, w = image.shape
-    scores = np.zeros((h - k + 1, w - k + 1))
-    covered = image.copy()
-    for i, j in np.ndindex(scores.shape):
-        if not again:
-            covered = image.copy()
-        covered[i : i + k, j : j + k] = patch
-        scores[i, j] = score(covered)
-    return scores
+@chances.mistake("rows are items, columns are places")
+def _(n, buffer_size):
+    return all_chances(n, buffer_size).T
 
 
-@exercise(occluded, tolerance=1e-9)
-def occlusion_map(score, image, k):
-    return score(image) - scores_covered(score, image, k)
+@chances.mistake("this is a shuffle of everything: every item everywhere with the same chance")
+def _(n, buffer_size):
+    return np.full((n, n), 1 / n)
 
 
-@occlusion_map.mistake("the sign: a score that falls is a positive drop")
-def _(score, image, k):
-    return scores_covered(score, image, k) - score(image)
+@chances.mistake("this is the chance to be still in the buffer, before it is divided by its size")
+def _(n, buffer_size):
+    there = np.zeros((n, n))
+    for item, row in enumerate(all_chances(n, buffer_size)):
+        start = max(0, item - buffer_size + 1)
+        there[item, start:] = 1 - np.cumsum(np.append(0, row[start:-1]))
+    return there
 
 
-@occlusion_map.mistake("these are the scores of the covered images, not how far they fell")
-def _(score, image, k):
-    return scores_covered(score, image, k)
+def seen_cases():
+    return [
+        (60000, 64, 200, 3),
+        (100, 10, 5, 1),
+        (100, 10, 5, 2),
+        (100, 7, 3, 10),
+        (100, 10, 12, 2),
+    ]
 
 
-@occlusion_map.mistake("the patch leaves a trail: cover a fresh copy at every place")
-def _(score, image, k):
-    return score(image) - scores_covered(score, image, k, again=True)
+@exercise(seen_cases, tolerance=1e-9)
+def distinct_images(n, batch_size, steps, calls):
+    share = min(batch_size * steps / n, 1.0)  # not 1: what is expected is no integer
+    return n * (1 - (1 - share) ** calls)
 
 
-@occlusion_map.mistake("the patch is paper, 0, not ink, 1")
-def _(score, image, k):
-    return score(image) - scores_covered(score, image, k, patch=1.0)
+@distinct_images.mistake("these are the images seen; those of one call come up again in the next")
+def _(n, batch_size, steps, calls):
+    return batch_size * steps * calls
 
 
-@occlusion_map.mistake("rows and columns are swapped")
-def _(score, image, k):
-    return occlusion_map.reference(score, image, k).T
+@distinct_images.mistake("a call does not go on where the last one ended: it starts a new shuffle")
+def _(n, batch_size, steps, calls):
+    return min(batch_size * steps * calls, n)
 
 
-@occlusion_map.mistake("only one pixel is covered, the corner of the patch")
-def _(score, image, k):
-    h, w = image.shape
-    return occlusion_map.reference(score, image, 1)[: h - k + 1, : w - k + 1]
+@distinct_images.mistake("within a call no image comes twice before all have come")
+def _(n, batch_size, steps, calls):
+    return n * (1 - (1 - 1 / n) ** (batch_size * steps * calls))
 
 
-@occlusion_map.mistake("the last row and the last column of places are missing: h - k + 1 of them")
-def _(score, image, k):
-    return occlusion_map.reference(score, image, k)[:-1, :-1]
+@distinct_images.mistake("these are the images that are never seen")
+def _(n, batch_size, steps, calls):
+    return n * (1 - min(batch_size * steps / n, 1)) ** calls
 
 
-@occlusion_map.mistake("the drop itself is asked for, not its size without the sign")
-def _(score, image, k):
-    return abs(occlusion_map.reference(score, image, k))
+@distinct_images.mistake("a call cannot see more than all n images, even if it goes on for longer")
+def _(n, batch_size, steps, calls):
+    return n * (1 - (1 - batch_size * steps / n) ** calls)
 
 
-def last_layers():
-    for seed, (n, h, w, f, classes) in enumerate(
-        [(40, 2, 2, 3, 3), (60, 3, 3, 5, 4), (80, 2, 3, 4, 3), (50, 1, 1, 6, 5)]
-    ):
-        rng = np.random.default_rng(seed)
-        maps = np.maximum(rng.normal(size=(n, h, w, f)), 0)
-        kernel = rng.normal(size=(h * w * f, classes))
-        bias = 3 * rng.normal(size=classes)
-        labels = (maps.reshape(n, -1) @ kernel + bias).argmax(axis=1)
-        labels[:5] = (labels[:5] + 1) % classes  # some are wrong from the start
-        yield maps, labels, kernel, bias
-
-
-def accuracy(flat, labels, kernel, bias):
-    return float(((flat @ kernel + bias).argmax(axis=1) == labels).mean())
-
-
-def each_accuracy(maps, labels, kernel, bias, change):
-    n, _, _, f = maps.shape
-    shown = []
-    for o in range(f):
-        changed = maps.copy()
-        change(changed, o)
-        shown.append(accuracy(changed.reshape(n, -1), labels, kernel, bias))
-    return np.array(shown)
-
-
-def erase(maps, o):
-    maps[..., o] = 0
-
-
-@exercise(last_layers, tolerance=1e-9)
-def accuracy_without(maps, labels, kernel, bias):
-    return each_accuracy(maps, labels, kernel, bias, erase)
-
-
-@accuracy_without.mistake("removed filters stay away: start from all maps for each of them")
-def _(maps, labels, kernel, bias):
-    def erase_all_up_to(changed, o):
-        changed[..., : o + 1] = 0
-
-    return each_accuracy(maps, labels, kernel, bias, erase_all_up_to)
-
-
-@accuracy_without.mistake("this keeps filter o and removes all others")
-def _(maps, labels, kernel, bias):
-    def keep(changed, o):
-        changed[..., :o] = 0
-        changed[..., o + 1 :] = 0
-
-    return each_accuracy(maps, labels, kernel, bias, keep)
-
-
-@accuracy_without.mistake("this removes one number of the flattened maps, not a whole map")
-def _(maps, labels, kernel, bias):
-    def erase_one(changed, o):
-        changed[:, 0, 0, o] = 0
-
-    return each_accuracy(maps, labels, kernel, bias, erase_one)
-
-
-@accuracy_without.mistake("Flatten writes the channels of a cell side by side, not map after map")
-def _(maps, labels, kernel, bias):
-    n, _, _, f = maps.shape
-    shown = []
-    for o in range(f):
-        changed = maps.copy()
-        erase(changed, o)
-        flat = changed.transpose(0, 3, 1, 2).reshape(n, -1)
-        shown.append(accuracy(flat, labels, kernel, bias))
-    return np.array(shown)
-
-
-@accuracy_without.mistake("map o is not o * h * w to (o + 1) * h * w of the flattened numbers")
-def _(maps, labels, kernel, bias):
-    n, h, w, f = maps.shape
-    shown = []
-    for o in range(f):
-        flat = maps.reshape(n, -1).copy()
-        flat[:, o * h * w : (o + 1) * h * w] = 0
-        shown.append(accuracy(flat, labels, kernel, bias))
-    return np.array(shown)
-
-
-@accuracy_without.mistake("the bias is forgotten")
-def _(maps, labels, kernel, bias):
-    return each_accuracy(maps, labels, kernel, 0 * bias, erase)
-
-
-@accuracy_without.mistake("these are counts of right answers; shares are asked for")
-def _(maps, labels, kernel, bias):
-    return accuracy_without.reference(maps, labels, kernel, bias) * len(labels)
-
-
-@accuracy_without.mistake("this is how far the accuracy falls; the accuracy itself is asked for")
-def _(maps, labels, kernel, bias):
-    whole = accuracy(maps.reshape(len(maps), -1), labels, kernel, bias)
-    return whole - accuracy_without.reference(maps, labels, kernel, bias)
-
-
-@accuracy_without.mistake("these are the shares of wrong answers")
-def _(maps, labels, kernel, bias):
-    return 1 - accuracy_without.reference(maps, labels, kernel, bias)
+@distinct_images.mistake("this is a share; a number of images is wanted")
+def _(n, batch_size, steps, calls):
+    return 1 - (1 - min(batch_size * steps / n, 1)) ** calls

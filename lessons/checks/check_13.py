@@ -1,205 +1,173 @@
-"""Lesson 13: what counts as the same, when two trainings part, and one gradient of several."""
+"""Lesson 13: averages over samples, the record of a fit, and who is taken for whom."""
 
 import numpy as np
 
 from .engine import exercise
 
 
-def pairs_of_lists():
-    """Equal ones, and pairs that differ in one thing each."""
-    one, two = np.float32([1, 2, 3]), np.float32([0, 0.5])
-    nan = np.float32([np.nan, 1])
-    return [
-        ([one, two], [one.copy(), two.copy()]),
-        ([one, two], [one, two + np.float32(1)]),
-        ([one], [np.nextafter(one, np.float32(9))]),
-        ([two], [np.float32([-0.0, 0.5])]),
-        ([nan], [nan.copy()]),
-        ([one, two], [one]),
-        ([one], [one, two]),
-        ([two], [two.astype(np.float64)]),
-        ([np.zeros(2)], [np.zeros((1, 2))]),
-        ([np.zeros(2, np.float32)], [np.zeros(2, np.int32)]),
-        ([one, nan], [one, nan[::-1].copy()]),
-        ([], []),
-    ]
+def batches():
+    """Means and sizes as `fit` meets them; the lesson's own five samples first."""
+    yield np.array([0.6931, 0.3133, 1.7325]), np.array([2, 2, 1])
+    yield np.array([1.0, 1.0, 0.0]), np.array([2, 2, 1])
+    rng = np.random.default_rng(0)
+    for count, last in [(313, 16), (188, 16), (938, 32), (2, 1), (1, 7), (4, 32)]:
+        yield rng.random(count), np.array([32] * (count - 1) + [last])
+    yield rng.random(6), rng.permutation(np.arange(1, 7))  # a Dataset may give any sizes
 
 
-def same_array(one, other):
-    same_kind = one.dtype == other.dtype and one.shape == other.shape
-    return same_kind and one.tobytes() == other.tobytes()
+@exercise(batches, tolerance=1e-9)
+def running_means(means, sizes):
+    return np.cumsum(means * sizes) / np.cumsum(sizes)
 
 
-def same_number(ours, theirs, same):
-    """As many arrays, and `same` for each pair."""
-    if len(ours) != len(theirs):
-        return False
-    return all(bool(same(one, other)) for one, other in zip(ours, theirs, strict=True))
+@running_means.mistake("this is a mean of means: a sample of a small batch counts for more")
+def _(means, sizes):
+    return np.cumsum(means) / np.arange(1, len(means) + 1)
 
 
-@exercise(pairs_of_lists)
-def same_bits(ours, theirs):
-    return same_number(ours, theirs, same_array)
+@running_means.mistake("all batches are taken to be as large as the first one")
+def _(means, sizes):
+    return np.cumsum(means * sizes) / (sizes[0] * np.arange(1, len(means) + 1))
 
 
-@same_bits.mistake("equal values need not have equal bits: 0.0 == -0.0, and NaN != NaN")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.dtype == b.dtype and np.array_equal(a, b))
+@running_means.mistake("the sums are divided by the number of batches, not by that of samples")
+def _(means, sizes):
+    return np.cumsum(means * sizes) / np.arange(1, len(means) + 1)
 
 
-@same_bits.mistake("== compares values, not bits: 0.0 == -0.0, NaN != NaN, and types may differ")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: np.all(a == b))
+@running_means.mistake("the means have to be multiplied by their sizes before they are added")
+def _(means, sizes):
+    return np.cumsum(means) / np.cumsum(sizes)
 
 
-@same_bits.mistake("array_equal compares values, neither bits (0.0 and -0.0) nor types")
-def _(ours, theirs):
-    return same_number(ours, theirs, np.array_equal)
+@running_means.mistake("these are sums, to be divided by the samples so far")
+def _(means, sizes):
+    return np.cumsum(means * sizes)
 
 
-@same_bits.mistake("allclose takes neighbouring numbers for the same")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.shape == b.shape and np.allclose(a, b))
+@running_means.mistake("divide by the samples so far, not by those of the whole epoch")
+def _(means, sizes):
+    return np.cumsum(means * sizes) / sizes.sum()
 
 
-@same_bits.mistake("zip without strict=True stops at the end of the shorter list")
-def _(ours, theirs):
-    return all(same_array(*pair) for pair in zip(ours, theirs, strict=False))
+@running_means.mistake("these are the batches' own means: nothing is carried over")
+def _(means, sizes):
+    return means
 
 
-@same_bits.mistake("the same bytes can be numbers of another type or shape")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.tobytes() == b.tobytes())
+@running_means.mistake("this is what the bar shows at the end, and not after each batch")
+def _(means, sizes):
+    return np.full(len(means), (means * sizes).sum() / sizes.sum())
 
 
-@same_bits.mistake("the same bytes can be numbers of another type")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.shape == b.shape and a.tobytes() == b.tobytes())
+@running_means.mistake("this takes half of the old mean and half of the new: early batches fade")
+def _(means, sizes):
+    shown = [means[0]]
+    for mean in means[1:]:
+        shown.append((shown[-1] + mean) / 2)
+    return np.array(shown)
 
 
-@same_bits.mistake("the same bytes can be an array of another shape")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.dtype == b.dtype and a.tobytes() == b.tobytes())
+@running_means.mistake("one batch behind: each number is what the bar shows before the batch")
+def _(means, sizes):
+    return np.concatenate([[0], running_means.reference(means, sizes)[:-1]])
 
 
-def losses():
-    """Pairs of curves with a limit; those that part for good, once, at once, and never."""
-    rng = np.random.default_rng(13)
-    theirs = np.linspace(2.3, 0.3, 40)
-    drift = theirs * (1 + 1e-7 * 1.5 ** np.arange(40))
-    cases = [
-        (drift, theirs, 1e-3),
-        (theirs * (1 - 1e-7 * 1.5 ** np.arange(40)), theirs, 1e-3),
-        (theirs.copy(), theirs, 1e-3),
-        (np.array([2.0, 1.5, 1.0]), np.array([1.0, 1.5, 1.0]), 0.1),
-        (np.array([1.0, 1.2, 1.0, 1.3]), np.array([1.0, 1.0, 1.0, 1.0]), 0.1),
-        (np.array([50.0, 1.0]), np.array([50.02, 1.0]), 1e-3),
-        (np.array([1.0, 0.0104]), np.array([1.0, 0.01]), 1e-3),
-        (np.array([1.0, 1.5]), np.array([1.0, 1.0]), 0.5),
-        (np.array([1.0, 2.0]), np.array([1.0, 1.0]), 0.6),
-    ]
-    noise = 1 + 1e-3 * rng.normal(size=(5, 40))
-    return cases + [(theirs * shaken, theirs, 1e-3) for shaken in noise]
+@exercise(lambda: [()], hidden=True)
+def predicted():
+    return [2, 3, [0, 1, 2], 16, 40, 80]
 
 
-def first_true(apart):
-    found = np.flatnonzero(apart)
-    return int(found[0]) + 1 if found.size else None
+@predicted.mistake("a History is of one call: the second does not count on from the first")
+def _():
+    return [2, 3, [2, 3, 4], 16, 40, 80]
 
 
-def share(ours, theirs):
-    return np.abs(ours - theirs) / np.abs(theirs)
+@predicted.mistake("the first History is not continued: each fit makes a new one")
+def _():
+    return [5, 3, [0, 1, 2], 16, 40, 80]
 
 
-@exercise(losses)
-def first_apart(ours, theirs, limit):
-    return first_true(share(ours, theirs) > limit)
+@predicted.mistake("the second History starts empty; it does not hold the first one's epochs")
+def _():
+    return [2, 5, [0, 1, 2, 3, 4], 16, 40, 80]
 
 
-@first_apart.mistake("steps are counted from 1")
-def _(ours, theirs, limit):
-    step = first_true(share(ours, theirs) > limit)
-    return step if step is None else step - 1
+@predicted.mistake("epochs are numbered from 0")
+def _():
+    return [2, 3, [1, 2, 3], 16, 40, 80]
 
 
-@first_apart.mistake("argmax gives 0 where nothing is apart, too: that is to be None")
-def _(ours, theirs, limit):
-    return int(np.argmax(share(ours, theirs) > limit)) + 1
+@predicted.mistake("the last batch is not left out: 1000 / 64 is rounded up")
+def _():
+    return [2, 3, [0, 1, 2], 15, 64, 75]
 
 
-@first_apart.mistake("the difference is to be a share of theirs")
-def _(ours, theirs, limit):
-    return first_true(np.abs(ours - theirs) > limit)
+@predicted.mistake("the last batch holds what is left over, fewer than 64")
+def _():
+    return [2, 3, [0, 1, 2], 16, 64, 80]
 
 
-@first_apart.mistake("it is a share of theirs, not of ours")
-def _(ours, theirs, limit):
-    return first_true(share(theirs, ours) > limit)
+@predicted.mistake("Adam goes on from fit to fit; only compile starts it anew")
+def _():
+    return [2, 3, [0, 1, 2], 16, 40, 48]
 
 
-@first_apart.mistake("a difference counts in both directions: abs is missing")
-def _(ours, theirs, limit):
-    return first_true((ours - theirs) / theirs > limit)
+@predicted.mistake("history['loss'] has a number for each epoch, not for each batch")
+def _():
+    return [32, 48, [0, 1, 2], 16, 40, 80]
 
 
-@first_apart.mistake("this is the last such step, not the first")
-def _(ours, theirs, limit):
-    found = np.flatnonzero(share(ours, theirs) > limit)
-    return int(found[-1]) + 1 if found.size else None
+def answers():
+    yield np.array([0, 0, 1, 2, 2, 2]), np.array([0, 0, 0, 2, 1, 1]), 3
+    yield np.array([0, 1]), np.array([1, 1]), 4  # two classes do not occur
+    rng = np.random.default_rng(1)
+    for count, classes in [(1, 2), (60, 4), (2000, 10)]:
+        labels = rng.integers(0, classes, count)
+        slips = rng.integers(0, classes, count)
+        yield labels, np.where(rng.random(count) < 0.7, labels, slips), classes
 
 
-@first_apart.mistake("this is the step where they are furthest apart, not the first one")
-def _(ours, theirs, limit):
-    apart = share(ours, theirs)
-    return int(np.argmax(apart)) + 1 if apart.max() > limit else None
+@exercise(answers)
+def confusion(labels, predictions, classes):
+    return np.bincount(labels * classes + predictions, minlength=classes**2).reshape(
+        classes, classes
+    )
 
 
-@first_apart.mistake('a difference of just the limit is not "further apart"')
-def _(ours, theirs, limit):
-    return first_true(share(ours, theirs) >= limit)
+@confusion.mistake("rows and columns are swapped: a row is a true class")
+def _(labels, predictions, classes):
+    return confusion.reference(labels, predictions, classes).T
 
 
-def parts():
-    """Gradients of some workers and how many images each had; equal parts do not tell much."""
-    rng = np.random.default_rng(31)
-    sizes = [[1, 3], [16, 16], [10, 22], [32], [1, 1, 30], [11, 11, 10], [7, 0, 5]]
-    shapes = [(2,), (2, 3), (3, 3, 1, 2)]
-    return [
-        ([rng.normal(size=shape) * (size > 0) for size in each], each)
-        for each in sizes
-        for shape in shapes
-    ]
+@confusion.mistake("counts[labels, predictions] += 1 adds 1 once a pair, however often it comes")
+def _(labels, predictions, classes):
+    return np.minimum(confusion.reference(labels, predictions, classes), 1)
 
 
-def weighted_sum(gradients, sizes):
-    return sum(size * gradient for size, gradient in zip(sizes, gradients, strict=True))
+@confusion.mistake("the right answers count too, on the diagonal")
+def _(labels, predictions, classes):
+    counts = confusion.reference(labels, predictions, classes)
+    return counts * (1 - np.eye(classes, dtype=int))
 
 
-@exercise(parts, tolerance=1e-9)
-def combined(gradients, sizes):
-    return weighted_sum(gradients, sizes) / sum(sizes)
+@confusion.mistake("these are shares of all images; counts are asked for")
+def _(labels, predictions, classes):
+    return confusion.reference(labels, predictions, classes) / len(labels)
 
 
-@combined.mistake("a mean of means counts the images of a small part more than others")
-def _(gradients, sizes):
-    return sum(gradients) / len(sizes)
+@confusion.mistake("these are shares of a row; counts are asked for")
+def _(labels, predictions, classes):
+    counts = confusion.reference(labels, predictions, classes)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-@combined.mistake("each is a mean already: their sum is too large")
-def _(gradients, sizes):
-    return sum(gradients)
+@confusion.mistake("a class that does not occur has a row and a column too")
+def _(labels, predictions, classes):
+    seen = max(labels.max(), predictions.max()) + 1
+    return confusion.reference(labels, predictions, classes)[:seen, :seen]
 
 
-@combined.mistake("this is the gradient of the summed loss; divide by the number of all images")
-def _(gradients, sizes):
-    return weighted_sum(gradients, sizes)
-
-
-@combined.mistake("divide by the number of images, not of workers")
-def _(gradients, sizes):
-    return weighted_sum(gradients, sizes) / len(sizes)
-
-
-@combined.mistake("they are means, not sums: multiply each by its size first")
-def _(gradients, sizes):
-    return sum(gradients) / sum(sizes)
+@confusion.mistake("the counts are right, but as floats: make the array of integers, of dtype int")
+def _(labels, predictions, classes):
+    return confusion.reference(labels, predictions, classes).astype(float)

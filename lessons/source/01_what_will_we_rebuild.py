@@ -73,11 +73,11 @@ model = minicnn.Sequential(
 #   numbers come out at every position. `padding="same"` surrounds the image with just enough zeros
 #   for the output to be as large as the image (lesson 3).
 # - **MaxPooling2D** keeps the largest number of every 2 x 2 block. Nothing to learn; an odd last row
-#   or column is dropped (lesson 4).
+#   or column is dropped (lesson 5).
 # - **Flatten** writes the numbers of an image in one row: `h * w * c` of them.
 # - **Dense** makes `units` numbers of `inputs`: each is a weighted sum of *all* inputs, plus a bias.
 # - `activation` says what is done to each number before it leaves a layer. `"relu"` makes 0 of all
-#   that is negative, `"softmax"` makes probabilities of the last ten numbers (lesson 5). Neither has
+#   that is negative, `"softmax"` makes probabilities of the last ten numbers (lesson 6). Neither has
 #   anything to learn.
 #
 # ## A tiny example, by hand
@@ -240,7 +240,7 @@ plots.shape_ribbon(model)
 # products as its kernel has numbers (14 x 14 positions). A weight of a dense layer is used exactly
 # once an image.
 #
-# Hence two rules of thumb. To make this network *faster*, look at its convolutions (lesson 11). To
+# Hence two rules of thumb. To make this network *faster*, look at its convolutions (lesson 15). To
 # make its *file smaller*, look at its first dense layer.
 #
 # ## The fact
@@ -283,4 +283,4 @@ assert round(100 * work["dense"] / 10_863_744, 1) == 1.8
 #
 # The files that lie directly in `minicnn/` are the *core*: the formulas of this course in plain
 # NumPy, complete, and meant to be read. The same numbers are computed faster by `minicnn/engine/`,
-# which is what `fit` runs unless it is told otherwise (lesson 10).
+# which is what `fit` runs unless it is told otherwise (lesson 13).

@@ -185,7 +185,7 @@ assert (slide(point, kernel) == kernel[::-1, ::-1]).all()
 # kernel first: $x[i - ki,\ j - kj]$ in the place of $x[i + ki,\ j + kj]$. What deep learning calls
 # convolution, they call cross-correlation. For a network it makes no difference, since a kernel that
 # is learned is learned either way round. It does make one as soon as you move kernels between
-# libraries (SciPy's `convolve2d` turns them), and in lesson 6 the turned kernel comes back on its
+# libraries (SciPy's `convolve2d` turns them), and in lesson 8 the turned kernel comes back on its
 # own.
 #
 # ## Exercise 2: look into a closed box
@@ -275,7 +275,7 @@ assert round(cols.size / digit.size, 1) == 18.4
 print(f"{digit.size} numbers became {cols.size}, 18.4 times as many")
 
 # %% [markdown]
-# The cost: a pixel is copied once for each window that it lies in, up to 25 times. Lesson 11 measures
+# The cost: a pixel is copied once for each window that it lies in, up to 25 times. Lesson 15 measures
 # both ways, and a third one.
 #
 # ## The fact

@@ -322,7 +322,7 @@ for n, percent in [(28, 8.4), (14, 16.4)]:
 # - The algorithm `"direct"` never stores them. It asks of every cell whether it lies on the image,
 #   `if 0 <= row < g.h and 0 <= column < g.w`, and skips it if not: fewer products, a question each.
 # - The core and the algorithm `"im2col"` copy the image into a frame of zeros and multiply
-#   everything: more products, no questions. That turns out to be much faster (lesson 11).
+#   everything: more products, no questions. That turns out to be much faster (lesson 15).
 #
 # ## The fact
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 6 · How does error flow back through a convolution?
+# # 8 · How does error flow back through a convolution?
 #
-# *25 minutes · needs lesson 5*
+# *25 minutes · needs lesson 6*
 #
 # **You will build** `conv_backward(x, kernel, dy, s)`, the backward pass of `Conv2D`; and a wrong
 # kernel that a check of shape, mean and standard deviation lets pass, every time.
@@ -9,7 +9,7 @@
 # %%
 import numpy as np
 
-from checks import check_06 as check
+from checks import check_08 as check
 from minicnn import plots
 from minicnn.layers import Conv2D
 from minicnn.shapes import same_padding, window_geometry
@@ -37,7 +37,7 @@ assert y.tolist() == [[0, 5], [4, -1]]
 
 # %% [markdown]
 # After the convolution there are other layers and, in the end, the loss $L$, one number. Their
-# backward pass has been made already, as in lessons 4 and 5, and they hand over an array `dy` of the shape of `y`: **`dy[i, j]` says by
+# backward pass has been made already, as in lessons 5 and 6, and they hand over an array `dy` of the shape of `y`: **`dy[i, j]` says by
 # how much $L$ changes if `y[i, j]` changes by one** (for a small change, in proportion). Say it is this:
 
 # %%
@@ -46,7 +46,7 @@ dy = np.array([[1, 2], [-1, 3]])
 # %% [markdown]
 # Three arrays went in, so three questions are to be answered in the same manner: by how much does $L$
 # change if a pixel, a weight of the kernel, or the bias changes by one? The answers are called `dx`,
-# `dkernel` and `dbias`. The last two say what to learn (lesson 8); `dx` is the `dy` of the layer before
+# `dkernel` and `dbias`. The last two say what to learn (lesson 11); `dx` is the `dy` of the layer before
 # this one.
 #
 # ## One product, two messages
@@ -143,7 +143,7 @@ assert loss(x, kernel, bias + 1) - before == dbias
 # %% [markdown]
 # Equal, not nearly equal: while one factor stays, a convolution is a weighted sum of the other, and
 # changes in proportion however far one goes. With ReLU or a softmax it is not that easy, and
-# lesson 7 is about what to do then. Keras 3.15.1 (TensorFlow 2.21) finds these three for the same
+# lesson 9 is about what to do then. Keras 3.15.1 (TensorFlow 2.21) finds these three for the same
 # numbers:
 
 # %%
@@ -445,7 +445,7 @@ assert abs(wrong_dx - dx).max() == 11 > abs(dx).max()
 # ## Would it not be noticed in training?
 #
 # Two small networks, equal but for the backward pass of the second convolution: in the second network it
-# stamps the turned kernel. Each sees 6,000 digits once (how, is for lessons 8 to 10), then 2,000 new ones.
+# stamps the turned kernel. Each sees 6,000 digits once (how, is for lessons 11 to 13), then 2,000 new ones.
 
 # %% tags=["varies"]
 import minicnn

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 14 · How do I write a layer of my own, and is it the one that Keras has?
+# # 19 · How do I write a layer of my own, and is it the one that Keras has?
 #
-# *25 minutes · needs lessons 7, 8 and 13; comparisons need TensorFlow*
+# *25 minutes · needs lessons 9, 11 and 18; comparisons need TensorFlow*
 #
 # **You will build** batch normalization, from the formula to a trained network: `normalize`, `in_inference`
 # and `backward`. Then we put them into a layer, check its gradients, compare it with Keras' layer number by
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import minicnn
-from checks import check_14 as check
+from checks import check_19 as check
 from minicnn import keras_reference, plots
 from minicnn.datasets import mnist
 from minicnn.gradcheck import check_gradients
@@ -50,7 +50,7 @@ def have_keras():
 #
 # ## A tiny example, by hand
 #
-# Lesson 8 chose the first weights so that signals neither grow nor fade from layer to layer. After some steps of training the
+# Lesson 11 chose the first weights so that signals neither grow nor fade from layer to layer. After some steps of training the
 # weights are different ones, and nothing keeps the signals at that size any more. **Batch normalization** (Ioffe and Szegedy,
 # [2015](https://arxiv.org/abs/1502.03167)) does: it gives each channel the mean 0 and the variance 1, over all
 # values that this channel has in the mini-batch.
@@ -128,7 +128,7 @@ assert alone.ravel().round(2).tolist() == [-1.73, 0.58, 0.58, 0.58]
 # %% [markdown]
 # This has three consequences:
 #
-# 1. **No shards.** Lesson 13 cut a batch into parts for several threads, because the gradient of a sum is the sum of the
+# 1. **No shards.** Lesson 18 cut a batch into parts for several threads, because the gradient of a sum is the sum of the
 #    gradients. Normalized in parts, an image would get other statistics and so another $z$, as in the last line above. This layer needs the whole batch.
 # 2. **Inference needs other statistics.** What the network says about an image must not depend on which other images are asked
 #    about at the same time.
@@ -136,7 +136,7 @@ assert alone.ravel().round(2).tolist() == [-1.73, 0.58, 0.58, 0.58]
 #
 # ## Inference: moving averages
 #
-# During training the layer keeps two *moving averages* for each channel, as Adam does (lesson 8). After each step, with the
+# During training the layer keeps two *moving averages* for each channel, as Adam does (lesson 11). After each step, with the
 # statistics of its batch,
 #
 # $$\text{moving} \leftarrow \text{momentum} \cdot \text{moving} + (1 - \text{momentum}) \cdot \text{new}.$$
@@ -355,7 +355,7 @@ class BatchNorm(Layer):
 #
 # ## Are the gradients right?
 #
-# Lesson 7 answers that without knowing what is in the layer. `check_gradients` makes a copy of the layer, builds it in double precision, and
+# Lesson 9 answers that without knowing what is in the layer. `check_gradients` makes a copy of the layer, builds it in double precision, and
 # compares *every* entry of dx, dgamma and dbeta with central differences, with `training=True`:
 
 # %% tags=["varies"]
@@ -429,7 +429,7 @@ show(f"broken: {'; '.join(report.broken)}")
 # %% [markdown]
 # ## Is it Keras' layer?
 #
-# A right gradient may be the gradient of the wrong function (lesson 7), and `check_gradients` looks neither at inference nor at the state.
+# A right gradient may be the gradient of the wrong function (lesson 9), and `check_gradients` looks neither at inference nor at the state.
 # `compare_layers` does. It draws 20 inputs, here images of any height and width with 3 channels; gives both layers the same random weights and
 # state; and compares all numbers, in training and in inference, in both precisions.
 
@@ -681,7 +681,7 @@ if have_keras():
 # %% [markdown]
 # ## The fast version, and what it costs
 #
-# Our layer runs as it is written, in NumPy, on whole batches, between layers that the engine has compiled (lesson 11). minicnn's own
+# Our layer runs as it is written, in NumPy, on whole batches, between layers that the engine has compiled (lesson 15). minicnn's own
 # `BatchNormalization` has the same formulas, but fewer operations that go through a whole array, and its means are matrix products. Side by side:
 
 # %%

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 4 · What does pooling keep, and who wins a tie?
+# # 5 · What does pooling keep, and who wins a tie?
 #
 # *25 minutes · needs lesson 3*
 #
@@ -10,7 +10,7 @@
 # %%
 import numpy as np
 
-from checks import check_04 as check
+from checks import check_05 as check
 from minicnn import plots
 from minicnn.datasets import mnist
 from minicnn.layers import Conv2D, MaxPooling2D
@@ -193,7 +193,7 @@ assert [round(100 * value) for value in changes.values()] == [57, 45, 45]
 #
 # From here on the course needs a second direction, the *backward pass* (its algorithm is called
 # *backpropagation*). Somewhere after this layer there is a *loss* $L$,
-# a single number that says how wrong the network is (lesson 5). To learn is to make it smaller, so
+# a single number that says how wrong the network is (lesson 6). To learn is to make it smaller, so
 # each layer is asked: by how much does $L$ change if your input changes a little? It is told the answer
 # for its output,
 #
@@ -274,7 +274,7 @@ assert np.allclose(numerical_gradient(x, dy), halves)
 # Without ties it finds the winners. With ties it finds $dy/2$ for each of the tied cells, halfway
 # between the slopes 1 and 0. For the two 3s that looks like equal shares; but in the window of zeros,
 # whose $dy$ is 2, it is 1 for each of four, and none of the three rules says that. It is not a rule that
-# is wrong here, but the question: who checks gradients has to stay away from ties (lesson 7).
+# is wrong here, but the question: who checks gradients has to stay away from ties (lesson 9).
 #
 # ## Exercise 2: the backward pass
 #
@@ -493,7 +493,7 @@ assert round(float(times[0]), 3) == 1.004
 # > every tied maximum makes the gradient of the first layer's biases 2.74 times too large** once these
 # > are above 0; while they are 0, 1.004 times.
 #
-# Biases of a new network *are* 0 (lesson 8). So a test with a fresh network hardly sees this bug: it
+# Biases of a new network *are* 0 (lesson 11). So a test with a fresh network hardly sees this bug: it
 # grows once training has moved the first bias above 0.
 #
 # ## In minicnn

@@ -1,4 +1,4 @@
-"""Lesson 14: batch normalization in training, in inference, and its backward pass."""
+"""Lesson 19: batch normalization in training, in inference, and its backward pass."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 12 · What did it learn, and where is it fragile?
+# # 17 · What did it learn, and where is it fragile?
 #
-# *25 minutes · needs lessons 6, 8 and 10*
+# *25 minutes · needs lessons 8, 11 and 13*
 #
 # **You will build** an occlusion map, which shows what in an image a decision hangs on; and find that no
 # single filter matters, that about a third of a layer is dead, and that a little noise can be fatal.
@@ -12,7 +12,7 @@ import timeit
 import numpy as np
 
 import minicnn
-from checks import check_12 as check
+from checks import check_17 as check
 from minicnn import plots
 from minicnn.activations import softmax
 from minicnn.datasets import mnist
@@ -29,8 +29,8 @@ from minicnn.tutorial import scaled, tutorial_network
 # score. It is $\max(0, 5, 4, 0) = 5$. Which pixel does this 5 hang on? Two ways to ask:
 #
 # - **Saliency:** how fast does the score change, if the pixel changes *a little*? That is the gradient of the score by the
-#   image. The maximum passes it on to its winner, the 5 (lesson 4), and the convolution lays its kernel where that
-#   window stood (lesson 6): rows 0 and 1, columns 1 and 2.
+#   image. The maximum passes it on to its winner, the 5 (lesson 5), and the convolution lays its kernel where that
+#   window stood (lesson 8): rows 0 and 1, columns 1 and 2.
 # - **Occlusion:** how far does the score fall, if the pixel is *covered*, set to 0?
 
 # %%
@@ -117,7 +117,7 @@ def receptive_field(layers):
 check.receptive_field(receptive_field)
 
 # %% [markdown]
-# Let us measure it, too, on the network of this lesson. It is that of lesson 1 but for its end: the softmax is left to the loss (lesson 5), so that it
+# Let us measure it, too, on the network of this lesson. It is that of lesson 1 but for its end: the softmax is left to the loss (lesson 6), so that it
 # gives scores.
 
 
@@ -279,7 +279,7 @@ figure
 #
 # ## Where it looks
 #
-# Saliency, for the real network: a forward pass, and then a backward pass through all layers with the contract of lessons 4 and 6,
+# Saliency, for the real network: a forward pass, and then a backward pass through all layers with the contract of lessons 5 and 8,
 # `dx, grads = layer.backward(dy, cache)`. `dscores` says what to ask for: a 1 at the class whose score is meant.
 #
 # **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): pick an image of the group "Worst mistakes"
@@ -308,8 +308,8 @@ chosen = [0, 1, 18, 61]
 saliency = gradient_by_images(layers, test[chosen], of_true_class(y_test[chosen]))
 
 # %% [markdown]
-# Is it right? The check of lesson 7: in double precision, step by $h = 10^{-6}$ to both sides, for every seventh pixel of the first digit. On
-# blank paper all windows tie (lesson 4), and on a tie there is no derivative; so the paper is given a little grain.
+# Is it right? The check of lesson 9: in double precision, step by $h = 10^{-6}$ to both sides, for every seventh pixel of the first digit. On
+# blank paper all windows tie (lesson 5), and on a tie there is no derivative; so the paper is given a little grain.
 
 # %%
 exact = network(dtype="float64")
@@ -577,7 +577,7 @@ assert abs(silent[250] - silent[5]) <= 5
 # nothing, and most of it died **in the first five steps.**
 #
 # The culprit is an old acquaintance. Adam's first step moves every weight by the learning rate 0.001, however small its gradient, unless that is tiny
-# (lesson 8). The inputs of this layer come out of a ReLU, so none of them is negative. Where the first gradients want a unit to be smaller, all of its 3,136 weights
+# (lesson 11). The inputs of this layer come out of a ReLU, so none of them is negative. Where the first gradients want a unit to be smaller, all of its 3,136 weights
 # go down together, and its sum $z$ falls by 0.001 times the sum of its inputs, for every image. That is a lot:
 
 # %% tags=["varies"]
@@ -633,7 +633,7 @@ assert idle > 0.1 * 253_514
 #   dense layer has learned what belongs to which *place*, and MNIST's digits are all centred.
 # - **Noise**: add or take away $\varepsilon$ from each pixel, at random (and keep it between 0 and 1).
 # - **Chosen noise**: the same $\varepsilon$, but each pixel's sign is that of the gradient of the *loss* by this pixel. It is your
-#   saliency again, with $p - onehot$ (lesson 5) in the place of the 1.
+#   saliency again, with $p - onehot$ (lesson 6) in the place of the 1.
 
 # %%
 some, truth = test[:500], y_test[:500]

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 5 · How do scores become a loss that cannot overflow?
+# # 6 · How do scores become a loss that cannot overflow?
 #
-# *25 minutes · needs lesson 4*
+# *25 minutes · needs lesson 5*
 #
 # **You will build** `loss_and_gradient(z, labels)`: from the scores of a network to one number that
 # says how wrong they are, and to the direction in which each score should move. It takes scores of
@@ -11,7 +11,7 @@
 import numpy as np
 
 import minicnn
-from checks import check_05 as check
+from checks import check_06 as check
 from minicnn import plots
 from minicnn.datasets import mnist
 from minicnn.losses import SparseCategoricalCrossentropy, cross_entropy_of_logits
@@ -60,7 +60,7 @@ bars.set(xlabel="class", ylabel="p - onehot", xticks=[0, 1, 2], ylim=(-1, 1))
 figure
 
 # %% [markdown]
-# Read the bars as lesson 4 taught: raise the score of class 0 by a tiny $t$, and $L$ rises by
+# Read the bars as lesson 5 taught: raise the score of class 0 by a tiny $t$, and $L$ rises by
 # $0.09 t$; raise that of class 2, the right one, and $L$ falls. Keras 3.15.1 agrees, up to the last digit
 # of its single precision:
 
@@ -241,7 +241,7 @@ check.softmax(softmax)
 #
 # ## The check
 #
-# Numerically, as in lesson 4: raise and lower each score a little.
+# Numerically, as in lesson 5: raise and lower each score a little.
 
 # %%
 t = 1e-5

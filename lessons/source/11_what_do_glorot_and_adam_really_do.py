@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 8 · What do Glorot and Adam really do?
+# # 11 · What do Glorot and Adam really do?
 #
-# *25 minutes · needs lesson 6*
+# *25 minutes · needs lesson 8*
 #
 # **You will build** `glorot_uniform(shape, rng)`, which draws the weights that training starts
 # from, and `adam_step(...)`, which changes them; and find out that Adam's epsilon is not the number
@@ -13,7 +13,7 @@ import itertools
 import numpy as np
 
 import minicnn
-from checks import check_08 as check
+from checks import check_11 as check
 from minicnn import plots
 from minicnn.datasets import mnist
 from minicnn.initializers import GlorotUniform
@@ -57,7 +57,7 @@ assert (y**2).mean() == 5 == 1**2 + 2**2
 #
 # $$mean(y^2) = fan_{in} \cdot s^2 \cdot mean(x^2).$$
 #
-# Signals neither grow nor fade if $s^2 = 1 / fan_{in}$. In the backward pass (lesson 6) an input gets
+# Signals neither grow nor fade if $s^2 = 1 / fan_{in}$. In the backward pass (lesson 8) an input gets
 # its gradient from all the outputs that it had a part in, $fan_{out}$ of them: a sum of products
 # with weights again. Gradients neither grow nor fade if $s^2 = 1 / fan_{out}$. Both at once is too
 # much to ask. Glorot and Bengio (2010) put the mean of the two fans in their place:
@@ -74,7 +74,7 @@ assert (y**2).mean() == 5 == 1**2 + 2**2
 # - **Dense**, kernel `(inputs, units)`: an output sums `inputs` products, an input has a part in
 #   `units` outputs. These are the fans.
 # - **Conv2D**, kernel `(kh, kw, c, f)`: an output sums `kh * kw * c` products, the first fan. An
-#   input lies in `kh * kw` windows (lesson 6; away from the edge), for `f` outputs each:
+#   input lies in `kh * kw` windows (lesson 8; away from the edge), for `f` outputs each:
 #   `kh * kw * f`.
 #
 # ## Exercise 1: draw first weights
@@ -385,7 +385,7 @@ check.epsilon_of(epsilon_of)
 # %% [markdown]
 # ## One step of our network
 #
-# `train_on_batch` makes a forward and a backward pass over 32 images (lessons 2 to 6), and lets
+# `train_on_batch` makes a forward and a backward pass over 32 images (lessons 2 to 8), and lets
 # Adam move the weights. After its first step $m = (1 - \beta_1) g$, so the gradients can be read from what Adam
 # remembers:
 

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 7 · How do I know that a gradient is right?
+# # 9 · How do I know that a gradient is right?
 #
-# *25 minutes · needs lesson 6*
+# *25 minutes · needs lesson 8*
 #
 # **You will build** `gradients_right(layer, x)`, which finds out whether the backward pass of *any* layer is
 # right, without knowing what is in it; and see which mistakes nobody can find like this.
@@ -9,15 +9,15 @@
 # %%
 import numpy as np
 
-from checks import check_07 as check
+from checks import check_09 as check
 from minicnn import plots
 
 # %% [markdown]
 # ## A tiny example, by hand
 #
 # A gradient says how much a number $f$ changes if an entry $a$ changes a little. So change it a
-# little, by a *step* $h$, and look. Lessons 4 and 5 did so in passing, and never asked how far that can be
-# trusted. In lesson 6 any step would do, as a convolution changes in proportion. Now take $f(a) = a^3$ at $a = 1$. The slope there is $3a^2 = 3$. With $h = 1$:
+# little, by a *step* $h$, and look. Lessons 5 and 6 did so in passing, and never asked how far that can be
+# trusted. In lesson 8 any step would do, as a convolution changes in proportion. Now take $f(a) = a^3$ at $a = 1$. The slope there is $3a^2 = 3$. With $h = 1$:
 #
 # - one step **forward**, $\dfrac{f(a + h) - f(a)}{h} = \dfrac{8 - 1}{1} = 7$: poor.
 # - from a step below to a step above, the **central difference**,
@@ -76,7 +76,7 @@ assert round(central_difference(cube, 1, 0.1), 10) == 3.01
 # %% [markdown]
 # ## Exercise 1: of every entry
 #
-# What lesson 4 did for pooling, now for anything: `a` is an array of any shape, and `f` makes *one* number of it. Move one entry at a time, and leave `a`
+# What lesson 5 did for pooling, now for anything: `a` is an array of any shape, and `f` makes *one* number of it. Move one entry at a time, and leave `a`
 # as it was.
 
 
@@ -108,7 +108,7 @@ check.numeric_gradient(numeric_gradient)
 # first the rounding, then the step. One falls with $h$, the other grows. The sum is smallest where its slope,
 # $-u\,|f|/h^2 + h\,|d_3|/3$, is zero; with $f$ and $d_3$ around 1 that is at $h = \sqrt[3]{3u}$.
 #
-# Try it on lesson 5's loss of ten scores, whose gradient is known, the probabilities minus 1 at the
+# Try it on lesson 6's loss of ten scores, whose gradient is known, the probabilities minus 1 at the
 # label.
 #
 # **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): the table at `#layer=dense_1&mode=backward` is this gradient,
@@ -240,7 +240,7 @@ assert abs(dx).max() < 1e-15
 # %% [markdown]
 # Probabilities add up to 1, whatever the scores are. Their sum never changes, its gradient is zero, and **a
 # backward pass that returns nothing but zeros would pass the check.** There are published libraries
-# with just such tests. The remedy is the $L = \sum dy \cdot y$ of lesson 6, with *random* `dy`: every output gets a weight of its own, and
+# with just such tests. The remedy is the $L = \sum dy \cdot y$ of lesson 8, with *random* `dy`: every output gets a weight of its own, and
 # no cancellation is left but by chance. With `dy` of 1, -2, 3, Keras 3.15.1 and we agree:
 
 # %%
@@ -301,7 +301,7 @@ for layer, x, keras in [
     assert dx.reshape(np.shape(keras)).tolist() == keras
 
 # %% [markdown]
-# Keras takes 0 for ReLU and pays the first maximum (lesson 4); the differences say one half. Neither is wrong.
+# Keras takes 0 for ReLU and pays the first maximum (lesson 5); the differences say one half. Neither is wrong.
 #
 # So a checker has to know when a step went over a kink, and then say nothing. Layers of minicnn tell: **`layer.branches(cache)`
 # is a list of arrays that say on which side of its kinks each cell was** (signs of ReLU, winners of pooling;
@@ -470,7 +470,7 @@ assert not new.ok
 
 # %% [markdown]
 # Nothing is wrong here, and yet **314 of 400 pixels cannot be checked, and not one of the biases.** A digit is mostly
-# blank paper. With biases of 0, as networks begin (lesson 8), every window that sees only paper gives exactly 0, on
+# blank paper. With biases of 0, as networks begin (lesson 11), every window that sees only paper gives exactly 0, on
 # the kink of ReLU. And four equal numbers in a pooling window are a tie. No step is small enough for that. A
 # checker that does not skip cries wolf here; one that skips in silence says "right" and has checked nothing. So minicnn's
 # counts, and a gradient of which most entries could not be checked does not count as right.

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 10 · What do fit, evaluate and History report?
+# # 13 · What do fit, evaluate and History report?
 #
-# *25 minutes · needs lessons 5, 8 and 9*
+# *25 minutes · needs lessons 6, 11 and 12*
 #
 # **You will build** the numbers of a progress bar, and a confusion matrix; and find out how one
 # network can be 80 % right and 20 % right on the same five samples, without anybody lying.
@@ -13,7 +13,7 @@ import timeit
 import numpy as np
 
 import minicnn
-from checks import check_10 as check
+from checks import check_13 as check
 from minicnn import plots
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.datasets import mnist
@@ -28,7 +28,7 @@ from minicnn.tutorial import scaled, tutorial_network
 # Five samples. Each is the number 1; four have the label 0, the last one the label 1. The network is as
 # small as can be: two weights, which are also its two scores, and a softmax. Both weights start at 0.
 #
-# Only the difference of the scores matters; call it $d = z_0 - z_1$. Then (lesson 5)
+# Only the difference of the scores matters; call it $d = z_0 - z_1$. Then (lesson 6)
 #
 # $$p_0 = \frac{1}{1 + e^{-d}}, \qquad p_1 = 1 - p_0, \qquad loss = -\ln p_{label}.$$
 #
@@ -280,7 +280,7 @@ figure
 # - `history.params`: `verbose`, `epochs`, and `steps`, the batches of an epoch.
 # - `history.batches`: for each name a list with one number a *batch* (minicnn only).
 #
-# Every `fit` goes on with the weights and with Adam's state (lesson 8), but makes a new History, which `model.history` then is:
+# Every `fit` goes on with the weights and with Adam's state (lesson 11), but makes a new History, which `model.history` then is:
 
 # %%
 KERAS = [0.771928608417511, 0.7769875526428223]  # loss of the second fit, Keras 3.15.1
@@ -419,7 +419,7 @@ assert min(training) > 1.4 * min(evaluating)
 # python -m minicnn train --seed 0         and 1, 2, 3, 4
 # ```
 #
-# The tutorial's second experiment took batches of 64 from a shuffled Dataset (lesson 9), ten of them called an "epoch", and evaluated after 200, 400 and 600 steps:
+# The tutorial's second experiment took batches of 64 from a shuffled Dataset (lesson 12), ten of them called an "epoch", and evaluated after 200, 400 and 600 steps:
 # 0.965, 0.975, 0.973. Repeated for the seeds 0 to 9 by this function:
 
 

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 13 · Is it the same network as Keras, and how does it outgrow this machine?
+# # 18 · Is it the same network as Keras, and how does it outgrow this machine?
 #
-# *25 minutes · needs lessons 8 and 11, and TensorFlow*
+# *25 minutes · needs lessons 11 and 15, and TensorFlow*
 #
 # **You will build** the three tools that answer it: `same_bits`, `first_apart` and `combined`. They
 # compare two sets of weights, find the step at which two trainings part, and make one gradient of
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import minicnn
-from checks import check_13 as check
+from checks import check_18 as check
 from minicnn import keras_reference, plots
 from minicnn.datasets import mnist
 from minicnn.engine import ALGORITHMS
@@ -75,7 +75,7 @@ assert np.spacing(a) == 2  # from here to the next float32
 #
 # minicnn keeps its arrays as Keras does: images `(n, h, w, c)`, kernels `(kh, kw, c, f)` and `(in,
 # out)`. So carrying weights over is copying them. `to_keras` makes the Keras *twin* of a model, with the
-# same layers, weights, and state of Adam (the `m`, `v` and step count of lesson 8); `from_keras` is the reverse.
+# same layers, weights, and state of Adam (the `m`, `v` and step count of lesson 11); `from_keras` is the reverse.
 #
 # To check that nothing changed, `==` will not do. A bit pattern is more than a value: `0.0 == -0.0`
 # although one bit differs, and a NaN is not even equal to itself.
@@ -204,7 +204,7 @@ if have_keras():
 #
 # A gradient is right to about 7 digits *of the largest products in its sum*. If they cancel, the sum is
 # small, and its error is not. Call the gradient $g$, its error $\delta$. Plain gradient descent would move
-# the weight by $lr \cdot \delta$ too much, which is nothing. Adam's first move was, in lesson 8,
+# the weight by $lr \cdot \delta$ too much, which is nothing. Adam's first move was, in lesson 11,
 #
 # $$move(g) = -lr \cdot \frac{g}{|g| + e}, \qquad e = \frac{\epsilon}{\sqrt{1 - \beta_2}} = 3.16 \cdot 10^{-6}.$$
 #
@@ -215,7 +215,7 @@ if have_keras():
 #
 # So where a gradient is nearly zero, an error of it is 316 times larger in the weight, while SGD
 # with the same rate makes it 1,000 times smaller. Worse, in later steps epsilon acts
-# less (lesson 8), and $e$ goes down to $10^{-7}$: a factor of 10,000.
+# less (lesson 11), and $e$ goes down to $10^{-7}$: a factor of 10,000.
 
 # %%
 lr, e = 0.001, 1e-7 / np.sqrt(1 - 0.999)
@@ -249,7 +249,7 @@ figure
 # $lr = 0.001$, so one library had moved some weight by nearly $+0.001$ and the other by nearly $-0.001$:
 # its gradient had another sign.
 #
-# It was the convolution after Winograd (lesson 11). Digits have a black border. On a window of zeros the
+# It was the convolution after Winograd (lesson 15). Digits have a black border. On a window of zeros the
 # output is 0 plus the bias, and biases start at 0. Exactly at 0, ReLU lets no gradient through. But
 # Winograd computes several outputs of a row at once, from sums of *all* its pixels, in which those that a window does
 # not see cancel. They cancel up to rounding. In one dimension, with minicnn's own matrices, eight pixels give
@@ -282,7 +282,7 @@ assert 200 < passed < 600
 # zeros and puts the bias there, to the bit (`put_bias_on_blanks`). Three things to take home:
 #
 # - Where a function has a kink or a tie (ReLU, max pooling), an error of $10^{-16}$ can become an
-#   error of 1. Ties on real data are the rule, not the exception (lesson 4).
+#   error of 1. Ties on real data are the rule, not the exception (lesson 5).
 # - Tests with random numbers did not show it: no window in them is all zeros.
 # - Without the run in float64, all would have been put down to rounding.
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 9 · What does a shuffle buffer do?
+# # 12 · What does a shuffle buffer do?
 #
-# *25 minutes · needs lesson 8*
+# *25 minutes · needs lesson 11*
 #
 # **You will build** `shuffled(items, buffer_size, choose)`, which mixes a stream of items that is
 # too long to be mixed as a whole; and find out how far an item gets in it, and how much of its data
@@ -11,7 +11,7 @@
 import numpy as np
 
 import minicnn
-from checks import check_09 as check
+from checks import check_12 as check
 from minicnn import plots
 from minicnn.data import Dataset
 from minicnn.datasets import mnist
@@ -276,7 +276,7 @@ assert zeros == 5923
 # %% [markdown]
 # There are 5,923 zeros, so a buffer of 1,000 holds nothing else for a long time. Does it matter?
 # Let a network of a single layer learn from one pass over the sorted images. (`fit` takes a step
-# for each batch, `evaluate` counts what is right. Lesson 10 is about them.)
+# for each batch, `evaluate` counts what is right. Lesson 13 is about them.)
 
 
 # %%

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 11 · Why is it slow, and how fast can it get?
+# # 15 · Why is it slow, and how fast can it get?
 #
-# *25 minutes · needs lessons 2, 3 and 6*
+# *25 minutes · needs lessons 2, 3 and 8*
 #
 # **You will build** the second convolution of the network as one matrix product; and then in a way that
 # gets along with 64 products where the formula has 400, and that you can redo by hand.
@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 import minicnn
-from checks import check_11 as check
+from checks import check_15 as check
 from minicnn import plots
 from minicnn.checking.environment import machine
 from minicnn.engine.blas import one_thread
@@ -206,14 +206,14 @@ assert (inverse @ ((V2 @ g) * (V2 @ a))).tolist() == [10, 13, -3]
 #
 # $$c_j = \sum_{i + k = j} a_i\,g_k.$$
 #
-# Go back through it as in lesson 6. Let an error $d_j$ arrive at each $c_j$. The product $a_i g_k$ sends to
+# Go back through it as in lesson 8. Let an error $d_j$ arrive at each $c_j$. The product $a_i g_k$ sends to
 # $a_i$ the message $d_{i+k}\,g_k$, and messages add up: $a_i$ receives
 #
 # $$y_i = \sum_k d_{i+k}\,g_k.$$
 #
 # **That is lesson 2's convolution**, of a row of pixels $d$ with a kernel $g$: nobody said that an "error" may not
 # be pixels. So whoever can multiply polynomials with few products needs only the backward pass of that. And this
-# we know: back through a matrix goes the transposed matrix (lesson 6: $dcols = dy \cdot
+# we know: back through a matrix goes the transposed matrix (lesson 8: $dcols = dy \cdot
 # kernel^T$); through "times $V_2\,g$, cell by cell" it is the same multiplication again; and the steps come in
 # reverse order. From $c = V_3^{-1}[(V_2\,g) * (V_2\,a)]$ comes, with ${}'$ for "transposed",
 #
@@ -462,12 +462,12 @@ assert np.allclose(A.T @ ((G @ g) * (B.T @ d)), [d[i : i + 5] @ g for i in range
 # %% [markdown]
 # ## The backward pass is the forward pass, transposed
 #
-# Training needs two gradients for a given $dy$ (lesson 6): $dg$ of the kernel, $dd$ of the tile. No new idea is needed: every
+# Training needs two gradients for a given $dy$ (lesson 8): $dg$ of the kernel, $dd$ of the tile. No new idea is needed: every
 # step of $Y = A'[U * V]A$ is walked back, the last one first.
 #
 # $$Z = A\,dy\,A', \qquad dU = V * Z, \quad dg = G'\,dU\,G, \qquad dV = U * Z, \quad dd = B\,dV\,B'.$$
 #
-# With lesson 6's numbers:
+# With lesson 8's numbers:
 
 # %%
 A, B, G = V2, inverse, V2
@@ -477,7 +477,7 @@ Z = A @ dy @ A.T
 dg = G.T @ (V * Z) @ G
 dd = B @ (U * Z) @ B.T
 print(f"dg\n{dg}\n\ndd\n{dd}")
-assert dg[0, 0] == dd[1, 1] == 8  # as by hand in lesson 6
+assert dg[0, 0] == dd[1, 1] == 8  # as by hand in lesson 8
 
 one_image = [array[None, ..., None].astype(float) for array in (d, dy)]
 weights = np.array([[1.0, -1], [2, 0]])[..., None, None]
@@ -608,7 +608,7 @@ figure
 # ## What is left to do in a step?
 #
 # minicnn's own step of training, on 32 images and one thread, with a clock in each layer. Grey is the share of the
-# multiply-adds, forward and backward (lesson 6: three times those of the forward pass, twice in the first layer). A
+# multiply-adds, forward and backward (lesson 8: three times those of the forward pass, twice in the first layer). A
 # convolution's clock includes the pooling after it, since minicnn's engine computes the two together
 # (`PooledConvolution` in [minicnn/engine/operations.py](../minicnn/engine/operations.py)). The gradient of a dense kernel
 # counts in "Adam, rest": it is made once for the whole batch, part by part, and Adam uses each part while it is in the cache
@@ -696,7 +696,7 @@ figure
 
 # %% [markdown]
 # In both profiles the backward pass is the same, and neither im2col nor Winograd: of each pooling window one cell has a gradient, the
-# winner, and where ReLU is at 0 not even that (lesson 4). So five of six products there have a factor of 0, and
+# winner, and where ReLU is at 0 not even that (lesson 5). So five of six products there have a factor of 0, and
 # [minicnn/engine/kernels/pooled_gradients.py](../minicnn/engine/kernels/pooled_gradients.py) leaves them out. That saves more than Winograd does, and rounds less.
 #
 # The faster the largest part gets, the more the others count: Adam has no multiply-adds worth mentioning, and yet
