@@ -60,7 +60,10 @@ def planted(module: str, source: str) -> Iterator[ModuleType]:
     with _fresh_modules(), mock.patch.multiple(caching.FunctionCache, **cache):
         sys.meta_path.insert(0, finder)
         try:
-            yield importlib.import_module(PACKAGE)
+            package = importlib.import_module(PACKAGE)
+            # Other processes would compile the kernels as they are on disk.
+            importlib.import_module(f"{PACKAGE}.engine.parallel_compilation").enabled = False
+            yield package
         finally:
             sys.meta_path.remove(finder)
 

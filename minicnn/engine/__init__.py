@@ -10,6 +10,7 @@ blas.py          BLAS held to one thread while other threads work
 interrupts.py    Ctrl-C and other signals wait for the end of a step
 prefetching.py   a background thread that reads ahead
 compiling.py     Numba's options, and compiled code on disk
+parallel_compilation.py  other processes that compile kernels at the same time
 kernels/         the compiled loops
 """
 

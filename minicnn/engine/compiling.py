@@ -16,6 +16,7 @@ from typing import Any
 import numba
 from numba.core import caching, event, serialize
 
+from minicnn.engine.parallel_compilation import compiled_by_helper
 from minicnn.shapes import Geometry
 
 PATIENCE = 1.0  # seconds of compiling after which the user is told
@@ -119,12 +120,31 @@ class _Cache:
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The cached version for a signature; None if there is none or it cannot be loaded."""
         global _kernels
-        compiled = None
-        with contextlib.suppress(Exception):  # a damaged pickle can raise anything
-            compiled = self._open().load_overload(signature, target)
+        compiled = self._load(signature, target)
+        if compiled is None and self._by_helper(signature):
+            compiled = self._load(signature, target)
         if compiled is None:
             _kernels += 1
         return compiled
+
+    def _load(self, signature: Any, target: Any) -> Any:
+        with contextlib.suppress(Exception):  # a damaged pickle can raise anything
+            return self._open().load_overload(signature, target)
+        return None
+
+    def _by_helper(self, signature: Any) -> bool:
+        """Whether another process has compiled the kernel meanwhile."""
+        global _kernels
+        if isinstance(self._open(), caching.NullCache):
+            return False
+        module = self._function.__module__.rpartition(".")[2]
+        _kernels += 1
+        _usual.on_start()
+        try:
+            return compiled_by_helper(f"{module}.{self._function.__name__}", signature)
+        finally:
+            _usual.on_end()
+            _kernels -= 1
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Write a compiled version to disk, or warn once if that fails."""
@@ -295,7 +315,7 @@ class _Announcement(event.Listener):
         self.depth = 0
         self.seconds, self.started = 0.0, 0.0
 
-    def on_start(self, _event: event.Event) -> None:
+    def on_start(self, _event: event.Event | None = None) -> None:
         if self.depth == 0:
             self.started = time.perf_counter()
         self.depth += 1
@@ -304,7 +324,7 @@ class _Announcement(event.Listener):
             self.told = True
             self.tell()
 
-    def on_end(self, _event: event.Event) -> None:
+    def on_end(self, _event: event.Event | None = None) -> None:
         self.depth -= 1
         if self.depth == 0:
             self.seconds += time.perf_counter() - self.started
