@@ -36,7 +36,10 @@ OURS = "minicnn"
 PACKAGES = ("torch", "jax", "onnxruntime", "openvino", "onnx")
 UNITS = {"accuracy": "share of the test images", "memory": "MB, data included"}
 USUAL_UNIT = "us per image"
-TITLES = {"tutorial": "tutorial's network", "3x3": "3x3 network"}
+TITLES = {
+    "tutorial": "tutorial's network",
+    **{name: f"{name} network" for name in NETWORKS if name != "tutorial"},
+}
 ON_THE_CPU = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "JAX_PLATFORMS": "cpu",
@@ -79,7 +82,7 @@ def parsed_arguments() -> argparse.Namespace:
         "--networks",
         **some,
         choices=NETWORKS,
-        default=list(NETWORKS),
+        default=["tutorial", "3x3"],
         help=f"of {', '.join(NETWORKS)} (random images; the first batch size only)",
     )
     add(

@@ -18,7 +18,7 @@ from minicnn.checking.lockstep import APART, Lockstep, lockstep
 from minicnn.cli import arguments
 from minicnn.cli.arguments import Parser
 from minicnn.datasets import mnist
-from minicnn.engine import announce_compilation
+from minicnn.engine import announce_compilation, compile_ahead
 from minicnn.tutorial import scaled, tutorial_network
 
 LOCKSTEP_STEPS, LOCKSTEP_BATCH = 200, 32
@@ -88,7 +88,12 @@ def verify(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     command = _lockstep if args.lockstep else _planted_bugs if args.planted_bugs else _ledger
     command = _mine if args.mine else command
-    with announce_compilation(lambda: print(COMPILING, file=sys.stderr, flush=True)):
+
+    def compiling() -> None:
+        print(COMPILING, file=sys.stderr, flush=True)
+        compile_ahead("float32")  # the cases begin with float64
+
+    with announce_compilation(compiling):
         found, ok = command(args)
     print(f"{environment.machine()}; {time.perf_counter() - start:.0f} s")
     if args.json:

@@ -25,6 +25,7 @@ _MODULES = {
     "announce_compilation": "compiling",
     "available_cores": "threads",
     "choose_algorithm": "algorithms",
+    "compile_ahead": "parallel_compilation",
     "get_num_threads": "threads",
     "kernel_imports": "compiling",
     "prefetched": "prefetching",

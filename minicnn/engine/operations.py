@@ -200,12 +200,12 @@ class MaxPooling(Operation):
     def __init__(self, layer, index):
         super().__init__(layer, index)
         self.geometry = _geometry(layer, layer.pool_size)
-        self.output_shape = layer.output_shape(layer.input_shape)
         self.winner_dtype = np.min_scalar_type(math.prod(layer.pool_size) - 1)
 
     def new_winners(self, samples: int) -> np.ndarray:
         """Memory for which cell of its window each output comes from."""
-        return np.empty((samples, *self.output_shape), self.winner_dtype)
+        g = self.geometry
+        return np.empty((samples, g.oh, g.ow, self.layer.input_shape[2]), self.winner_dtype)
 
     def forward(self, x, run):
         winner = self.new_winners(len(x))

@@ -24,6 +24,7 @@ from typing import Any
 
 from numba import float32, float64, intp, typeof, types, uint8
 
+from minicnn import engine
 from minicnn.shapes import Geometry
 
 # Types of the arguments of each kernel: a digit for an array of floats with so many dimensions,
@@ -52,6 +53,9 @@ LATER = {
     "im2col.grad_input": "44g",
     "im2col.grad_kernel": "44g",
     "few_channels.grad_input": "44g",
+    "direct.forward": "441g",
+    "direct.grad_input": "44g",
+    "direct.grad_kernel": "44g",
 }
 ARGUMENTS = FORWARD | BACKWARD | LATER
 
@@ -87,8 +91,14 @@ def compiled_by_helper(kernel: str, signature: Any) -> bool:
         return False
     dtype = str(next(each.dtype for each in signature if isinstance(each, types.Array)))
     if dtype not in _helpers and kernel not in LATER:
-        _helpers[dtype] = _start(dtype)
+        _helpers[dtype] = _started(dtype)
     return any(helper.has_compiled(kernel) for helper in _helpers.get(dtype, ()))
+
+
+def compile_ahead(dtype: str) -> None:
+    """Let a helper compile all kernels of this dtype, because they will be needed."""
+    if enabled and engine.get_num_threads() > 1 and dtype not in _helpers:
+        _helpers[dtype] = [Helper(tuple(ARGUMENTS), dtype)]
 
 
 def signature_of(kernel: str, dtype: str) -> tuple[Any, ...]:
@@ -164,10 +174,8 @@ class Helper:
 _helpers: dict[str, list[Helper]] = {}  # by dtype
 
 
-def _start(dtype: str) -> list[Helper]:
-    from minicnn.engine.threads import get_num_threads
-
-    shares = SHARES[min(get_num_threads() - 1, max(SHARES))]
+def _started(dtype: str) -> list[Helper]:
+    shares = SHARES[min(engine.get_num_threads() - 1, max(SHARES))]
     return [Helper(share, dtype, tuple(LATER) if share is shares[0] else ()) for share in shares]
 
 

@@ -205,7 +205,8 @@ class Plan:
         for segment in self.segments:
             outputs = functools.partial(_outputs, segment.operations, x)
             shards = self._shards(segment.in_shards, len(x), threads.USUAL_SHARD)
-            x = np.concatenate(threads.run(outputs, shards))
+            parts = threads.run(outputs, shards)
+            x = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return x
 
     def _forward(

@@ -54,6 +54,7 @@ def test_helpers_compile_for_the_types_that_layers_use(rng):
         tutorial_network().layers,
         [*(Conv2D(8, 3, activation="relu") for _ in range(3)), MaxPooling2D(3), MaxPooling2D()],
         [*(Conv2D(f, 3, s, activation="relu") for f, s in ((8, 2), (8, 2), (3, 1), (8, 1)))],
+        [Conv2D(2, 3, algorithm="direct"), Conv2D(2, 3, algorithm="direct")],
     ]
     for layers in stacks:
         head = [] if isinstance(layers[-1], Dense) else [Flatten(), Dense(4, activation="softmax")]
@@ -99,7 +100,7 @@ def test_a_helper_is_ended_with_the_process_that_started_it(helper):
 
 
 def test_helpers_are_asked_for_kernels_of_a_first_step_only(monkeypatch):
-    monkeypatch.setattr(parallel, "_start", lambda dtype: pytest.fail("started"))
+    monkeypatch.setattr(parallel, "_started", lambda dtype: pytest.fail("started"))
     monkeypatch.setattr(parallel, "_helpers", {})
     signature = parallel.signature_of("im2col.forward", "float32")
     assert not parallel.compiled_by_helper("im2col.forward", signature)
@@ -115,8 +116,18 @@ def test_there_are_as_many_processes_as_threads_are_allowed_but_at_most_four(
     started = []
     monkeypatch.setattr(parallel, "Helper", lambda *arguments: started.append(arguments))
     monkeypatch.setattr("minicnn.engine.threads._threads", threads)
-    assert len(parallel._start("float32")) == helpers
+    assert len(parallel._started("float32")) == helpers
     assert [len(later) > 0 for _, _, later in started] == [True, False, False][:helpers]
+
+
+def test_compile_ahead_starts_one_helper_for_all_kernels(monkeypatch):
+    started = []
+    monkeypatch.setattr(parallel, "Helper", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(parallel, "_helpers", {})
+    for threads in (1, 2, 2):
+        monkeypatch.setattr("minicnn.engine.threads._threads", threads)
+        parallel.compile_ahead("float32")
+    assert started == [(tuple(parallel.ARGUMENTS), "float32")]
 
 
 def test_what_a_helper_has_compiled_is_loaded_from_disk(monkeypatch):
