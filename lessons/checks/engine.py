@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 INTEGERS = ": integers are expected; divide with //"
+ARRAY_OF_INTEGERS = ": an array of integers is expected"
 
 
 class Verdict(NamedTuple):
@@ -63,6 +64,7 @@ class Exercise:
         self.run = run
         self.hidden = hidden
         self.mistakes: dict[str, Callable] = {}
+        self.refused_answers: list[Callable] = []
 
     def mistake(self, sentence: str) -> Callable[[Callable], Callable]:
         """Register the function below as a wrong answer; `sentence` says what is wrong with it."""
@@ -75,6 +77,11 @@ class Exercise:
             return wrong
 
         return register
+
+    def refused(self, wrong: Callable) -> Callable:
+        """Register a wrong answer that has no sentence of its own: tests make sure it fails."""
+        self.refused_answers.append(wrong)
+        return wrong
 
     def __call__(self, function: Any) -> None:
         """Print a tick, or what is not right yet."""
@@ -96,8 +103,9 @@ class Exercise:
             problem = self._problem(function, case)
             if problem:
                 mistake = self._known_mistake(function, cases)
-                reason = f": {mistake}" if mistake else ""
-                return Verdict(False, f"not yet: {problem}{reason}", mistake)
+                # What helps most comes first, the numbers on a line of their own.
+                text = f"{mistake}\n    {problem}" if mistake else problem
+                return Verdict(False, f"not yet: {text}", mistake)
         return Verdict(
             True, f"✓ {self.name}: right" + f" in all {len(cases):,} cases" * bool(cases[0])
         )
@@ -110,12 +118,15 @@ class Exercise:
         if isinstance(got, BaseException):
             return self._case(case) + _raised(got, function)
         expected = self._outcome(self.reference, case)
-        if got is None and expected is not None:
+        if got is None and expected is not None and not self._may_be_none():
             return f"{self.name} returns nothing; write its body, with a `return` at its end"
         if self.hidden:
             return _wrong_entry(expected, got, self.tolerance)
         wrong = difference(expected, got, self.tolerance)
         return wrong and self._case(case) + wrong
+
+    def _may_be_none(self) -> bool:
+        return any(self._outcome(self.reference, tuple(case)) is None for case in self.cases())
 
     def _require_callable(self, function: Any) -> None:
         if function is None:
@@ -145,7 +156,7 @@ class Exercise:
         except (Exception, SystemExit) as error:
             return error
         for name, before, after in zip(self._letters(), case, arguments, strict=True):
-            if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=True):
+            if not _unchanged(before, after):
                 return NotYet(f"{self.name} changed its argument {name}; work on a copy of it")
         return result
 
@@ -193,7 +204,7 @@ def difference(expected: Any, got: Any, tolerance: float = 0) -> str | None:
         expected, bool
     ):
         return _number_difference(expected, got, tolerance)
-    whole = f"expected {_short(expected)}, got {_short(got)}"
+    whole = _expected(expected, got)
     if isinstance(expected, dict):
         if not isinstance(got, dict) or set(got) != set(expected):
             return f"expected a dict with the keys {list(expected)}, got {_short(got)}"
@@ -223,10 +234,10 @@ def _number_difference(expected: Any, got: Any, tolerance: float) -> str | None:
     except ValueError:  # rows of different lengths
         given = np.empty(0, object)
     if given.dtype.kind not in "iufb":
-        return f"expected {_short(expected)}, got {_short(got)}"
+        return _expected(expected, got)
     if given.shape != wanted.shape:
         if wanted.ndim == 0:
-            return f"expected {_short(expected)}, got {_short(got)}"
+            return _expected(expected, got)
         return f"expected an array of shape {wanted.shape}, got one of shape {given.shape}"
     integers = wanted.dtype.kind in "iu"
     finite = np.abs(wanted[np.isfinite(wanted)])
@@ -236,15 +247,32 @@ def _number_difference(expected: Any, got: Any, tolerance: float) -> str | None:
     close |= np.isnan(wanted.astype(float)) & np.isnan(given.astype(float))
     if not close.all():
         if wanted.ndim == 0:
-            return f"expected {_short(expected)}, got {_short(got)}"
+            return _expected(expected, got)
         first = tuple(int(i) for i in np.argwhere(~close)[0])
-        return (
-            f"expected {_short(wanted[first])} at {list(first)}, got {_short(given[first])} "
-            f"({(~close).sum():,} of {close.size:,} cells differ)"
-        )
+        number, differing = _expected(wanted[first], given[first]), (~close).sum()
+        text = f"at {list(first)} {number} ({differing:,} of {close.size:,} cells differ)"
+        if given.dtype.kind in "iu" and not integers:
+            text += ": your array can hold integers only"
+        return text
     if integers and given.dtype.kind not in "iu":
-        return f"expected {_short(expected)}, got {_short(got)}{INTEGERS}"
+        return _expected(expected, got) + (ARRAY_OF_INTEGERS if wanted.ndim else INTEGERS)
     return None
+
+
+def _unchanged(before: Any, after: Any) -> bool:
+    """Whether an argument is as it was, arrays inside of lists included."""
+    if isinstance(before, np.ndarray):
+        equal = np.array_equal if before.dtype.kind in "OUSb" else _equal_numbers
+        return isinstance(after, np.ndarray) and equal(before, after)
+    if isinstance(before, dict):
+        return list(before) == list(after) and _unchanged([*before.values()], [*after.values()])
+    if isinstance(before, list | tuple):
+        return len(before) == len(after) and all(map(_unchanged, before, after))
+    return True
+
+
+def _equal_numbers(before: np.ndarray, after: np.ndarray) -> bool:
+    return before.dtype == after.dtype and np.array_equal(before, after, equal_nan=True)
 
 
 def _call(function: Callable, *case: Any) -> Any:
@@ -257,6 +285,14 @@ def _named(letter: str, value: Any) -> str:
     if isinstance(value, np.ndarray) and value.size > 4:
         return f"{letter} of shape {value.shape}"
     return f"{letter}={_short(value)}"
+
+
+def _expected(expected: Any, got: Any) -> str:
+    """Both in words, with as many digits as are needed to see a difference."""
+    words = _short(expected), _short(got)
+    if words[0] == words[1] and isinstance(got, float | np.floating):
+        words = repr(float(expected)), repr(float(got))
+    return f"expected {words[0]}, got {words[1]}"
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import inspect
 import io
 import itertools
 import json
@@ -116,7 +117,13 @@ def test_each_named_mistake_is_recognised(task):
         verdict = task.verdict(wrong)
         assert not verdict.passed
         assert verdict.mistake == sentence
-        assert verdict.text.endswith(sentence)
+        assert verdict.text.startswith(f"not yet: {sentence}\n")
+
+
+@each_exercise
+def test_wrong_answers_are_refused(task):
+    for wrong in task.refused_answers:
+        assert not task.verdict(wrong).passed, inspect.getsource(wrong)
 
 
 @each_exercise
@@ -137,7 +144,7 @@ def test_no_answer_makes_a_check_raise(task):
         verdict = task.verdict(answer)
         assert not verdict.passed
         assert re.match("not yet: .", verdict.text)
-        assert "\n" not in verdict.text
+        assert verdict.text.count("\n") == (verdict.mistake is not None)
 
 
 def test_checks_need_no_tensorflow():
@@ -159,7 +166,7 @@ def test_a_wrong_number_is_reported_with_its_position():
     def answer(x, factor):
         return np.where(x == 4, 9, x * factor)
 
-    where = "not yet: for x=[1.0, 2.0, 4.0], factor=2 expected 8.0 at [2], got 9.0"
+    where = "not yet: for x=[1.0, 2.0, 4.0], factor=2 at [2] expected 8.0, got 9.0"
     assert scaled.verdict(answer).text == f"{where} (1 of 3 cells differ)"
 
 
@@ -177,6 +184,33 @@ def test_an_answer_may_not_change_its_argument():
 
     text = scaled.verdict(answer).text
     assert text == "not yet: scaled changed its argument x; work on a copy of it"
+
+
+def test_nor_what_is_inside_of_its_argument():
+    @exercise(lambda: [([np.ones(2), np.ones(2)],)])
+    def total(arrays):
+        return sum(array.sum() for array in arrays)
+
+    def answer(arrays):
+        first = arrays.pop()
+        return first.sum() + arrays[0].sum()
+
+    def other(arrays):
+        arrays[0] += arrays[1]
+        return arrays[0].sum()
+
+    for wrong in (answer, other):
+        changed = "not yet: total changed its argument arrays; work on a copy of it"
+        assert total.verdict(wrong).text == changed
+
+
+def test_nothing_may_be_the_right_answer():
+    @exercise(lambda: [([1, 2],), ([],)])
+    def largest(numbers):
+        return max(numbers, default=None)
+
+    text = largest.verdict(lambda numbers: None).text
+    assert text == "not yet: for numbers=[1, 2] expected 2, got None"
 
 
 def test_an_error_is_reported_with_its_line():
@@ -238,7 +272,10 @@ def test_what_counts_as_equal(expected, got):
         ((0, 1), (0, 1, 0), "expected (0, 1), got (0, 1, 0)"),
         (3, 3.5, "expected 3, got 3.5"),
         (1.0, np.nan, "expected 1.0, got nan"),
-        (np.array([np.inf, 1]), np.array([np.inf, 2.0]), "expected 1.0 at [1], got 2.0"),
+        (np.array([np.inf, 1]), np.array([np.inf, 2.0]), "at [1] expected 1.0, got 2.0"),
+        (np.array([0.5]), np.array([0]), "your array can hold integers only"),
+        (np.array([2, 3]), np.array([2.0, 3.0]), "an array of integers is expected"),
+        (4 / 3, 4 / 3 + 1e-8, "expected 1.3333333333333333, got 1.3333333433333333"),
         (np.zeros((2, 2)), np.zeros(2), "an array of shape (2, 2), got one of shape (2,)"),
         ({"a": 1}, {"a": 2}, "expected {'a': 1}, got {'a': 2}"),
         (True, 1, "expected True, got 1"),
