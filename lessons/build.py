@@ -7,8 +7,9 @@
 `NN_name.ipynb` is the student's: in cells tagged "exercise" all that stands below a line
 `# solution`, as far as it is indented like it, is cut. `solutions/NN_name.ipynb` is uncut. Both
 are the same from build to build: cell ids count cells, pictures have fixed sizes, and nothing of
-the machine or the clock is written. `README.md` gets the lesson's row of the table, and `pictures/`
-the picture for it: the first of the notebook, or the one whose cell is tagged "cover".
+the machine or the clock is written. Cells tagged "fold" only draw: Jupyter hides their source. A
+last cell leads to the lessons before and after. `README.md` gets the lesson's row of the table, and
+`pictures/` the picture for it: the first of the notebook, or the one tagged "cover".
 """
 
 import argparse
@@ -35,7 +36,9 @@ from minicnn.callbacks import progress
 from minicnn.gradcheck import check as gradcheck
 
 LESSONS = Path(__file__).resolve().parent
-MEGABYTE, SECONDS = 1 << 20, 60  # what a built lesson may take
+MEGABYTE, SECONDS, MINUTES = 1 << 20, 60, 25  # what a built lesson may take
+WORDS_A_MINUTE, SECONDS_A_LINE = 200, 4  # of prose, and of code that a student reads
+EXERCISE_WIDTH = 80  # characters that Jupyter shows without scrolling
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -46,7 +49,10 @@ TO_DO = "...  # your code here"
 ANNOUNCEMENTS = {progress.COMPILING, gradcheck.COMPILING}
 # `forward` and `backward` in [minicnn/step.py](../minicnn/step.py)
 NAMED_LINK = re.compile(r"((?:`[\w.]+`[,\s]+(?:and\s+)?)+)in\s+\[[^\]]*\]\(([^)]+\.py)\)")
-HEADER = f"{'lesson':52} seconds    KB  pictures  exercises  pass  not yet  mistakes named"
+HEADER = (
+    f"{'lesson':52} minutes seconds    KB  pictures  exercises  pass  not yet"
+    "  mistakes named  answers refused"
+)
 # In the first cell of a source, and for the reader too: **25 minutes.** Needs: ...
 TITLE = re.compile(r"^# (?P<number>\d+) · (?P<question>.+)$", re.MULTILINE)
 EFFORT = re.compile(r"^\*(?P<minutes>\d+) minutes · needs (?P<needs>.+?)\*$", re.MULTILINE)
@@ -91,14 +97,16 @@ def notebooks(lesson: Lesson) -> dict[Path, nbformat.NotebookNode]:
     solution.nbformat_minor = 5
     for number, cell in enumerate(solution.cells, start=1):
         cell.id = f"{lesson.number}-{number:03d}"
-        tags = cell.metadata.get("tags")
+        tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
+        if "fold" in tags:
+            cell.metadata |= {"tags": [*tags, "hide-input"], "jupyter": {"source_hidden": True}}
     student = copy.deepcopy(solution)
     for cell in student.cells:
         if "exercise" in cell.metadata.get("tags", []):
             cell.source = cut(cell.source)
     for notebook, folder in ((student, "."), (solution, "..")):
-        notebook.cells.insert(0, _heading(lesson, folder))
+        notebook.cells.append(_navigation(lesson, folder))
         _relocate_links(notebook, folder)
     return {lesson.student: student, lesson.solution: solution}
 
@@ -128,25 +136,28 @@ def cut(source: str) -> str:
     return "\n".join(kept)
 
 
-def _heading(lesson: Lesson, folder: str) -> nbformat.NotebookNode:
-    here = "exercises" if folder == "." else "**solutions**"
-    other = lesson.solution if folder == "." else lesson.student
-    path = other.relative_to(LESSONS) if folder == "." else f"../{other.name}"
+def _navigation(lesson: Lesson, folder: str) -> nbformat.NotebookNode:
+    """The last cell: the lessons before and after, the course, and the other notebook."""
+    all_lessons = lessons()
+    place = all_lessons.index(lesson)
+    before, after = all_lessons[:place][-1:], all_lessons[place + 1 :][:1]
     prefix = "" if folder == "." else "../"
-    text = (
-        f"[The course]({prefix}README.md) · {here} · "
-        f"[{'solutions' if folder == '.' else 'exercises'}]({path}) · "
-        f"built from [{lesson.source.name}]({prefix}source/{lesson.source.name}), "
-        "which is the file to edit"
-    )
-    return nbformat.v4.new_markdown_cell(text, id=f"{lesson.number}-000")
+    links = [f"[the lesson before]({other.student.name})" for other in before]
+    links.append(f"[the course]({prefix}README.md)")
+    links += [f"[the next lesson]({other.student.name})" for other in after]
+    if folder == ".":
+        links.append(f"[solutions](solutions/{lesson.solution.name})")
+    else:
+        links.append(f"[exercises](../{lesson.student.name})")
+    text = f"{' · '.join(links)}\n\nBuilt from `source/{lesson.source.name}`, the file to edit."
+    return nbformat.v4.new_markdown_cell(text, id=f"{lesson.number}-end")
 
 
 def _relocate_links(notebook: nbformat.NotebookNode, folder: str) -> None:
     """Sources write links as seen from `lessons/`; the solutions lie one folder deeper."""
     if folder == ".":
         return
-    for cell in notebook.cells[1:]:
+    for cell in notebook.cells[:-1]:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\]\((?!https?:|#)", f"]({folder}/", cell.source)
 
@@ -292,6 +303,7 @@ def problems_of_files(lesson: Lesson) -> list[str]:
         problems += [f"{name}: {problem}" for problem in _bad_text(committed, path.parent)]
         if path.stat().st_size > MEGABYTE:
             problems.append(f"{name}: {path.stat().st_size / MEGABYTE:.1f} MB, more than 1")
+    problems += _hard_to_read(lesson)
     if not lesson.picture.exists():
         problems.append(f"{lesson.picture.relative_to(LESSONS).as_posix()}: missing")
     if row(lesson) not in (LESSONS / "README.md").read_text(encoding="utf-8").split("\n"):
@@ -299,9 +311,34 @@ def problems_of_files(lesson: Lesson) -> list[str]:
     return problems
 
 
+def minutes(lesson: Lesson) -> float:
+    """How long reading takes: words of prose, and lines of code that are not folded or cut."""
+    words = lines = 0
+    for cell in notebooks(lesson)[lesson.student].cells[:-1]:
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"\]\([^)]*\)|<[^>]*>", " ", cell.source)
+            words += len(re.findall(r"[^\W\d_]+(?:['-]\w+)*", prose))
+        elif "fold" not in cell.metadata.get("tags", []):
+            lines += sum(bool(line.strip()) for line in cell.source.split("\n"))
+    return words / WORDS_A_MINUTE + lines * SECONDS_A_LINE / 60
+
+
+def _hard_to_read(lesson: Lesson) -> list[str]:
+    problems, took = [], minutes(lesson)
+    if took > MINUTES + 0.5:
+        problems.append(f"takes {took:.0f} minutes to read, more than {MINUTES}")
+    for cell in notebooks(lesson)[lesson.student].cells:
+        if "exercise" in cell.metadata.get("tags", []):
+            longest = max(cell.source.split("\n"), key=len)
+            if len(longest) > EXERCISE_WIDTH:
+                problems.append(f"an exercise has a line of {len(longest)} characters: {longest}")
+    return problems
+
+
 def check(lesson: Lesson) -> tuple[Counter, list[str]]:
     """Figures on the lesson, and all that is wrong with it; runs both of its notebooks."""
     problems, figures = problems_of_files(lesson), Counter(_count_mistakes(lesson))
+    figures["minutes"] = round(minutes(lesson))
     for path, notebook in notebooks(lesson).items():
         name = path.relative_to(LESSONS).as_posix()
         try:
@@ -322,6 +359,8 @@ def check(lesson: Lesson) -> tuple[Counter, list[str]]:
     for which in ("pass", "not yet"):
         if figures[which] != figures["exercises"]:
             problems.append(f"{figures[which]} checks say {which!r}, of {figures['exercises']}")
+    if figures["refused"] != figures["wrong answers"]:
+        problems.append(f"{figures['wrong answers'] - figures['refused']} wrong answers pass")
     if figures["named"] != figures["mistakes"]:
         problems.append(f"{figures['mistakes'] - figures['named']} mistakes are not recognised")
     figures["KB"] = _kilobytes(lesson)
@@ -333,7 +372,16 @@ def _count_mistakes(lesson: Lesson) -> dict[str, int]:
     tasks = exercises(importlib.import_module(f"checks.check_{lesson.number}")).values()
     mistakes = [(task, *pair) for task in tasks for pair in task.mistakes.items()]
     named = sum(task.verdict(wrong).mistake == sentence for task, sentence, wrong in mistakes)
-    return {"exercises": len(tasks), "mistakes": len(mistakes), "named": named}
+    wrong_answers = [(task, wrong) for task, _, wrong in mistakes]
+    wrong_answers += [(task, wrong) for task in tasks for wrong in task.refused_answers]
+    refused = sum(not task.verdict(wrong).passed for task, wrong in wrong_answers)
+    return {
+        "exercises": len(tasks),
+        "mistakes": len(mistakes),
+        "named": named,
+        "wrong answers": len(wrong_answers),
+        "refused": refused,
+    }
 
 
 def _verdicts(notebook: nbformat.NotebookNode) -> list[str]:
@@ -348,9 +396,11 @@ def _verdicts(notebook: nbformat.NotebookNode) -> list[str]:
 def _row_of(name: str, figures: Counter) -> str:
     """A row below HEADER."""
     return (
-        f"{name:52} {figures['seconds']:7.1f} {figures['KB']:5.0f} {figures['pictures']:9} "
+        f"{name:52} {figures['minutes']:7} "
+        f"{figures['seconds']:7.1f} {figures['KB']:5.0f} {figures['pictures']:9} "
         f"{figures['exercises']:10} {figures['pass']:5} {figures['not yet']:8} "
-        f"{figures['named']:8} of {figures['mistakes']}"
+        f"{figures['named']:8} of {figures['mistakes']:3}"
+        f"{figures['refused']:10} of {figures['wrong answers']}"
     )
 
 

@@ -26,6 +26,8 @@ def conv_cases():
     sizes += [(4, 6, 2, 2, 2, 3), (6, 4, 2, 2, 3, 2), (5, 7, 3, 3, 2, 2), (3, 4, 2, 3, 4, 2)]
     for seed, (h, w, c, kh, kw, f) in enumerate(sizes):
         yield whole(seed, h, w, c), whole(seed + 20, kh, kw, c, f), whole(seed + 40, f)
+    # Fractions, which an array of integers would cut off; of eighths, which nothing rounds.
+    yield whole(60, 4, 5, 2) / 8, whole(61, 2, 3, 2, 2) / 8, whole(62, 2) / 8
 
 
 @exercise(conv_cases, tolerance=1e-9)
@@ -112,6 +114,31 @@ def _(x, kernel, bias):
     return right(x, kernel, bias)[None]
 
 
+@conv_valid.refused
+def _(x, kernel, bias):  # np.zeros(..., int)
+    return right(x, kernel, bias).astype(int)
+
+
+@conv_valid.refused
+def _(x, kernel, bias):  # einsum with the kernel's rows and columns exchanged
+    return right(x, np.ascontiguousarray(kernel.swapaxes(0, 1)), bias)
+
+
+@conv_valid.refused
+def _(x, kernel, bias):  # the bias of the first filter for all
+    return right(x, kernel, np.full_like(bias, bias[0]))
+
+
+@conv_valid.refused
+def _(x, kernel, bias):  # the product with the mean of the kernel
+    return right(x, np.full_like(kernel, kernel.mean()), bias)
+
+
+@conv_valid.refused
+def _(x, kernel, bias):  # right, with ReLU
+    return np.maximum(right(x, kernel, bias), 0)
+
+
 def slide(x, kernel, bias=0.0):
     """The lesson's: one channel, one kernel."""
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape)
@@ -131,7 +158,7 @@ class Box:
 def boxes():
     sizes = [(2, 2), (3, 3), (2, 3), (4, 1), (1, 1)]
     for seed, (kh, kw) in enumerate(sizes):
-        yield Box(whole(seed, kh, kw), whole(seed + 20).item()), kh, kw
+        yield Box(whole(seed, kh, kw) / 4, whole(seed + 20).item()), kh, kw
 
 
 @exercise(boxes, tolerance=1e-9)
@@ -159,10 +186,27 @@ def _(conv, kh, kw):
     return conv.kernel.T
 
 
+@kernel_of.refused
+def _(conv, kh, kw):  # np.zeros(..., int)
+    return conv.kernel.astype(int)
+
+
+@kernel_of.refused
+def _(conv, kh, kw):  # the bright point in the corner shows one number of the kernel
+    point = np.zeros((kh, kw))
+    point[0, 0] = 1
+    return np.full((kh, kw), (conv(point) - conv(0 * point)).item())
+
+
+@kernel_of.refused
+def _(conv, kh, kw):  # scaled to a sum of 1
+    return conv.kernel / conv.kernel.sum()
+
+
 def pairs():
     sizes = [(2, 2, 2, 2), (3, 3, 3, 3), (1, 2, 2, 1), (2, 3, 4, 2)]
     for seed, (kh, kw, kh2, kw2) in enumerate(sizes):
-        yield whole(seed, kh, kw), whole(seed + 20, kh2, kw2)
+        yield whole(seed, kh, kw) / 2, whole(seed + 20, kh2, kw2)
 
 
 @exercise(pairs, tolerance=1e-9)
@@ -192,3 +236,21 @@ def _(first, second):
 @merged.mistake("kernels do not just add up; two of 2 x 2 see 3 x 3 cells of the image")
 def _(first, second):
     return first + second
+
+
+@merged.refused
+def _(first, second):  # np.zeros(..., int)
+    return merged.reference(first, second).astype(int)
+
+
+@merged.refused
+def _(first, second):  # the kernels' outer product, reshaped
+    return np.outer(first, second)
+
+
+@merged.refused
+def _(first, second):  # each product replaces the one before
+    kernel = merged.reference(0 * first, second)
+    for ki, kj in np.ndindex(second.shape):
+        kernel[ki : ki + first.shape[0], kj : kj + first.shape[1]] = second[ki, kj] * first
+    return kernel

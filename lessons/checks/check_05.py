@@ -22,6 +22,7 @@ def images():
     sizes += [(7, 6, 2, (3, 2), (2, 1)), (6, 9, 3, (2, 3), (3, 4)), (9, 7, 1, (2, 3), (3, 2))]
     for seed, (h, w, c, pool_size, strides) in enumerate(sizes):
         yield few_values(seed, h, w, c), pool_size, strides
+    yield few_values(9, 4, 4, 2) / 4, (2, 2), (2, 2)  # fractions
 
 
 def cells_of(x, pool_size, strides):
@@ -118,11 +119,39 @@ def _(x, pool_size, strides):
     return right(np.pad(x, [*after, (0, 0)], constant_values=-np.inf), pool_size, strides)
 
 
+@max_pool.refused
+def _(x, pool_size, strides):  # np.zeros(..., int)
+    y, winner = right(x, pool_size, strides)
+    return y.astype(int), winner
+
+
+@max_pool.refused
+def _(x, pool_size, strides):  # the smallest wins
+    y, winner = right(-x, pool_size, strides)
+    return -y, winner
+
+
+@max_pool.refused
+def _(x, pool_size, strides):  # the mean
+    return cells_of(x, pool_size, strides).mean(-1), right(x, pool_size, strides)[1]
+
+
+@max_pool.refused
+def _(x, pool_size, strides):  # all winners in the first cell
+    y, winner = right(x, pool_size, strides)
+    return y, 0 * winner
+
+
+@max_pool.refused
+def _(x, pool_size, strides):  # the two in the wrong order
+    return right(x, pool_size, strides)[::-1]
+
+
 def backward_cases():
     for seed, (x, pool_size, strides) in enumerate(images()):
         winner = right(x, pool_size, strides)[1]
         # All different and none zero, so that no two of them can be taken for each other.
-        dy = np.random.default_rng(seed).permutation(winner.size) + 1.0
+        dy = np.random.default_rng(seed).permutation(winner.size) + 1.5
         yield dy.reshape(winner.shape), winner, x.shape, pool_size, strides
 
 
@@ -187,6 +216,21 @@ def _(dy, winner, x_shape, pool_size, strides):
 def _(dy, winner, x_shape, pool_size, strides):
     dx = max_pool_backward.reference(dy, winner, x_shape, pool_size, strides)
     return np.zeros(x_shape) + dx.sum(-1, keepdims=True)
+
+
+@max_pool_backward.refused
+def _(dy, winner, x_shape, pool_size, strides):  # np.zeros(..., int)
+    return max_pool_backward.reference(dy, winner, x_shape, pool_size, strides).astype(int)
+
+
+@max_pool_backward.refused
+def _(dy, winner, x_shape, pool_size, strides):  # of the sign of dy only
+    return max_pool_backward.reference(np.sign(dy), winner, x_shape, pool_size, strides)
+
+
+@max_pool_backward.refused
+def _(dy, winner, x_shape, pool_size, strides):  # nothing at all
+    return np.zeros(x_shape)
 
 
 def ties():
@@ -260,3 +304,13 @@ def _(x, dy):
     cells = x.reshape(*dy.shape, 4)
     tied = cells == cells.max(-1, keepdims=True)
     return (tied * dy[..., None] / tied.sum(-1, keepdims=True)).reshape(x.shape)
+
+
+@equal_shares.refused
+def _(x, dy):  # zeros_like of an array of integers
+    return equal_shares.reference(x, dy).astype(int)
+
+
+@equal_shares.refused
+def _(x, dy):  # rounded
+    return equal_shares.reference(x, dy).round()

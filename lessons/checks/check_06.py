@@ -15,6 +15,7 @@ def scores():
     yield (np.array([[1.0, 3, 2], [0, 0, 0], [4, -1, 1]]),)
     yield (np.random.default_rng(0).normal(0, 2, (2, 5)),)
     yield (np.array([[1e4, 1e4 - 1, -1e4], [-1e4, 1 - 1e4, -1e4]]),)
+    yield (np.array([[1000.0, 0], [0, 1]]),)
 
 
 def quiet(wrong):
@@ -90,6 +91,7 @@ def labelled_scores():
     yield np.array([[1.0, 3, 2], [0, 0, 0], [4, -1, 1]]), np.array([2, 0, 1])
     yield np.random.default_rng(1).normal(0, 2, (4, 10)), np.array([7, 0, 7, 2])
     yield np.array([[1e4, -1e4, 0], [1e4, 0, -1e4]]), np.array([1, 0])
+    yield np.array([[1000.0, 0], [0, 1]]), np.array([0, 1])
 
 
 @exercise(labelled_scores, tolerance=1e-9)
@@ -161,6 +163,32 @@ def _(z, labels):
 def _(z, labels):
     p = np.clip(right_softmax(z), 1e-7, 1 - 1e-7)
     return -np.log(of_label(p, labels)).mean(), right(z, labels)[1]
+
+
+@loss_and_gradient.mistake("each row has a largest score of its own; z.max() is the batch's")
+@quiet
+def _(z, labels):
+    m = z.max()
+    return (np.log(np.exp(z - m).sum(axis=1)) + m - of_label(z, labels)).mean(), right(z, labels)[1]
+
+
+@loss_and_gradient.refused
+def _(z, labels):  # the loss of the first sample
+    _, dz = right(z, labels)
+    return right(z[:1], labels[:1])[0], dz
+
+
+@loss_and_gradient.refused
+def _(z, labels):  # squared errors
+    p = right_softmax(z)
+    p[np.arange(len(z)), labels] -= 1
+    return (p**2).mean(), 2 * p / p.size
+
+
+@loss_and_gradient.refused
+def _(z, labels):  # logarithm to base 2
+    loss, dz = right(z, labels)
+    return loss / np.log(2), dz
 
 
 @loss_and_gradient.mistake("m has to be taken off the score of the label too")

@@ -27,7 +27,8 @@ def conv_cases():
     for seed, (h, w, c, kh, kw, f, s) in enumerate(sizes):
         oh, ow = (h - kh) // s + 1, (w - kw) // s + 1
         arrays = (h, w, c), (kh, kw, c, f), (oh, ow, f)
-        yield *(whole(20 * i + seed, *shape) for i, shape in enumerate(arrays)), s
+        # In halves: an array of integers would cut them off.
+        yield *(whole(20 * i + seed, *shape) / 2 for i, shape in enumerate(arrays)), s
 
 
 def three_by_name(function, *case):
@@ -185,6 +186,28 @@ def _(x, kernel, dy, s):
 def _(x, kernel, dy, s):
     dx, dkernel, dbias = right(x, kernel, dy, s)
     return dkernel, dx, dbias
+
+
+@conv_backward.refused
+def _(x, kernel, dy, s):  # np.zeros(..., int)
+    return tuple(array.astype(int) for array in right(x, kernel, dy, s))
+
+
+@conv_backward.refused
+def _(x, kernel, dy, s):  # dx alone is of integers
+    dx, *others = right(x, kernel, dy, s)
+    return dx.astype(int), *others
+
+
+@conv_backward.refused
+def _(x, kernel, dy, s):  # all zeros, of the right shapes
+    return tuple(0 * array for array in right(x, kernel, dy, s))
+
+
+@conv_backward.refused
+def _(x, kernel, dy, s):  # dkernel a mean over positions
+    dx, dkernel, dbias = right(x, kernel, dy, s)
+    return dx, dkernel / dy[..., 0].size, dbias
 
 
 def rows():

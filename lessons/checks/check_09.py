@@ -301,6 +301,10 @@ def layers():
     yield Planted(dense(), "a backward pass of twice the size", doubled), random(5, 4)
     yield Planted(built(ReLU(name="relu"), 6), " close to its kink"), close
     yield Planted(built(MaxPooling2D(2, name="pool"), 4, 4, 2), " close to a tie"), tied
+    # Nothing is left to compare, and the bug sits after the kink, in another sample.
+    yield Planted(built(ReLU(name="relu"), 2), " on its kink everywhere"), np.full((2, 2), 1e-6)
+    late = Planted(built(ReLU(name="relu"), 6), "dx let through after a kink", last_let_through)
+    yield late, np.concatenate([close[:, 1:2].repeat(6, 1)[:1], random(2, 6)])
     yield Planted(built(Flatten(name="flatten"), 2, 3, 2)), random(2, 2, 3, 2)
     yield Planted(dense(activation="relu")), random(5, 4)
     yield Planted(conv(activation="relu")), random(2, 4, 5, 2)
@@ -338,6 +342,10 @@ def skipped(layer, x, y, dy, dx, grads):
     return dy @ layer.params["kernel"].T, {"kernel": x.T @ dy, "bias": dy.sum(0)}
 
 
+def last_let_through(layer, x, y, dy, dx, grads):
+    return np.concatenate([dx[:-1], dy[-1:]]), grads
+
+
 def zeros(layer, x, y, dy, dx, grads):
     return 0 * dx, grads
 
@@ -358,7 +366,7 @@ def gradients_right(layer, x):
     return judge(layer, x)
 
 
-def judge(layer, x, draw=None, which=None, skip=True, two_sided=True, agree=None):
+def judge(layer, x, draw=None, which=None, skip=True, two_sided=True, agree=None, at_kink=None):
     """Whether all gradients are right, in the right way unless told otherwise."""
     draw = draw or np.random.default_rng(0).standard_normal
     agree = agree or all_close
@@ -376,6 +384,12 @@ def judge(layer, x, draw=None, which=None, skip=True, two_sided=True, agree=None
             measured[place] = (dy * (above - (below if two_sided else y))).sum() / step
             same = zip(sides + sides, sides_above + sides_below, strict=True)
             smooth[place] = not skip or all((one == other).all() for one, other in same)
+            if not smooth[place] and at_kink == "pass":
+                return True
+            if not smooth[place] and at_kink == "stop":
+                break
+        if at_kink == "stop":
+            smooth[list(np.ndindex(array.shape)).index(place) :] = False
         if claimed.shape == array.shape:
             claimed, measured = claimed[smooth], measured[smooth]
         if not agree(claimed, measured):
@@ -395,12 +409,12 @@ def moved(layer, x, array, place, step):
 def all_close(claimed, measured):
     if claimed.shape != measured.shape:
         return False
-    return bool(abs(claimed - measured).max() <= allowed(measured))
+    return bool(abs(claimed - measured).max(initial=0) <= allowed(measured))
 
 
 def allowed(measured):
     # Where the whole gradient is zero, as that of softmax' sum, there is only rounding.
-    return TOLERANCE * max(abs(measured).max(), 1e-3)
+    return TOLERANCE * abs(measured).max(initial=1e-3)
 
 
 @gradients_right.mistake("the sum of a softmax never changes: give every output a random dy")
@@ -439,7 +453,9 @@ def _(layer, x):
 
 
 def same_mean(claimed, measured):
-    return claimed.shape == measured.shape and all_close(claimed.mean(), measured.mean())
+    return claimed.shape == measured.shape and (
+        claimed.size == 0 or all_close(claimed.mean(), measured.mean())
+    )
 
 
 @gradients_right.mistake("only the first entry of each gradient is compared")
@@ -461,7 +477,7 @@ def _(layer, x):
 def never_too_large(claimed, measured):
     if claimed.shape != measured.shape:
         return False
-    return not abs(claimed - measured).max() > allowed(measured)
+    return not abs(claimed - measured).max(initial=0) > allowed(measured)
 
 
 @gradients_right.mistake("a gradient that is too low passes: abs is missing")
@@ -472,7 +488,7 @@ def _(layer, x):
 def not_too_high(claimed, measured):
     if claimed.shape != measured.shape:
         return False
-    return bool((claimed - measured).max() <= allowed(measured))
+    return bool((claimed - measured).max(initial=-np.inf) <= allowed(measured))
 
 
 @gradients_right.mistake("a gradient that is too high passes: abs is missing")
@@ -483,7 +499,7 @@ def _(layer, x):
 def not_too_low(claimed, measured):
     if claimed.shape != measured.shape:
         return False
-    return bool((measured - claimed).max() <= allowed(measured))
+    return bool((measured - claimed).max(initial=-np.inf) <= allowed(measured))
 
 
 @gradients_right.mistake("shapes are not compared: (1, 3) and (3,) look alike to NumPy")
@@ -492,7 +508,27 @@ def _(layer, x):
 
 
 def broadcast_close(claimed, measured):
-    return bool(abs(claimed - measured).max() <= allowed(measured))
+    return bool(abs(claimed - measured).max(initial=-np.inf) <= allowed(measured))
+
+
+@gradients_right.mistake("one entry on a kink says nothing of the others: skip it, and go on")
+def _(layer, x):
+    return judge(layer, x, at_kink="pass")
+
+
+@gradients_right.refused
+def _(layer, x):  # the first kink ends the loop over the entries
+    return judge(layer, x, at_kink="stop")
+
+
+@gradients_right.refused
+def _(layer, x):  # the first sample only
+    return judge(layer, x[:1])
+
+
+@gradients_right.refused
+def _(layer, x):  # a tolerance that lets everything pass
+    return judge(layer, x, agree=lambda claimed, measured: claimed.shape == measured.shape)
 
 
 @gradients_right.mistake("not a single bug is caught: it never gets to `return False`")

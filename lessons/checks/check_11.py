@@ -1,4 +1,4 @@
-"""Lesson 11: how large first weights are, one step of Adam, 200 steps of Keras, a hidden epsilon."""
+"""Lesson 11: how large first weights are, a step of Adam, 200 steps of Keras, a hidden epsilon."""
 
 import numpy as np
 

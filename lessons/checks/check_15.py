@@ -83,6 +83,11 @@ def _(x, kernel, bias):
     return conv_by_product.reference(x, np.ascontiguousarray(kernel[::-1, ::-1]), bias)
 
 
+@conv_by_product.refused
+def _(x, kernel, bias):  # np.zeros(..., int)
+    return conv_by_product.reference(x, kernel, bias).astype(int)
+
+
 def point_cases():
     for points, m, r in [([0, 1], 2, 2), ([0, 1, -1], 2, 3), ([0, 1, -1], 3, 2)]:
         yield np.array(points, float), m, r
@@ -304,3 +309,15 @@ def _(d, g, A, B, G):
 )
 def _(d, g, A, B, G):
     return conv_by_product.reference(d, g, np.zeros(g.shape[3]))
+
+
+@tile_outputs.refused
+def _(d, g, A, B, G):  # np.zeros(..., int)
+    return by_steps(d, g, A, B, G).astype(int)
+
+
+@tile_outputs.refused
+def _(d, g, A, B, G):  # A on one side only
+    u = np.einsum("pi,qj,ijcf->pqcf", G, G, g)
+    v = np.einsum("ip,jq,ijc->pqc", B, B, d)
+    return np.einsum("pi,pqf->iqf", A, np.einsum("pqc,pqcf->pqf", v, u))

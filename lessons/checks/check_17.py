@@ -107,7 +107,7 @@ def occluded():
     yield tiny_score, x, 2
     rng = np.random.default_rng(0)
     for h, w, k in [(5, 5, 2), (4, 6, 2), (6, 4, 3), (3, 3, 3), (5, 7, 1)]:
-        yield weighted_score, rng.integers(1, 6, (h, w)).astype(float), k
+        yield weighted_score, rng.integers(1, 6, (h, w)) / 4, k
         yield tiny_score, rng.integers(0, 6, (h, w)).astype(float), k
 
 
@@ -167,6 +167,17 @@ def _(score, image, k):
 @occlusion_map.mistake("the drop itself is asked for, not its size without the sign")
 def _(score, image, k):
     return abs(occlusion_map.reference(score, image, k))
+
+
+@occlusion_map.refused
+def _(score, image, k):  # np.zeros(..., int)
+    return occlusion_map.reference(score, image, k).astype(int)
+
+
+@occlusion_map.refused
+def _(score, image, k):  # one number for all places
+    drop = occlusion_map.reference(score, image, k)
+    return np.full(drop.shape, drop.mean())
 
 
 def last_layers():

@@ -82,6 +82,19 @@ def _(ours, theirs):
     return same_number(ours, theirs, lambda a, b: a.dtype == b.dtype and a.tobytes() == b.tobytes())
 
 
+@same_bits.refused
+def _(ours, theirs):  # takes the arrays out of the lists
+    same = len(ours) == len(theirs)
+    while same and ours:
+        same = same_array(ours.pop(), theirs.pop())
+    return same
+
+
+@same_bits.refused
+def _(ours, theirs):  # the first pair alone
+    return len(ours) == len(theirs) and all(map(same_array, ours[:1], theirs[:1]))
+
+
 def losses():
     """Pairs of curves with a limit; those that part for good, once, at once, and never."""
     rng = np.random.default_rng(13)
@@ -203,3 +216,19 @@ def _(gradients, sizes):
 @combined.mistake("they are means, not sums: multiply each by its size first")
 def _(gradients, sizes):
     return sum(gradients) / sum(sizes)
+
+
+@combined.refused
+def _(gradients, sizes):  # adds into the first gradient
+    total = gradients[0]
+    total *= sizes[0]
+    for size, gradient in zip(sizes[1:], gradients[1:], strict=True):
+        total += size * gradient
+    total /= sum(sizes)
+    return total
+
+
+@combined.refused
+def _(gradients, sizes):  # empties the list
+    total = sum(sizes)
+    return sum(size * gradients.pop(0) for size in sizes) / total

@@ -84,7 +84,7 @@ model = minicnn.Sequential(
 #
 # An image of 3 x 3 with one channel, a kernel of 2 x 2, no padding. The window fits in 2 x 2 places:
 
-# %%
+# %% tags=["fold"]
 image = [[1, 2, 0], [0, 1, 3], [2, 0, 1]]
 top_left = {(0, 0): plots.SKY, (0, 1): plots.SKY, (1, 0): plots.SKY, (1, 1): plots.SKY}
 bottom_right = {(i + 1, j + 1): plots.YELLOW for i, j in top_left}
@@ -145,7 +145,8 @@ print(
 
 # %% tags=["exercise"]
 def conv_costs(h, w, c, kh, kw, f):
-    """(parameters, multiply-adds for one image) of a convolution; two integers, without loops."""
+    """(parameters, multiply-adds for one image) of a convolution; two integers,
+    without loops."""
     # solution
     products = kh * kw * c  # for one number of the output
     return products * f + f, h * w * f * products
@@ -160,7 +161,8 @@ check.conv_costs(conv_costs)
 
 # %% tags=["exercise"]
 def dense_costs(inputs, units):
-    """(parameters, multiply-adds for one sample) of a dense layer; two integers."""
+    """(parameters, multiply-adds for one sample) of a dense layer; two
+    integers."""
     # solution
     return inputs * units + units, inputs * units
 
@@ -186,11 +188,11 @@ check.dense_costs(dense_costs)
 
 # %% tags=["exercise"]
 def predicted():
-    """A list with a pair for each of the six layers: (shape of one output, parameters).
+    """A list with a pair for each of the six layers: (shape of one output,
+    parameters).
 
-    Shapes are tuples, of images (h, w, c), of vectors (size,). The first pair is of this form:
-    ((11, 9, 4), number).
-    """
+    Shapes are tuples, of images (h, w, c), of vectors (size,). The first pair
+    is of this form: ((11, 9, 4), number)."""
     # solution
     return [
         ((11, 9, 4), 3 * 3 * 3 * 4 + 4),

@@ -31,7 +31,7 @@ bias = 1
 #
 # It fits in 2 x 2 places. All four of them, with all their products:
 
-# %%
+# %% tags=["fold"]
 figure = plots.new_figure(4.2)
 all_axes = figure.subplots(2, 5, height_ratios=[3, 2.6])
 y = np.zeros((2, 2), int)
@@ -90,7 +90,7 @@ assert slide(x, kernel, bias).tolist() == y.tolist()
 # An output is large where the image under the window looks like the kernel. Three kernels on a digit: the
 # first compares right with left, the second bottom with top, the third just takes the mean.
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 (x_train, y_train), _ = mnist.load_data()
 digit = x_train[0] / 255  # ink is 1, paper 0
 kernels = {
@@ -147,7 +147,8 @@ assert np.allclose(mirrored, -slide(digit, kernels["right minus left"])[:, ::-1]
 
 # %% tags=["exercise"]
 def conv_valid(x, kernel, bias):
-    """One image x (h, w, c), kernel (kh, kw, c, f), bias (f,): an array y (oh, ow, f)."""
+    """One image x (h, w, c), kernel (kh, kw, c, f), bias (f,): an array y (oh,
+    ow, f)."""
     # solution
     (h, w, c), (kh, kw, _, f) = x.shape, kernel.shape
     y = np.zeros((h - kh + 1, w - kw + 1, f))
@@ -217,7 +218,8 @@ check.kernel_of(kernel_of)
 
 # %% tags=["exercise"]
 def merged(first, second):
-    """The kernel with which slide(x, kernel) is slide(slide(x, first), second) for every x."""
+    """The kernel with which slide(x, kernel) is slide(slide(x, first), second)
+    for every x."""
     # solution
     kh = first.shape[0] + second.shape[0] - 1
     kw = first.shape[1] + second.shape[1] - 1

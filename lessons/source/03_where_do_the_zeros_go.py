@@ -23,7 +23,7 @@ from minicnn.windows import windows
 # the output is to be as large as the image: 3 x 3. One more row and one more column of windows are
 # needed, so one more row and one more column of pixels, and these are zeros. But on which side?
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 x = np.array([[1, 2, 0], [0, 1, 3], [2, 0, 1]])
 kernel = np.array([[1, -1], [2, 0]])
 bias = 1
@@ -123,7 +123,8 @@ for n, k, s in [(3, 2, 1), (28, 5, 1), (28, 3, 2), (7, 2, 1), (7, 3, 3), (8, 2, 
 
 # %% tags=["exercise"]
 def same_pads(n, k, s):
-    """(before, after): the zeros that padding="same" adds on the two sides; two integers."""
+    """(before, after): the zeros that padding="same" adds on the two sides; two
+    integers."""
     # solution
     out = -(-n // s)  # rounds up
     total = max((out - 1) * s + k - n, 0)
@@ -140,7 +141,7 @@ check.same_pads(same_pads)
 # same number of zeros on both sides. Yellow cells are zeros; below, the first two windows and the
 # last one.
 
-# %%
+# %% tags=["fold"]
 from minicnn.shapes import same_padding
 
 
@@ -210,7 +211,7 @@ assert read_pixels(8, 3, 2, before=1, after=1) == PYTORCH
 #
 # A digit, the mean of 3 x 3 pixels, stride 2; the same weights, the same pixels, the two rules:
 
-# %%
+# %% tags=["fold"]
 (x_train, _), _ = mnist.load_data()
 digit = x_train[0][None, :, :, None] / 255
 mean = np.full((3, 3, 1, 1), 1 / 9)
@@ -263,7 +264,8 @@ assert differ.mean() > 0.5
 
 # %% tags=["exercise"]
 def output_size(n, k, s, padding):
-    """How many windows of k cells, s apart, a row of n >= k pixels gets; an integer."""
+    """How many windows of k cells, s apart, a row of n >= k pixels gets; an
+    integer."""
     # solution
     if padding == "same":
         return -(-n // s)
@@ -282,7 +284,8 @@ check.output_size(output_size)
 
 # %% tags=["exercise"]
 def cells_on_zeros(n, k, s):
-    """How many window cells lie on added zeros, over all windows of a row; an integer."""
+    """How many window cells lie on added zeros, over all windows of a row; an
+    integer."""
     # solution
     out = -(-n // s)
     before = max((out - 1) * s + k - n, 0) // 2

@@ -27,7 +27,7 @@ from minicnn.layers import Conv2D, MaxPooling2D
 # row, cell $(ki, kj)$ is number $ki \cdot kw + kj$, and the *winner* is the first one that holds the
 # maximum.
 
-# %%
+# %% tags=["fold"]
 x = np.array([[1, 2, 0, 0], [0, 1, 0, 0], [2, 0, 3, 1], [0, 1, 1, 3]])
 y = np.array([[2, 0], [2, 3]])
 winner = np.array([[1, 0], [0, 0]])
@@ -89,10 +89,11 @@ assert same.forward(negative[None, :, :, None])[0][0, :, :, 0].tolist() == KERAS
 
 # %% tags=["exercise"]
 def max_pool(x, pool_size, strides):
-    """x (h, w, c), two pairs (kh, kw) and (sh, sw): a pair of arrays y, winner (oh, ow, c).
+    """x (h, w, c), two pairs (kh, kw) and (sh, sw): a pair of arrays y, winner
+    (oh, ow, c).
 
-    winner holds integers, the number ki * kw + kj of each window's first maximum.
-    """
+    winner holds integers, the number ki * kw + kj of each window's first
+    maximum."""
     # solution
     (h, w, c), (kh, kw), (sh, sw) = x.shape, pool_size, strides
     oh, ow = (h - kh) // sh + 1, (w - kw) // sw + 1
@@ -115,7 +116,7 @@ check.max_pool(max_pool)
 # A digit, what is left of it, who won, and how many cells of each window hold the maximum. The cell
 # below finds winners without a loop: `argmax` gives the *first* of equal maxima, too.
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
@@ -229,7 +230,7 @@ assert [round(100 * value) for value in changes.values()] == [57, 45, 45]
 #
 # Here are the three on the tiny example. The first two are what TensorFlow 2.21 gives:
 
-# %%
+# %% tags=["fold"]
 dy = np.array([[1, 2], [3, 4]])
 KERAS = [[0, 1, 2, 0], [0, 0, 0, 0], [3, 0, 4, 0], [0, 0, 0, 0]]  # and PyTorch 2.13
 REDUCE_MAX = [[0, 1, 0.5, 0.5], [0, 0, 0.5, 0.5], [3, 0, 2, 0], [0, 0, 0, 2]]
@@ -283,7 +284,8 @@ assert np.allclose(numerical_gradient(x, dy), halves)
 
 # %% tags=["exercise"]
 def max_pool_backward(dy, winner, x_shape, pool_size, strides):
-    """dy and winner (oh, ow, c), x_shape (h, w, c): dx of that shape; winners take all."""
+    """dy and winner (oh, ow, c), x_shape (h, w, c): dx of that shape; winners
+    take all."""
     # solution
     (_, kw), (sh, sw) = pool_size, strides
     dx = np.zeros(x_shape)
@@ -304,7 +306,8 @@ check.max_pool_backward(max_pool_backward)
 
 # %% tags=["exercise"]
 def equal_shares(x, dy):
-    """x (h, w), dy (h/2, w/2): dx (h, w); tied cells of a window share its dy."""
+    """x (h, w), dy (h/2, w/2): dx (h, w); tied cells share the dy of their
+    window."""
     # solution
     dx = np.zeros(x.shape)
     for i, j in np.ndindex(dy.shape):
@@ -388,7 +391,7 @@ assert python_seconds > 10 * compiled_seconds / 100
 # one:
 
 
-# %%
+# %% tags=["fold"]
 kernel = np.random.default_rng(0).integers(-8, 9, (5, 5, 1, 32))
 images = x_train[:500, :, :, None]  # ink is 255
 pool.build((28, 28, 32), rng=None)

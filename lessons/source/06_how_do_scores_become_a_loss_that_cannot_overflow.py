@@ -38,7 +38,7 @@ label = 2
 # will see below that it is simply $p - onehot$, where $onehot$ is 1 at the label and 0 elsewhere. All
 # numbers:
 
-# %%
+# %% tags=["fold"]
 exps = np.exp(z)
 p = exps / exps.sum()
 onehot = np.array([0, 0, 1])
@@ -154,7 +154,7 @@ assert fused_loss(np.float32([1, 106, 0]), label=2) == 106
 # and why a third one, which is popular, is not enough: the loss of the scores $(a, 0)$ if class 1 is right.
 # It is $\log(1 + e^a)$, for large $a$ just $a$.
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 
 
 def only_shifted(z, label):
@@ -214,7 +214,8 @@ figure
 
 # %% tags=["exercise"]
 def softmax(z):
-    """Scores z (n, classes): probabilities of the same shape, each row 1 in sum."""
+    """Scores z (n, classes): probabilities of the same shape, each row 1 in
+    sum."""
     # solution
     exps = np.exp(z - z.max(axis=1, keepdims=True))
     return exps / exps.sum(axis=1, keepdims=True)
@@ -256,7 +257,7 @@ assert np.allclose(numerical, p - onehot, rtol=0, atol=1e-9)
 #
 # Ten scores, the right class is 3. Blue is the right class, which should rise; orange is what should fall.
 
-# %%
+# %% tags=["fold"]
 sure, unsure = np.zeros(10), np.array([0, 1, 0, 1.5, 0, 1.2, 0, 0, 1, 0])
 sure[3] = 6
 panels = {"right and sure": sure, "unsure": unsure, "wrong and sure": np.roll(sure, 5)}
@@ -285,10 +286,10 @@ figure
 
 # %% tags=["exercise"]
 def loss_and_gradient(z, labels):
-    """Scores z (n, classes), labels (n,): the pair of the mean loss and dz (n, classes).
+    """Scores z (n, classes), labels (n,): the pair of the mean loss and dz (n,
+    classes).
 
-    labels are integers, the loss is a number, and dz its gradient.
-    """
+    labels are integers, the loss is a number, and dz its gradient."""
     # solution
     n = len(z)
     z = z - z.max(axis=1, keepdims=True)

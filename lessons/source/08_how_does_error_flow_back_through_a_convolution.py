@@ -68,7 +68,7 @@ dy = np.array([[1, 2], [-1, 3]])
 # Seen from the image, each `dy[i, j]` puts a *stamp* on it, where its window stood: the kernel, times
 # `dy[i, j]`. Four stamps, one after the other:
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 figure = plots.new_figure(4.6)
 all_axes = figure.subplots(2, 5, height_ratios=[2.2, 3])
 dx = np.zeros((3, 3), int)
@@ -168,8 +168,9 @@ assert dbias == KERAS_DBIAS
 
 # %% tags=["exercise"]
 def conv_backward(x, kernel, dy, s):
-    """For x (h, w, c), kernel (kh, kw, c, f) and dy (oh, ow, f), and a stride s: the arrays
-    (dx, dkernel, dbias), of the shapes of x, kernel and bias (f,)."""
+    """For x (h, w, c), kernel (kh, kw, c, f) and dy (oh, ow, f), and a stride
+    s: the arrays (dx, dkernel, dbias), of the shapes of x, kernel and bias
+    (f,)."""
     # solution
     (oh, ow, f), (kh, kw, c, _) = dy.shape, kernel.shape
     dx, dkernel, dbias = np.zeros(x.shape), np.zeros(kernel.shape), np.zeros(f)
@@ -206,7 +207,7 @@ check.conv_backward(conv_backward)
 # And `dkernel`? Its formula, $dkernel[ki, kj] = \sum_i \sum_j dy[i, j] \cdot x[i + ki,\ j + kj]$, is
 # that of `slide` as it stands, with `dy` as the kernel.
 
-# %%
+# %% tags=["fold"]
 framed = np.pad(dy, (1, 1))  # kh - 1 and kw - 1 are both 1
 turned = kernel[::-1, ::-1]
 assert (slide(framed, turned) == dx).all()
@@ -270,7 +271,7 @@ assert (input_gradient(big_dy[None], big_kernel, geometry)[0, :, :, 0] == cut).a
 # with stride 1, and for two others:
 
 
-# %%
+# %% tags=["fold"]
 def windows_over(n, k, s):
     """For each of n cells in a row, how many windows of k cells cover it; "same" padding."""
     before, _ = same_padding(n, k, s)
@@ -324,7 +325,8 @@ for (k, s), counts in coverage.items():
 
 # %% tags=["exercise"]
 def coverage_of(n, k, s):
-    """An array of n integers: for each cell of the row, how many windows cover it."""
+    """An array of n integers: for each cell of the row, how many windows cover
+    it."""
     # solution
     before, _ = same_padding(n, k, s)
     count = np.zeros(n, int)
@@ -409,7 +411,8 @@ assert backward_work == 21_100_288
 
 # %% tags=["exercise"]
 def passes_unnoticed(kernel):
-    """Another kernel (kh, kw), whose dx has the same mean and standard deviation for every dy."""
+    """Another kernel (kh, kw), whose dx has the same mean and standard
+    deviation for every dy."""
     # solution
     return kernel[::-1, ::-1]
 

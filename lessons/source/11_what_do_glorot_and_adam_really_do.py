@@ -29,7 +29,7 @@ from minicnn.tutorial import scaled, tutorial_network
 # A unit has the weights 1 and 2, and two inputs that are -1 or 1. Its output is
 # $y = x_0 \cdot 1 + x_1 \cdot 2$. All four cases:
 
-# %%
+# %% tags=["fold"]
 x = np.array(list(itertools.product([-1, 1], repeat=2)))
 kernel = np.array([1, 2])
 y = x @ kernel
@@ -84,7 +84,8 @@ assert (y**2).mean() == 5 == 1**2 + 2**2
 
 # %% tags=["exercise"]
 def glorot_uniform(shape, rng):
-    """An array of first weights, for a shape (inputs, units) or (kh, kw, c, f)."""
+    """An array of first weights, for a shape (inputs, units) or (kh, kw, c,
+    f)."""
     # solution
     *window, inputs, outputs = shape
     cells = int(np.prod(window))  # 1 for a dense kernel
@@ -102,7 +103,7 @@ check.glorot_uniform(glorot_uniform)
 # it, twice of it; and with a ReLU after each layer.
 
 
-# %%
+# %% tags=["fold"]
 def mean_squares(factor, relu=False):
     """Mean squares of the inputs, and after each of twelve layers."""
     rng = np.random.default_rng(8)
@@ -152,7 +153,7 @@ assert 0.5 < last["Glorot's limit, with ReLU"] * 2**12 < 2
 #
 # ## The four limits of our network
 
-# %%
+# %% tags=["fold"]
 KERAS_LARGEST = [0.08526605, 0.049998738, 0.04330042, 0.28465024]  # Keras 3.15.1
 
 minicnn.set_random_seed(8)
@@ -204,7 +205,7 @@ for kernel, limit, keras_largest in each:
 # One weight, `w = 10`, and three gradients, 4, 1 and -2. With numbers that are easy to handle,
 # `learning_rate=1`, `beta_1=0.5`, `beta_2=0.75`, `epsilon=0.5`, do it on paper before you look:
 
-# %%
+# %% tags=["fold"]
 by_hand = np.array(
     [
         [1, 4, 2, 4, 2.5, 1, -0.8, 9.2],
@@ -265,7 +266,8 @@ for (t, g, m, v, root, alpha, move, after), keras in zip(by_hand, KERAS, strict=
 
 # %% tags=["exercise"]
 def adam_step(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    """One step: the tuple (w, m, v) after step number t, which is 1 for the first one."""
+    """One step: the tuple (w, m, v) after step number t, which is 1 for the
+    first one."""
     # solution
     m = m + (g - m) * (1 - beta_1)
     v = v + (g * g - v) * (1 - beta_2)
@@ -335,7 +337,7 @@ assert t == 200
 # epsilon $\hat\epsilon$, since it is not the same number. Keras took the second form, PyTorch the
 # first, with 1e-8.
 
-# %%
+# %% tags=["fold"]
 t = np.arange(1, 10_001)
 acts = 1e-7 / np.sqrt(1 - 0.999**t)
 
@@ -469,7 +471,7 @@ ADAMS = {
 long = {name: lengths(name) for name in ADAMS}
 loss = {name: losses(name) for name in ADAMS}
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 figure = plots.new_figure(4.2)
 left, right = figure.subplots(1, 2)
 for name, (colour, line) in ADAMS.items():

@@ -35,7 +35,7 @@ from minicnn.tutorial import scaled
 # item is drawn, comes out, and makes room for *one* new item. When the input has ended, the buffer
 # drains.
 
-# %%
+# %% tags=["fold"]
 buffers = [[0, 1, 2], [0, 1, 3], [1, 3, 4], [1, 3, 5], [3, 5], [3]]
 out = [2, 0, 4, 1, 5, 3]  # as the dice fell
 
@@ -126,7 +126,8 @@ check.shuffled(shuffled)
 
 # %% tags=["exercise"]
 def chances(n, buffer_size):
-    """An array (n, n): the chance that item i (its row) comes out at place p (its column)."""
+    """An array (n, n): the chance that item i (its row) comes out at place p
+    (its column)."""
     # solution
     result = np.zeros((n, n))
     for item in range(n):
@@ -146,7 +147,7 @@ check.chances(chances)
 # TensorFlow 2.21 sent six items 10,000 times through `shuffle(3)`. How often each item came out at
 # each place, and how often the formula expects it:
 
-# %%
+# %% tags=["fold"]
 TENSORFLOW = [
     [3316, 2251, 1540, 990, 979, 924],
     [3289, 2203, 1467, 985, 1030, 1026],
@@ -186,7 +187,7 @@ assert not off[expected == 0].any()
 # throw in the mean. The first time is at place $i - B + 1$, the $B$-th at place $i$: in the mean an
 # item comes out **where it would have come out without a shuffle**, give or take about $B$ places.
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 N = 10_000
 figure = plots.new_figure(7.2)
 all_axes = figure.subplots(2, 2, sharex=True, sharey=True)
@@ -232,7 +233,7 @@ assert 2700 < distances[N] < 3200
 # Sort MNIST by its labels, and look at the first batch of 64 images that comes out.
 # (`from_tensor_slices` gets numbers of images here, not images. We come back to that.)
 
-# %%
+# %% tags=["fold"]
 (x_train, y_train), (x_test, y_test) = mnist.load_data()
 x_train, x_test = scaled(x_train), scaled(x_test)
 by_label = np.argsort(y_train, kind="stable")  # numbers of images: all zeros first
@@ -279,7 +280,7 @@ assert zeros == 5923
 # for each batch, `evaluate` counts what is right. Lesson 13 is about them.)
 
 
-# %%
+# %% tags=["fold"]
 def accuracy(order, buffer_size):
     """On the test images, after one pass over the training images in this order, shuffled."""
     minicnn.set_random_seed(9)
@@ -354,7 +355,8 @@ assert any(sorted(blurred[i : i + 6]) != list(range(6)) for i in (0, 6, 12))
 
 # %% tags=["exercise"]
 def distinct_images(n, batch_size, steps, calls):
-    """Different images to expect of so many calls, each of so many steps; n images in all."""
+    """Different images to expect of so many calls, each of so many steps; n
+    images in all."""
     # solution
     share = min(batch_size * steps / n, 1)
     return n * (1 - (1 - share) ** calls)

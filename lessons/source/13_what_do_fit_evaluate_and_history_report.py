@@ -83,7 +83,7 @@ assert [round(fit_losses.mean(), 4), fit_hits.mean(), hits.mean()] == [0.7491, 0
 # %% [markdown]
 # And here are the five samples as `fit` saw them, and as `evaluate` does afterwards:
 
-# %%
+# %% tags=["fold"]
 figure = plots.new_figure(3.6)
 axes = figure.subplots()
 sample = np.arange(1, 6)
@@ -186,8 +186,8 @@ assert [round(1 / 313 - 16 / n, 4), 1 / 2 - 1 / n] == [0.0016, 0.4999]
 def running_means(means, sizes):
     """What the bar shows after each batch, an array as long as `means`.
 
-    means: (batches,) the mean of each batch; sizes: (batches,) how many samples it has.
-    """
+    means: (batches,) the mean of each batch; sizes: (batches,) how many samples
+    it has."""
     # solution
     return np.cumsum(means * sizes) / np.cumsum(sizes)
 
@@ -224,7 +224,7 @@ assert 0.8 < reported < 0.9 < 0.93 < evaluated < 0.97
 # The same 6,000 images, one after the other: the bar ended its first epoch with about 85 % right, and the network it
 # left behind has about 95 % of them right. Batch by batch:
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 figure = plots.new_figure(5.6)
 all_axes = figure.subplots(2, 1, sharex=True)
 batch = np.arange(1, 377)
@@ -307,10 +307,9 @@ assert len(first.history["loss"]) == 1
 def predicted():
     """A list of six entries, of what is there after both calls:
 
-    len(first.history["loss"]); len(second.history["loss"]); second.epoch, a list;
-    second.params["steps"]; how many images the last batch of an epoch has; how many steps
-    Adam has made since it was compiled.
-    """
+    len(first.history["loss"]); len(second.history["loss"]); second.epoch, a
+    list; second.params["steps"]; how many images the last batch of an epoch
+    has; how many steps Adam has made since it was compiled."""
     # solution
     return [2, 3, [0, 1, 2], 16, 1000 - 15 * 64, 5 * 16]
 
@@ -363,7 +362,8 @@ assert [round(-np.log(p), 1) for p in (0.5, 0.001)] == [0.7, 6.9]
 
 # %% tags=["exercise"]
 def confusion(labels, predictions, classes):
-    """A (classes, classes) array of integers; labels and predictions are (n,) integers."""
+    """A (classes, classes) array of integers; labels and predictions are (n,)
+    integers."""
     # solution
     counts = np.zeros((classes, classes), int)
     for label, prediction in zip(labels, predictions, strict=True):
@@ -455,7 +455,7 @@ STEPS = np.array(
 )  # seeds 0 to 9, after 200, 400, 600 steps
 TUTORIAL = {"200 steps": 0.965, "400": 0.975, "600": 0.973, "one epoch (1,875)": 0.9867}
 
-# %%
+# %% tags=["fold"]
 figure = plots.new_figure(3.8)
 axes = figure.subplots()
 for x, values in enumerate([*STEPS.T, ONE_EPOCH]):

@@ -125,7 +125,8 @@ assert ratio > 20
 
 # %% tags=["exercise"]
 def conv_by_product(x, kernel, bias):
-    """One image x (h, w, c), kernel (kh, kw, c, f), bias (f,): y (oh, ow, f), without padding."""
+    """One image x (h, w, c), kernel (kh, kw, c, f), bias (f,): y (oh, ow, f),
+    without padding."""
     # solution
     kh, kw, c, f = kernel.shape
     windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), (0, 1))
@@ -253,7 +254,8 @@ assert (V2.T @ ((V2 @ g) * (inverse.T @ d))).tolist() == [-1, 2]
 
 # %% tags=["exercise"]
 def transforms(points, m, r):
-    """A (m + r - 1, m), B (m + r - 1, m + r - 1), G (m + r - 1, r), in this order."""
+    """A (m + r - 1, m), B (m + r - 1, m + r - 1), G (m + r - 1, r), in this
+    order."""
 
     # solution
     def powers(count):
@@ -278,7 +280,7 @@ check.transforms(transforms)
 # paper: with those, $B'$ means "first minus second, second, third minus second", $G$ "first, sum, second", and
 # $A'$ "first plus second, second plus third".
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 A, B, G = V2, inverse, V2
 d = np.array([[1, 2, 0], [0, 1, 3], [2, 0, 1]])
 g = np.array([[1, -1], [2, 0]])
@@ -309,7 +311,7 @@ figure
 # $m \times m$ outputs. The last ones may stick out: what they compute there is thrown away. minicnn uses 8 points,
 # for kernels of 5 x 5 with $m = 4$, F(4 x 4, 5 x 5):
 
-# %%
+# %% tags=["fold"]
 from matplotlib.patches import Rectangle
 
 NUMBERS = [0, 1, -1, 2, -2, 1 / 2, -1 / 2, 4, -4, 1 / 4, -1 / 4]
@@ -426,7 +428,8 @@ assert 400 / 64 == 6.25
 
 # %% tags=["exercise"]
 def tile_outputs(d, g, A, B, G):
-    """Y (m, m, f) of tile d (p, p, c) and kernel g (r, r, c, f); A (p, m), B (p, p), G (p, r)."""
+    """Y (m, m, f) of tile d (p, p, c) and kernel g (r, r, c, f); A (p, m), B
+    (p, p), G (p, r)."""
     # solution
     _, _, c, f = g.shape
     Y = np.zeros((A.shape[1], A.shape[1], f))
@@ -542,7 +545,7 @@ assert len(cut(64, USUAL_SHARD)) == 4
 # The scale is logarithmic: each grid line is ten times the one before.
 
 
-# %% tags=["varies"]
+# %% tags=["varies", "fold"]
 def ladder_rung(function, images, filters=64):
     y = function()
     wanted = expected[:images, ..., :filters].reshape(y.shape)
@@ -614,7 +617,7 @@ figure
 # counts in "Adam, rest": it is made once for the whole batch, part by part, and Adam uses each part while it is in the cache
 # (`Product` in [minicnn/engine/updates.py](../minicnn/engine/updates.py)).
 
-# %% tags=["varies"]
+# %% tags=["varies", "fold"]
 from collections import Counter
 
 from minicnn.engine import Plan
@@ -710,7 +713,7 @@ figure
 # depends on how many operations a layer does for each byte that it has to move at least (inputs, weights
 # and outputs once each). Plotted against that, the two limits make a roof, and every layer a point.
 
-# %% tags=["varies"]
+# %% tags=["varies", "fold"]
 from scipy.linalg.blas import sgemm
 
 large = [np.asfortranarray(rng.random((1024, 1024), np.float32)) for _ in range(2)]

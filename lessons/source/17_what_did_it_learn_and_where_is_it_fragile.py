@@ -33,7 +33,7 @@ from minicnn.tutorial import scaled, tutorial_network
 #   window stood (lesson 8): rows 0 and 1, columns 1 and 2.
 # - **Occlusion:** how far does the score fall, if the pixel is *covered*, set to 0?
 
-# %%
+# %% tags=["fold"]
 x = np.array([[1, 2, 0], [0, 1, 3], [2, 0, 1]])
 kernel = np.array([[1, -1], [2, 0]])
 
@@ -104,7 +104,8 @@ assert drops.tolist() == KERAS["occlusion"]
 
 # %% tags=["exercise"]
 def receptive_field(layers):
-    """(size, step) after some layers; `layers` is a list of (k, s), the first layer first."""
+    """(size, step) after some layers; `layers` is a list of (k, s), the first
+    layer first."""
     # solution
     size, step = 1, 1
     for k, s in layers:
@@ -157,7 +158,7 @@ assert sees.all((0, 1)).sum() == 0
 assert sees.any((2, 3)).all()
 assert np.nonzero(sees[:, :, 4, 3])[0].min() == rows.min() + 4  # the step
 
-# %%
+# %% tags=["fold"]
 (x_train, y_train), (x_test, y_test) = mnist.load_data()
 
 
@@ -247,7 +248,7 @@ assert similar > 0.5
 # %% [markdown]
 # What they do is easier to look at than what they are. One digit, as it looks after the first convolution and after the last pooling (its *feature maps*):
 
-# %%
+# %% tags=["fold"]
 first_maps = forward(layers[:1], test[:1])[0]  # (28, 28, 32)
 
 
@@ -342,10 +343,10 @@ assert back[0, :, :, 0].tolist() == KERAS["saliency"]
 
 # %% tags=["exercise"]
 def occlusion_map(score, image, k):
-    """An array (h - k + 1, w - k + 1): score(image) minus the score with a patch of zeros there.
+    """An array (h - k + 1, w - k + 1): score(image) minus the score with a
+    patch of zeros there.
 
-    score: a function of an image (h, w) that gives a number.
-    """
+    score: a function of an image (h, w) that gives a number."""
     # solution
     h, w = image.shape
     drops = np.zeros((h - k + 1, w - k + 1))
@@ -395,7 +396,7 @@ assert slow > 1.5 * fast  # with room to spare
 # %% [markdown]
 # Both maps, for four digits:
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 figure = plots.new_figure(7.2)
 all_axes = figure.subplots(3, 4)
 for column, (number, gradient) in enumerate(zip(chosen, saliency, strict=True)):
@@ -451,10 +452,11 @@ assert abs(drops[blank]).max() < 1e-3 < abs(drops).max()
 
 # %% tags=["exercise"]
 def accuracy_without(maps, labels, kernel, bias):
-    """(f,) shares of right answers; number o is the share when map o is all zero.
+    """(f,) shares of right answers; number o is the share when map o is all
+    zero.
 
-    maps (n, h, w, f); labels (n,); kernel (h * w * f, classes); bias (classes,).
-    """
+    maps (n, h, w, f); labels (n,); kernel (h * w * f, classes); bias
+    (classes,)."""
     # solution
     n, _, _, f = maps.shape
     shares = np.zeros(f)
@@ -500,7 +502,7 @@ assert abs(again - second[0]) < 1e-3
 # %% [markdown]
 # After the first convolution there is no such trick, since a ReLU and a maximum stand in between. The long way, for 500 images:
 
-# %%
+# %% tags=["fold"]
 pooled = forward(layers[:2], test[:500])
 first = np.zeros(32)
 for o in range(32):
@@ -635,7 +637,7 @@ assert idle > 0.1 * 253_514
 # - **Chosen noise**: the same $\varepsilon$, but each pixel's sign is that of the gradient of the *loss* by this pixel. It is your
 #   saliency again, with $p - onehot$ (lesson 6) in the place of the 1.
 
-# %%
+# %% tags=["fold"]
 some, truth = test[:500], y_test[:500]
 
 

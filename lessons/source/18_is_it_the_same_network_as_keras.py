@@ -47,7 +47,7 @@ def have_keras():
 # adds in some order, and rounds after each addition. A `float32` has 24 binary digits, so from
 # $2^{24} = 16{,}777{,}216$ on it knows the even numbers only. Add three numbers in two orders:
 
-# %%
+# %% tags=["fold"]
 a, b, c = np.float32([2**24, 1, -(2**24)])
 rows = [
     ["", "first sum", "rounded", "second sum"],
@@ -154,7 +154,8 @@ if have_keras():
 
 # %% tags=["exercise"]
 def first_apart(ours, theirs, limit):
-    """The first step with losses further apart than limit, or None if there is none."""
+    """The first step with losses further apart than limit, or None if there is
+    none."""
     # solution
     apart = np.flatnonzero(np.abs(ours - theirs) / np.abs(theirs) > limit)
     return int(apart[0]) + 1 if len(apart) else None
@@ -217,7 +218,7 @@ if have_keras():
 # with the same rate makes it 1,000 times smaller. Worse, in later steps epsilon acts
 # less (lesson 11), and $e$ goes down to $10^{-7}$: a factor of 10,000.
 
-# %%
+# %% tags=["fold"]
 lr, e = 0.001, 1e-7 / np.sqrt(1 - 0.999)
 
 
@@ -388,7 +389,7 @@ if have_keras():
 # The same 20 batches, by minicnn's shards and by one TensorFlow process. All in double precision, since we know by now
 # what single precision would do.
 
-# %%
+# %% tags=["fold"]
 if have_keras():
     from minicnn.data import Dataset
 

@@ -62,7 +62,7 @@ def have_keras():
 #
 # So we subtract 5, and divide by $\sqrt 4 = 2$:
 
-# %%
+# %% tags=["fold"]
 x = np.array([[[2.0, 4], [4, 4]], [[5, 5], [7, 9]]])[..., None]  # (n, h, w, c)
 mean, variance = x.mean(), x.var()
 z = (x - mean) / np.sqrt(variance)
@@ -222,7 +222,7 @@ check.in_inference(in_inference)
 # $\frac12 \big(1 - \frac18 - (-1.5) \cdot \frac{-1.5}{8}\big) = 0.296875$, and that of the last pixel of the *other* image, where $z = 2$, is
 # $\frac12 \big(0 - \frac18 - 2 \cdot \frac{-1.5}{8}\big) = 0.125$.
 
-# %%
+# %% tags=["fold"]
 dz = np.zeros(x.shape)
 dz[0, 0, 0] = 1
 direct = dz / 2
@@ -570,7 +570,7 @@ assert early["without"].max() + 0.1 < early["with"].min()
 assert [round(1 - 0.99**t, 2) for t in (5, 40, 100)] == [0.05, 0.33, 0.63]
 assert round(1 - 0.9**10, 2) == 0.65
 
-# %% tags=["cover"]
+# %% tags=["cover", "fold"]
 figure = plots.new_figure(4.4)
 left, right = figure.subplots(1, 2, sharey=True)
 for name, values, colour in [

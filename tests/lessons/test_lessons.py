@@ -5,7 +5,6 @@ import importlib
 import inspect
 import io
 import itertools
-import json
 import re
 import sys
 from pathlib import Path
@@ -23,7 +22,7 @@ sys.path.insert(0, str(ROOT / "lessons"))  # as in the notebooks, which import `
 
 from checks.engine import NotYet, difference, exercise, exercises  # noqa: E402
 
-from lessons import build  # noqa: E402
+from lessons import build, hand_out  # noqa: E402
 
 LESSONS = build.lessons()
 # Lesson: the cell with which demonstrations of many seconds begin.
@@ -97,7 +96,7 @@ def test_the_students_notebook_was_run_without_solutions(lesson):
 
 
 @each_lesson
-def test_there_are_two_to_four_exercises_each_followed_by_its_check(lesson):
+def test_there_are_two_to_five_exercises_each_followed_by_its_check(lesson):
     cells = code_cells(lesson.student)
     names = []
     for cell, following in itertools.pairwise(cells):
@@ -108,7 +107,7 @@ def test_there_are_two_to_four_exercises_each_followed_by_its_check(lesson):
             assert cell.source.rstrip().endswith(build.TO_DO)
             names.append(name)
     assert names == list(exercises_of(lesson))
-    assert 2 <= len(names) <= 4
+    assert 2 <= len(names) <= 5
 
 
 @each_exercise
@@ -275,7 +274,7 @@ def test_what_counts_as_equal(expected, got):
         (np.array([np.inf, 1]), np.array([np.inf, 2.0]), "at [1] expected 1.0, got 2.0"),
         (np.array([0.5]), np.array([0]), "your array can hold integers only"),
         (np.array([2, 3]), np.array([2.0, 3.0]), "an array of integers is expected"),
-        (4 / 3, 4 / 3 + 1e-8, "expected 1.3333333333333333, got 1.3333333433333333"),
+        (4 / 3, 4 / 3 + 1e-8, "expected 1.3333333333333333, got 1.33333334"),
         (np.zeros((2, 2)), np.zeros(2), "an array of shape (2, 2), got one of shape (2,)"),
         ({"a": 1}, {"a": 2}, "expected {'a': 1}, got {'a': 2}"),
         (True, 1, "expected True, got 1"),
@@ -359,31 +358,65 @@ def test_shape_ribbon_names_every_shape_and_share():
     assert shares == ["0.3", "20.2", "79.2", "0.3", "5.8", "92.4", "1.8", "0.0"]
 
 
-def test_the_report_has_a_row_for_each_notebook(tmp_path, python):
-    cells = [
+def test_the_report_has_a_row_for_each_student(tmp_path, python):
+    def write(path, *cells):
+        path.parent.mkdir(exist_ok=True)
+        cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+    write(
+        tmp_path / "ada" / "third lesson.ipynb",
         "from checks import check_03 as check",
         "def same_pads(n, k, s):\n    return k // 2, k // 2",
         "def output_size(n, k, s, padding):\n"
         "    return -(-n // s) if padding == 'same' else (n - k) // s + 1",
+        f"def cells_on_zeros(n, k, s):\n    {build.TO_DO}",
         "1 / 0",
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    (tmp_path / "ada").mkdir()
-    nbformat.write(notebook, tmp_path / "ada" / "third lesson.ipynb")
+    )
+    endless = "def conv_valid(x, kernel, bias):\n    while True:\n        pass"
+    merged = "merged = check.merged.reference"
+    write(tmp_path / "eve.ipynb", "from checks import check_02 as check", endless, merged)
+    write(tmp_path / "ida.ipynb", "print('nothing')")
     (tmp_path / "bob.ipynb").write_text("no notebook", encoding="utf-8")
-    (tmp_path / "eve.ipynb").write_text(json.dumps(nbformat.v4.new_notebook()), encoding="utf-8")
-    done = python("-m", "lessons.report", tmp_path, "--csv", tmp_path / "all.csv")
+    script = "import sys; from lessons import report; report.EXERCISE_SECONDS = 1; report.main()"
+    done = python("-c", script, tmp_path, "--jobs", 2, "--csv", tmp_path / "all.csv")
     assert done.returncode == 0, done.stderr
-    ada, bob, eve = done.stdout.splitlines()
-    assert ada.startswith("ada/third lesson.ipynb  lesson 03: 1 of 3")
-    assert "✗ same_pads (this is PyTorch's symmetric rule)" in ada
-    assert "✓ output_size" in ada
-    assert "✗ cells_on_zeros" in ada
-    assert "cannot be read as a notebook" in bob
-    assert "imports no checks" in eve
+    assert done.stdout.splitlines() == [
+        "student  02      03",
+        "ada              ✗✓·",
+        "bob",
+        "eve      ✗·✓",
+        "ida",
+        "ada/third lesson.ipynb: same_pads: this is PyTorch's symmetric rule",
+        "bob.ipynb: cannot be read as a notebook (NotJSONError)",
+        "eve.ipynb: asks the checks for their answers",
+        "eve.ipynb: conv_valid: it was still running after 1 seconds",
+        "ida.ipynb: imports no checks",
+    ]
     written = (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()
-    assert len(written) == 1 + 3 + 2
-    assert "there is no function cells_on_zeros" in written[3]
+    assert len(written) == 1 + 3 + 1 + (1 + 3) + 1
+    assert written[3] == "ada,ada/third lesson.ipynb,03,cells_on_zeros,not tried,"
+
+
+def test_what_is_handed_out_has_no_solutions_and_no_dead_links(tmp_path):
+    target = tmp_path / "course"
+    hand_out.hand_out(target)
+    assert not list(target.rglob("source/*.py"))
+    assert not list(target.rglob("solutions"))
+    assert not (target / "tests" / "lessons").exists()
+    pages = [target / "README.md", target / "lessons" / "README.md"]
+    pages += (target / "lessons").glob("*.ipynb")
+    assert len(pages) == 2 + len(LESSONS)
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        if page.suffix == ".ipynb":
+            cells = nbformat.reads(text, as_version=4).cells
+            text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if not link.startswith(("https://", "#")):
+                assert (page.parent / link.split("#")[0]).exists(), (page.name, link)
+    with pytest.raises(SystemExit, match="exists"):
+        hand_out.hand_out(target)
 
 
 @pytest.mark.full
