@@ -439,7 +439,8 @@ def _bad_text(notebook: nbformat.NotebookNode, folder: Path) -> list[str]:
 
 
 def _kilobytes(lesson: Lesson) -> float:
-    return max(path.stat().st_size for path in (lesson.student, lesson.solution)) / 1024
+    paths = (lesson.student, lesson.solution)
+    return max(path.stat().st_size if path.exists() else 0 for path in paths) / 1024
 
 
 def main(arguments: list[str] | None = None) -> int:
