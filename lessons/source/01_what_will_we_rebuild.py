@@ -1,54 +1,101 @@
 # %% [markdown]
 # # 1 · What will we rebuild?
 #
-# *20 minutes · needs nothing but Python*
+# *15 minutes · needs nothing but Python*
 #
-# **You will build** the table that `model.summary()` prints, by hand and before it is printed, and
-# find out where a network keeps its numbers and where it spends its time.
-#
-# ## First, a look at all of it
-#
-# In a terminal, in the folder of the project, run the command below. It trains the network of this course (about ten
-# seconds), writes it into a file, `explorer.html`, and opens that in your browser:
-#
-# ```
-# .venv/bin/python -m minicnn explore
-# ```
-#
-# Draw a digit and see what the network says. Then click on any cell of `conv2d`: below, you see how its number is
-# computed. In later lessons, lines that begin with **See it move** name places of this page: replace all that follows
-# `explorer.html` in the browser's address bar, for example by `#layer=conv2d&mode=forward`.
+# **You will build** the table that `model.summary()` prints, by hand and before it is printed, and find out where a
+# network keeps its numbers and where it spends its time.
 
 # %%
+import numpy as np
+
 import minicnn
 from checks import check_01 as check
 from minicnn import plots
 from minicnn.datasets import mnist
 from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 
-minicnn.clear_session()  # automatic names of layers start over, so this cell can be run twice
+# %% [markdown]
+# ## A network that reads digits
+#
+# The next cell makes a network, shows it 1,600 handwritten digits with their labels, and then lets it read digits that
+# it has never seen. You need not understand a line of it yet. It takes a few seconds.
+# %% tags=["varies"]
+from minicnn.optimizers import Adam
+from minicnn.tutorial import scaled, tutorial_network
+
+(x_train, y_train), (x_test, y_test) = mnist.load_data()
+minicnn.set_random_seed(0)
+reader = tutorial_network()
+reader.compile(Adam(0.003), "sparse_categorical_crossentropy", run_eagerly=True)
+reader.fit(scaled(x_train[:1600]), y_train[:1600], batch_size=32, verbose=0)
+
+read = reader.predict(scaled(x_test[:200]), verbose=0).argmax(axis=1)
+print(f"{(read == y_test[:200]).sum()} of 200 new digits are read correctly")
+assert (read == y_test[:200]).mean() > 0.8
+
+# %% tags=["fold"]
+figure = plots.new_figure(4.3, "What the network reads in new digits")
+for axes, image, answer, label in zip(
+    figure.subplots(4, 10).flat, x_test, read, y_test, strict=False
+):
+    axes.imshow(image, cmap="gray_r")
+    right = answer == label
+    text = str(answer) if right else f"{answer}, is {label}"
+    axes.set_title(text, fontsize=10, color="black" if right else plots.ORANGE)
+    axes.set_axis_off()
+figure
 
 # %% [markdown]
+# Nobody wrote down a rule for what a 7 looks like. The network began with random numbers, and after every 32 digits it changed
+# them a little. At the end of this course you will have written every step of that yourself.
+#
+# You can also touch it. In a terminal, in the folder of the project, run
+#
+# ```
+# .venv/bin/python -m minicnn explore
+# ```
+#
+# It trains the network with all 60,000 digits, which takes about ten seconds (more the first time, when it compiles minicnn's
+# engine and says so), and opens a page in your browser, the *explorer*. Draw a digit and see what the network says. Click on any cell of `conv2d`: below, you see how its number is computed. In later lessons, lines that begin
+# with **See it move** name places of this page: replace all that follows `explorer.html` in the browser's address bar, for
+# example by `#layer=conv2d&mode=forward`.
+#
+# ## Keras, minicnn, and this course
+#
+# **Keras** is a library for neural networks, used all over the world. You describe a network in ten lines; it computes, by
+# default with TensorFlow. How it does so is spread over many thousands of lines, in several languages.
+#
+# **minicnn** does the same for convolutional networks, with the same names and the same results, in Python that can be read. The
+# files that lie directly in `minicnn/` are its *core*: the formulas of this course in plain NumPy. It is what ran above. The
+# folder `minicnn/engine/` computes the same numbers much faster, and is what `fit` runs unless it is told otherwise.
+#
+# **Why rebuild what exists?** Whoever has written a convolution and its gradient once knows what a network can do, why it
+# fails, and what its error messages mean. And one can check: each lesson compares its numbers with those of Keras.
+#
+# **You need** Python, arrays of NumPy, the product of two matrices, and derivatives from school: of sums, products, quotients
+# and $e^x$, and the chain rule, which lesson 4 explains once more. Nothing about neural networks.
+#
 # ## What comes in
 #
-# MNIST: 60,000 handwritten digits to learn from, 10,000 others to be tested on. An image is 28 rows
-# of 28 numbers, 0 for paper and 255 for ink; a label is a number from 0 to 9.
+# MNIST: 60,000 handwritten digits to learn from, 10,000 others to be tested on. An image has 28 rows of 28 numbers, from 0 for
+# paper to 255 for ink; a label is a number from 0 to 9.
 
 # %%
-(x_train, y_train), (x_test, y_test) = mnist.load_data()
 print("images", x_train.shape, x_train.dtype, "labels", y_train.shape)
 assert x_train.shape == (60_000, 28, 28)
 assert x_test.shape == (10_000, 28, 28)
 assert (x_train.min(), x_train.max()) == (0, 255)
 
-plots.digit_grid(x_train, y_train, rows=9, columns=9)
+plots.digit_grid(x_train, y_train, rows=5, columns=12)
 
 # %% [markdown]
 # ## What we will rebuild
 #
-# This network, every line of which you will understand from the inside by the end of the course:
+# This is the network that read the digits:
 
 # %%
+minicnn.clear_session()  # numbers in names start over, so this cell can be run twice
 model = minicnn.Sequential(
     [
         Input((28, 28, 1)),
@@ -63,22 +110,20 @@ model = minicnn.Sequential(
 )
 
 # %% [markdown]
-# Read it as *what happens to one image*. A few letters are used in the whole course, and in the code
-# of minicnn too: an image is `h` rows high, `w` columns wide and has `c` channels (1 for grey, 3 for
-# red, green and blue). What comes out of a layer is `oh` high, `ow` wide and `f` channels deep.
+# Read it as *what happens to one image*. The same letters are used in the whole course, and in the code of minicnn: an image is
+# `h` rows high, `w` columns wide and has `c` channels (1 for grey, 3 for red, green and blue). The output of a layer is `oh` high,
+# `ow` wide and has `f` channels, which are called its *feature maps*.
 #
-# - **Conv2D** lays a small window, the *kernel*, on the image, `kh` cells high and `kw` wide, and
-#   through all `c` channels. It multiplies what it sees with its own numbers, adds the products up,
-#   adds a *bias*, and writes one number. Then it moves on by one cell. There are `f` kernels, so `f`
-#   numbers come out at every position. `padding="same"` surrounds the image with just enough zeros
-#   for the output to be as large as the image (lesson 3).
-# - **MaxPooling2D** keeps the largest number of every 2 x 2 block. Nothing to learn; an odd last row
-#   or column is dropped (lesson 5).
-# - **Flatten** writes the numbers of an image in one row: `h * w * c` of them.
-# - **Dense** makes `units` numbers of `inputs`: each is a weighted sum of *all* inputs, plus a bias.
-# - `activation` says what is done to each number before it leaves a layer. `"relu"` makes 0 of all
-#   that is negative, `"softmax"` makes probabilities of the last ten numbers (lesson 6). Neither has
-#   anything to learn.
+# - **Conv2D** places a small window, the *kernel*, on the image: `kh` cells high, `kw` wide, and as deep as the image has channels.
+#   Each number under the window is multiplied by a number of the kernel. The products are added, a *bias* is added to them, and this
+#   is one number of the output. Then the window moves on by one cell. There are `f` kernels, so each position has `f`
+#   outputs. `padding="same"` surrounds the image with zeros, so that the output is as large as the image (lesson 3).
+# - **MaxPooling2D** keeps the largest number of every block of 2 x 2. It has nothing to learn. An odd last row or column is
+#   dropped (lesson 5).
+# - **Flatten** writes the numbers of an image in one row, a vector of `h * w * c` numbers.
+# - **Dense** makes `units` numbers of `inputs`: each is a weighted sum of *all* inputs, plus a bias (lesson 7).
+# - **activation** is what is done to each number before it leaves a layer. `"relu"` replaces negative numbers by 0. `"softmax"`
+#   turns the last ten numbers into probabilities (lesson 6). Neither has anything to learn.
 #
 # ## A tiny example, by hand
 #
@@ -91,24 +136,25 @@ bottom_right = {(i + 1, j + 1): plots.YELLOW for i, j in top_left}
 
 figure = plots.new_figure(2.6)
 one, other, places = figure.subplots(1, 3)
-plots.number_grid(one, image, "first place: blue", top_left)
-plots.number_grid(other, image, "last place: yellow", bottom_right)
+plots.number_grid(one, image, "the image, 1st place of the window", top_left)
+plots.number_grid(other, image, "the image, 4th place", bottom_right)
 ends = {(0, 0): plots.SKY, (1, 1): plots.YELLOW}
-plots.number_grid(places, [[1, 2], [3, 4]], "the 2 x 2 outputs, numbered", ends)
+names = [["1st", "2nd"], ["3rd", "4th"]]
+plots.number_grid(places, np.zeros((2, 2)), "the output: 2 x 2 places", ends, names)
 figure
 
 # %% [markdown]
-# *Parameters*, the numbers that are learned: the kernel has $2\cdot2\cdot1 = 4$, and there is 1 bias.
-# That makes **5**, wherever the window stands: it takes its numbers along.
+# **Parameters** are the numbers that are learned. The kernel has $2\cdot2\cdot1 = 4$ of them, and there is 1 bias: **5** in all, since
+# the same kernel is used at every place.
 #
-# *Multiply-adds*, the work for one image: 4 places, 4 products at each, **16**. (Adding the bias
-# is left out of the count, as is usual: it is one addition among dozens of products.)
+# **Multiply-adds** are the work for one image: 4 places with 4 products each, **16** in all. (Adding the bias is not counted, as is
+# usual.)
 #
 # With `f = 2` kernels there are twice as many of both: 10 parameters and 32 multiply-adds.
 #
 # ## Count it, naively
 #
-# So as not to believe formulas, let us count one by one: each place, each kernel, each product.
+# Before we use formulas, let us count one by one: each place, each kernel, each product.
 
 
 # %%
@@ -130,12 +176,12 @@ assert count_conv(oh=2, ow=2, c=1, kh=2, kw=2, f=2) == 32
 print(
     "first convolution:",
     count_conv(oh=28, ow=28, c=1, kh=5, kw=5, f=32),
-    "products an image",
+    "products for one image",
 )
+assert count_conv(oh=28, ow=28, c=1, kh=5, kw=5, f=32) == 627_200
 
 # %% [markdown]
-# For one layer and one image that loop turned 627,200 times, as often as if it had computed
-# something. It is easier to count with formulas. They are yours to find.
+# The loop ran 627,200 times for one layer and one image. Counting with a formula is faster. Find it in the first exercise.
 #
 # ## Exercise 1: what a convolution costs
 #
@@ -145,8 +191,10 @@ print(
 
 # %% tags=["exercise"]
 def conv_costs(h, w, c, kh, kw, f):
-    """(parameters, multiply-adds for one image) of a convolution; two integers,
-    without loops."""
+    """(parameters, multiply-adds for one image); two integers, without loops.
+
+    conv_costs(28, 28, 1, 5, 5, 32) is (832, 627200).
+    """
     # solution
     products = kh * kw * c  # for one number of the output
     return products * f + f, h * w * f * products
@@ -156,13 +204,18 @@ def conv_costs(h, w, c, kh, kw, f):
 check.conv_costs(conv_costs)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>How many products make one number of the output? A kernel reaches through all channels.</details>
+# <details><summary>Hint 2</summary>A kernel has as many numbers as there are products. How many numbers does the output have?</details>
+#
 # ## Exercise 2: what a dense layer costs
 
 
 # %% tags=["exercise"]
 def dense_costs(inputs, units):
-    """(parameters, multiply-adds for one sample) of a dense layer; two
-    integers."""
+    """(parameters, multiply-adds for one sample); two integers.
+
+    dense_costs(3, 2) is (8, 6).
+    """
     # solution
     return inputs * units + units, inputs * units
 
@@ -171,9 +224,11 @@ def dense_costs(inputs, units):
 check.dense_costs(dense_costs)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>Each unit has a weight for each input, and one bias.</details>
+#
 # ## Exercise 3: predict a summary
 #
-# Take paper. What would `summary()` print for this network? Mind the odd sizes.
+# Take a sheet of paper. What would `summary()` print for this network? Mind the odd sizes.
 #
 # ```python
 # Input((11, 9, 3))
@@ -188,11 +243,11 @@ check.dense_costs(dense_costs)
 
 # %% tags=["exercise"]
 def predicted():
-    """A list with a pair for each of the six layers: (shape of one output,
-    parameters).
+    """A list of six pairs, one for each layer: (shape of output, parameters).
 
-    Shapes are tuples, of images (h, w, c), of vectors (size,). The first pair
-    is of this form: ((11, 9, 4), number)."""
+    The shape of an image is (h, w, c), that of a vector (size,). The first
+    pair has the form ((11, 9, 4), number).
+    """
     # solution
     return [
         ((11, 9, 4), 3 * 3 * 3 * 4 + 4),
@@ -208,10 +263,15 @@ def predicted():
 check.predicted(predicted)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>A convolution with "same" padding keeps height and width, and its output has f channels.</details>
+# <details><summary>Hint 2</summary>The kernels of the second convolution are as deep as the output of the first one: 4 channels.</details>
+#
 # ## The real one
 #
-# Now let it be printed, and compare the last column with what Keras 3.15.1 (TensorFlow 2.21) counts
-# for the same seven layers:
+# **Guess before you run:** of the seven layers, which one has the most parameters? And which one does the most work?
+#
+# The last column has to be what Keras 3.15.1 (TensorFlow 2.21) counts for the same layers. Long names are cut off, as Keras does it;
+# `layer.name` has the whole name.
 
 # %%
 model.summary()
@@ -228,22 +288,63 @@ KERAS = {
 assert {layer.name: layer.count_params() for layer in model.layers} == KERAS
 
 # %% [markdown]
-# Two columns are missing in that table: how many numbers each layer *puts out*, and how much it
-# *works*. Here they are, the blocks drawn with an area that stands for how many numbers there are.
+# Two columns are missing in that table: how many numbers the output of each layer has, and how much work it is. Here they are. The
+# area of a block shows how many numbers there are (64 and 10 are too few to be seen well).
 
 # %% tags=["cover"]
 plots.shape_ribbon(model)
 
 # %% [markdown]
-# An image comes in as 784 numbers, is 25,088 after the first convolution, and leaves as 10.
+# An image comes in as 784 numbers, has become 25,088 after the first convolution, and leaves as 10.
 #
-# Now the surprise. Look at the pairs of bars: **parameters and work are in different places.** A
-# kernel is used at every position of its image, so the second convolution makes 196 times as many
-# products as its kernel has numbers (14 x 14 positions). A weight of a dense layer is used exactly
-# once an image.
+# Look at the pairs of bars: **parameters and work are in different places.** A kernel is used at every position of its image, so the
+# second convolution computes 196 times as many products as its kernels have numbers (14 x 14 positions). A weight of a dense layer is
+# used exactly once for each image.
 #
-# Hence two rules of thumb. To make this network *faster*, look at its convolutions (lesson 15). To
-# make its *file smaller*, look at its first dense layer.
+# Hence two rules of thumb. To make this network *faster*, look at its convolutions (lesson 15). To make its *file smaller*, look at its
+# first dense layer.
+#
+# ## Challenge
+#
+# Now the costs of a whole network, from its description alone. Each layer is a tuple: `("conv", f, kh, kw)` with "same" padding,
+# `("pool", size)`, `("flatten",)` or `("dense", units)`.
+
+
+# %% tags=["exercise", "challenge"]
+def network_costs(shape, layers):
+    """(parameters, multiply-adds for one input) of all layers together.
+
+    shape: of the input, (h, w, c) for an image or (size,) for a vector.
+    network_costs((3,), [("dense", 2), ("dense", 1)]) is (11, 8).
+    """
+    # solution
+    parameters = work = 0
+    for kind, *numbers in layers:
+        added = (0, 0)
+        if kind == "conv":
+            added, shape = (
+                conv_costs(*shape, *numbers[1:], numbers[0]),
+                (*shape[:2], numbers[0]),
+            )
+        elif kind == "pool":
+            shape = (shape[0] // numbers[0], shape[1] // numbers[0], shape[2])
+        elif kind == "flatten":
+            shape = (shape[0] * shape[1] * shape[2],)
+        else:
+            added, shape = dense_costs(*shape, *numbers), tuple(numbers)
+        parameters, work = parameters + added[0], work + added[1]
+    return parameters, work
+
+
+# %%
+check.network_costs(network_costs)
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>Go through the layers in a loop. What do you have to remember from one to the next?</details>
+# <details><summary>Hint 2</summary>Three things: both sums, and the shape of what comes next. Each kind of layer changes the shape in its
+# own way; only two kinds cost anything, and you have functions for these.</details>
+# <details><summary>Hint 3</summary><code>if layer[0] == "conv": h, w, c = shape; f, kh, kw = layer[1:]</code>. After it the shape is
+# <code>(h, w, f)</code>; after pooling it is <code>(h // size, w // size, c)</code>.</details>
 #
 # ## The fact
 #
@@ -282,7 +383,3 @@ assert round(100 * work["dense"] / 10_863_744, 1) == 1.8
 # - `output_shape` of each class in [minicnn/layers.py](../minicnn/layers.py) is what you predicted.
 # - `tutorial_network` in [minicnn/tutorial.py](../minicnn/tutorial.py) is this network, for all
 #   lessons to come.
-#
-# The files that lie directly in `minicnn/` are the *core*: the formulas of this course in plain
-# NumPy, complete, and meant to be read. The same numbers are computed faster by `minicnn/engine/`,
-# which is what `fit` runs unless it is told otherwise (lesson 13).

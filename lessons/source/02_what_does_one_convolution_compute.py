@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 2 · What does one convolution compute?
 #
-# *25 minutes · needs lesson 1*
+# *15 minutes · needs lesson 1*
 #
-# **You will build** `conv_valid(x, kernel, bias)`, the forward pass of `Conv2D`, with loops and
-# nothing else; and find out what no picture of a kernel tells you: which way round it is.
+# **You will build** `conv_valid(x, kernel, bias)`, the forward pass of `Conv2D`, with loops and nothing else. And you will
+# find out which way round a kernel is, which no picture of it tells you.
 
 # %%
 import numpy as np
@@ -16,53 +16,53 @@ from minicnn.datasets import mnist
 # %% [markdown]
 # ## A tiny example, by hand
 #
-# An image `x` of 3 x 3, a kernel of 2 x 2, a bias of 1:
-
-# %%
-x = np.array([[1, 2, 0], [0, 1, 3], [2, 0, 1]])
-kernel = np.array([[1, -1], [2, 0]])
-bias = 1
-
-# %% [markdown]
-# The kernel is laid on the image, its top left corner on row $i$, column $j$. Every cell of the
-# kernel is multiplied with the cell below it. The products are added, and the bias to them:
+# The kernel is placed on the image with its top left corner on row $i$, column $j$. Every cell of the kernel is multiplied by
+# the cell of the image under it. The products are added, and the bias is added to them:
 #
 # $$y[i, j] = bias + \sum_{ki=0}^{kh-1}\ \sum_{kj=0}^{kw-1} x[i + ki,\ j + kj] \cdot kernel[ki, kj]$$
 #
-# It fits in 2 x 2 places. All four of them, with all their products:
+# An image `x` of 3 x 3, a kernel of 2 x 2, a bias of 1. The kernel fits in 2 x 2 places.
+#
+# **Guess before you run:** what is $y[1, 1]$? The window covers the bottom right corner of the image, with 1, 3 above 0, 1.
+
+# %%
+x = np.array([[1.0, 2, 0], [0, 1, 3], [2, 0, 1]])
+kernel = np.array([[1.0, -1], [2, 0]])
+bias = 1.0
+
+y = np.zeros((2, 2))
+for i, j in np.ndindex(2, 2):
+    y[i, j] = (x[i : i + 2, j : j + 2] * kernel).sum() + bias
+
+KERAS = [[0, 5], [4, -1]]  # Keras 3.15.1
+assert y.tolist() == KERAS
 
 # %% tags=["fold"]
 figure = plots.new_figure(4.2)
 all_axes = figure.subplots(2, 5, height_ratios=[3, 2.6])
-y = np.zeros((2, 2), int)
 for axes, (i, j) in zip(all_axes.T[1:], np.ndindex(y.shape), strict=True):
     window = x[i : i + 2, j : j + 2]
-    y[i, j] = (window * kernel).sum() + bias
     blue = {(i + ki, j + kj): plots.SKY for ki, kj in np.ndindex(kernel.shape)}
     plots.number_grid(axes[0], x, f"i={i}, j={j}", blue)
     pairs = zip(window.flat, kernel.flat, strict=True)
-    products = np.reshape([f"{pixel}·({weight})" for pixel, weight in pairs], (2, 2))
-    title = f"sum {(window * kernel).sum()}, y = {y[i, j]}"
-    plots.number_grid(axes[1], window, title, plots.SKY, products)
+    products = [f"{pixel:g}·({weight:g})" for pixel, weight in pairs]
+    title = f"sum {(window * kernel).sum():g}, y = {y[i, j]:g}"
+    plots.number_grid(axes[1], window, title, plots.SKY, np.reshape(products, (2, 2)))
 plots.number_grid(all_axes[0, 0], kernel, "kernel")
 plots.number_grid(all_axes[1, 0], y, "y, with bias 1")
 figure
 
 # %% [markdown]
-# Keras 3.15.1 gives the same four numbers for this image, kernel and bias:
-
-# %%
-KERAS = [[0, 5], [4, -1]]
-assert y.tolist() == KERAS
-
-# %% [markdown]
-# How many places are there? The top row of the window can stand on rows $0, 1, \dots, h - kh$, which
-# are $h - kh + 1$; with columns likewise,
+# The four products at the last place are $1 \cdot 1$, $3 \cdot (-1)$, $0 \cdot 2$ and $1 \cdot 0$. Their sum is $-2$, and with the
+# bias $y[1, 1] = -1$.
+#
+# How many places are there? The top row of the window can be on rows $0, 1, \dots, h - kh$, which are $h - kh + 1$ rows; it is
+# the same with columns:
 #
 # $$oh = h - kh + 1, \qquad ow = w - kw + 1.$$
 #
-# Keras calls this `padding="valid"`: only places where the whole window lies on the image count.
-# Lesson 3 is about the other choice.
+# Keras calls this `padding="valid"`: only places where the whole window is inside of the image count. Lesson 3 is about the
+# other kind of padding.
 #
 # ## The naive code
 #
@@ -87,18 +87,19 @@ assert slide(x, kernel, bias).tolist() == y.tolist()
 # %% [markdown]
 # ## What a kernel sees
 #
-# An output is large where the image under the window looks like the kernel. Three kernels on a digit: the
-# first compares right with left, the second bottom with top, the third just takes the mean.
+# An output is large where the image under the window looks like the kernel. Here are three kernels for a real digit: the first one
+# compares right with left, the second one bottom with top, and the third one takes the mean.
 
-# %% tags=["cover", "fold"]
+# %%
 (x_train, y_train), _ = mnist.load_data()
 digit = x_train[0] / 255  # ink is 1, paper 0
 kernels = {
-    "right minus left": np.array([[-1, 0, 1]] * 3),
-    "bottom minus top": np.array([[-1, 0, 1]] * 3).T,
+    "right minus left": np.array([[-1.0, 0, 1]] * 3),
+    "bottom minus top": np.array([[-1.0, 0, 1]] * 3).T,
     "mean of nine": np.full((3, 3), 1 / 9),
 }
 
+# %% tags=["cover", "fold"]
 figure = plots.new_figure(4.6)
 all_axes = figure.subplots(2, 4, height_ratios=[1, 2.4])
 all_axes[0, 0].set_axis_off()
@@ -113,32 +114,32 @@ figure.colorbar(seen, ax=all_axes[1], label="output", shrink=0.8)
 figure
 
 # %% [markdown]
-# Red is positive, blue negative, white zero. An edge from paper to ink answers with one sign, from
-# ink to paper with the other, and inside a stroke the first two kernels see nothing, since their
-# numbers add up to 0. Nobody will choose such kernels in this course: the network *learns* them.
+# Red is positive, blue is negative, white is zero. At an edge from paper to ink the output has one sign, at an edge from ink to
+# paper the other one. Inside of a stroke the first two kernels give 0, since their numbers add up to 0. In this course nobody
+# chooses such kernels: the network *learns* them.
+#
+# **Guess before you run:** the digit is mirrored, left to right. What happens to the output of "right minus left"?
 
 # %%
 assert kernels["right minus left"].sum() == 0
 assert abs(slide(np.ones((28, 28)), kernels["right minus left"])).max() == 0
-# In the mirror image every answer changes its sign.
+# In the mirror image every output changes its sign, and the whole is mirrored.
 mirrored = slide(digit[:, ::-1], kernels["right minus left"])
 assert np.allclose(mirrored, -slide(digit, kernels["right minus left"])[:, ::-1])
 
 # %% [markdown]
 # ## Channels and filters
 #
-# A real layer has `c` channels coming in and `f` going out. One output is a sum over the window
-# *and over all channels*; and for each of the `f` channels going out (*feature maps*) there is
-# another kernel and another bias:
+# The input of a real layer has `c` channels, its output `f` of them, the **feature maps**. One output is a sum over the window
+# *and over all channels* of the input. Each feature map has its own kernel and its own bias (together also called a *filter*):
 #
-# $$y[i, j, o] = bias[o] + \sum_{ki=0}^{kh-1}\ \sum_{kj=0}^{kw-1}\ \sum_{ch=0}^{c-1}
-# x[i + ki,\ j + kj,\ ch] \cdot kernel[ki, kj, ch, o]$$
+# $$y[i, j, o] = bias[o] + \sum_{ki,\ kj,\ ch} x[i + ki,\ j + kj,\ ch] \cdot kernel[ki, kj, ch, o]$$
 #
-# So the arrays are `x` $(h, w, c)$, `kernel` $(kh, kw, c, f)$, `bias` $(f,)$ and `y` $(oh, ow, f)$.
+# The arrays are `x` $(h, w, c)$, `kernel` $(kh, kw, c, f)$, `bias` $(f,)$ and `y` $(oh, ow, f)$.
 #
-# **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): `#layer=conv2d&cell=14,12,3` is
-# one output of the first convolution, with its 25 products, and `#layer=conv2d_1&cell=3,4,7&channel=5` one of the second,
-# with 25 products for each of 32 channels. The arrow keys move the window.
+# **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): `#layer=conv2d&cell=14,12,3` is one output of the first
+# convolution, with its 25 products, and `#layer=conv2d_1&cell=3,4,7&channel=5` one of the second, with 25 products for each of
+# 32 channels. The arrow keys move the window.
 #
 # ## Exercise 1: the whole formula
 #
@@ -147,8 +148,11 @@ assert np.allclose(mirrored, -slide(digit, kernels["right minus left"])[:, ::-1]
 
 # %% tags=["exercise"]
 def conv_valid(x, kernel, bias):
-    """One image x (h, w, c), kernel (kh, kw, c, f), bias (f,): an array y (oh,
-    ow, f)."""
+    """The output y (oh, ow, f) of one image x (h, w, c).
+
+    kernel (kh, kw, c, f), bias (f,). With x of shape (3, 3, 1) and a kernel of
+    shape (2, 2, 1, 5), y has the shape (2, 2, 5).
+    """
     # solution
     (h, w, c), (kh, kw, _, f) = x.shape, kernel.shape
     y = np.zeros((h - kh + 1, w - kw + 1, f))
@@ -167,37 +171,41 @@ def conv_valid(x, kernel, bias):
 check.conv_valid(conv_valid)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>Six loops, one for each letter of the formula: i, j, o and ki, kj, ch.</details>
+# <details><summary>Hint 2</summary>Begin with an array of zeros of the right shape. <code>np.zeros</code> makes floats, which you need:
+# the numbers need not be whole.</details>
+#
 # ## Which way round?
 #
-# Show the kernel a single bright point, and look at what comes out:
+# **Guess before you run:** the image has a single bright point, a 1 in the middle of zeros. What does the output look like?
 
 # %%
 point = np.zeros((3, 3))
 point[1, 1] = 1
-print(slide(point, kernel))
+print("kernel\n", kernel, "\noutput\n", slide(point, kernel))
 assert (slide(point, kernel) == kernel[::-1, ::-1]).all()
 
 # %% [markdown]
-# The kernel was 1, -1 above 2, 0. What came out is the kernel *turned by half a turn*. Here is why:
-# while the window stands in the top left corner of the image, the point lies under the kernel's last
-# cell, and when the window has moved on to stand on the point, it lies under the first one.
+# The output is the kernel *rotated by 180 degrees*. Here is why: when the window is in the top left corner of the image, the point lies
+# under the last cell of the kernel. When the window has moved on to the bottom right corner, the point lies under the first one.
 #
-# Mathematicians prefer that a point gives the kernel as it is, so *their* convolution turns the
-# kernel first: $x[i - ki,\ j - kj]$ in the place of $x[i + ki,\ j + kj]$. What deep learning calls
-# convolution, they call cross-correlation. For a network it makes no difference, since a kernel that
-# is learned is learned either way round. It does make one as soon as you move kernels between
-# libraries (SciPy's `convolve2d` turns them), and in lesson 8 the turned kernel comes back on its
-# own.
+# In mathematics, a convolution rotates the kernel first, so that a point gives the kernel as it is: $x[i - ki,\ j - kj]$ instead of
+# $x[i + ki,\ j + kj]$. What deep learning calls convolution is there called *cross-correlation*. For a network it makes no difference:
+# a kernel that is learned is learned either way round. It does make a difference when kernels are moved between libraries (SciPy's
+# `convolve2d` rotates them), and in lesson 8 the rotated kernel appears by itself.
 #
 # ## Exercise 2: look into a closed box
 #
-# `conv` is a function: it takes an image (h, w) of any size and gives `slide(image, kernel, bias)`,
-# but hides its kernel, of kh x kw, and its bias. Find the kernel by showing it images.
+# `conv` is a function. It takes an image (h, w) of any size and returns `slide(image, kernel, bias)`, but it hides its kernel, of
+# kh x kw, and its bias. Find the kernel by showing images to it.
 
 
 # %% tags=["exercise"]
 def kernel_of(conv, kh, kw):
-    """The kernel (kh, kw) that `conv` hides."""
+    """The kernel that `conv` hides, an array (kh, kw).
+
+    conv(image) may be called as often as you like.
+    """
     # solution
     point = np.zeros((2 * kh - 1, 2 * kw - 1))
     bias = conv(point)
@@ -209,17 +217,22 @@ def kernel_of(conv, kh, kw):
 check.kernel_of(kernel_of)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>What does <code>conv</code> say to an image of zeros? And to one with a single point?</details>
+# <details><summary>Hint 2</summary>Around the point there have to be as many zeros that each cell of the kernel gets to lie on it.</details>
+#
 # ## Exercise 3: two in a row
 #
-# Slide a first kernel, then a second one on what comes out, both without bias. The whole is again
-# one convolution, with one larger kernel. How large? What are its numbers? (`slide` and `kernel_of`
-# may help; so may a sheet of paper.)
+# A first kernel slides over an image, then a second one over the result, both without bias. The two together are again one convolution,
+# with one larger kernel. How large is it? What are its numbers? You may use `slide` and `kernel_of`, or a sheet of paper.
 
 
 # %% tags=["exercise"]
 def merged(first, second):
-    """The kernel with which slide(x, kernel) is slide(slide(x, first), second)
-    for every x."""
+    """The kernel with which slide(x, kernel) is, for every x, the same as
+    slide(slide(x, first), second).
+
+    first and second are arrays of two dimensions, of any sizes.
+    """
     # solution
     kh = first.shape[0] + second.shape[0] - 1
     kw = first.shape[1] + second.shape[1] - 1
@@ -230,14 +243,45 @@ def merged(first, second):
 check.merged(merged)
 
 # %% [markdown]
-# That is why there is a ReLU after each convolution of lesson 1's network: without something in
-# between that is no weighted sum, two layers can do no more than one with a larger kernel.
+# <details><summary>Hint 1</summary>How many rows of the image does one number of the final result depend on?</details>
+# <details><summary>Hint 2</summary>Two convolutions in a row are a closed box, too.</details>
+#
+# This is why there is a ReLU after each convolution in the network of lesson 1. Without something in between that is no weighted sum,
+# two layers can do no more than one with a larger kernel.
+#
+# ## Challenge
+#
+# The closed box again. This time you may call `conv` **only once**, with one image of your choice, and have to find the bias as well.
+
+
+# %% tags=["exercise", "challenge"]
+def opened_at_once(conv, kh, kw):
+    """The pair (kernel, bias) that `conv` hides: an array (kh, kw), a number.
+
+    conv(image) may be called only once.
+    """
+    # solution
+    image = np.zeros((3 * kh, 3 * kw))
+    image[kh - 1, kw - 1] = 1
+    y = conv(image)
+    bias = y[-1, -1]
+    return y[:kh, :kw][::-1, ::-1] - bias, bias
+
+
+# %%
+check.opened_at_once(opened_at_once)
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>In exercise 2, what was the second image for? Can one image do both?</details>
+# <details><summary>Hint 2</summary>Make the image so large that in some places the window does not see the point at all.</details>
+# <details><summary>Hint 3</summary>With zeros of shape <code>(3 * kh, 3 * kw)</code> and a 1 at <code>[kh - 1, kw - 1]</code>, the first
+# <code>kh</code> rows and <code>kw</code> columns of the output see the point, and the last number of the output sees only zeros.</details>
 #
 # ## The fast version, and what it costs
 #
-# Python takes its time for each of the products. Two ways out, both in minicnn. The first:
-# **compile the loops.** The algorithm `"direct"` of minicnn's engine is the formula above, written
-# as loops, that Numba translates to machine code. The cost: some seconds of compiling, once.
+# Python is slow with so many single products. There are two ways out, and minicnn has both. The first: **compile the loops.** The
+# algorithm `"direct"` of minicnn's engine is the formula above, written as loops, which Numba translates to machine code. The cost: some
+# seconds of compiling. The next cell does it when it is run for the first time on a machine, and says so in a line.
 
 # %%
 import timeit
@@ -265,8 +309,8 @@ compiled_seconds = min(timeit.repeat(compiled, number=1, repeat=5))
 assert python_seconds > 20 * compiled_seconds
 
 # %% [markdown]
-# The second: **make it a matrix product**, which computers are built for. Write every window in a
-# row of its own; then each row times the kernel, as one column, is one output:
+# The compiled loops are more than 20 times as fast. The second way: **make it a matrix product**, which computers are built for. Write
+# every window in a row of its own. Then each row times the kernel, written as one column, is one output:
 
 # %%
 windows = np.lib.stride_tricks.sliding_window_view(digit, (5, 5))  # (24, 24, 5, 5)
@@ -277,13 +321,12 @@ assert round(cols.size / digit.size, 1) == 18.4
 print(f"{digit.size} numbers became {cols.size}, 18.4 times as many")
 
 # %% [markdown]
-# The cost: a pixel is copied once for each window that it lies in, up to 25 times. Lesson 15 measures
-# both ways, and a third one.
+# The cost: a pixel is copied once for each window that contains it, up to 25 times. Lesson 15 measures both ways, and a third one.
 #
 # ## The fact
 #
-# What Keras 3.15.1 (TensorFlow 2.21, on a processor) gives for rows 10 to 14 of the digit, the kernel
-# `big`, both of its filters, in single precision; and what our loops give, in double precision:
+# What Keras 3.15.1 (TensorFlow 2.21, on a processor) gives for rows 10 to 14 of the digit and both filters of `big`, in single
+# precision; and what our loops give, in double precision:
 
 # %%
 KERAS = """
@@ -307,18 +350,14 @@ assert f"{largest:.1e}" == "1.2e-07"
 assert largest < 2**-23 == np.finfo(np.float32).eps
 
 # %% [markdown]
-# > **The largest difference to Keras is 1.2e-07**, less than one unit in the last digit that single
-# > precision has at 1. It is Keras' rounding, not ours. Where there is nothing to round, as in the tiny example, it is exactly 0.
+# > **The largest difference to Keras is 1.2e-07**, less than the distance between neighbouring numbers of single precision at 1. It is
+# > Keras' rounding, not ours. Where there is nothing to round, as in the tiny example, the difference is exactly 0.
 #
-# `tests/test_layers_against_keras.py` says the same of minicnn's layer, for many shapes, next to
-# Keras itself.
+# `tests/test_layers_against_keras.py` says the same of minicnn's layer, for many shapes, next to Keras itself.
 #
 # ## In minicnn
 #
-# - `windows` in [minicnn/windows.py](../minicnn/windows.py): all windows of many images, with strides
-#   and padding.
-# - `Conv2D.forward` in [minicnn/layers.py](../minicnn/layers.py): your `conv_valid`, as the product of
-#   these windows and the kernel.
-# - `forward` in [minicnn/engine/kernels/direct.py](../minicnn/engine/kernels/direct.py): the compiled
-#   loops; and `forward` in [minicnn/engine/kernels/im2col.py](../minicnn/engine/kernels/im2col.py):
-#   the matrix product, without the memory for all windows at once.
+# - `windows` in [minicnn/windows.py](../minicnn/windows.py): all windows of many images, with strides and padding.
+# - `Conv2D.forward` in [minicnn/layers.py](../minicnn/layers.py): your `conv_valid`, as the product of these windows and the kernel.
+# - `forward` in [minicnn/engine/kernels/direct.py](../minicnn/engine/kernels/direct.py): the compiled loops; and `forward` in
+#   [minicnn/engine/kernels/im2col.py](../minicnn/engine/kernels/im2col.py): the matrix product, without the memory for all windows at once.
