@@ -1,234 +1,383 @@
-"""Lesson 18: what counts as the same, when two trainings part, and one gradient of several."""
+"""Lesson 18: batch normalization in training, in inference, and its backward pass."""
 
 import numpy as np
 
 from .engine import exercise
 
+CHANNEL = (0, 1, 2)  # the axes that a channel's mean goes over: samples, height, width
 
-def pairs_of_lists():
-    """Equal ones, and pairs that differ in one thing each."""
-    one, two = np.float32([1, 2, 3]), np.float32([0, 0.5])
-    nan = np.float32([np.nan, 1])
-    return [
-        ([one, two], [one.copy(), two.copy()]),
-        ([one, two], [one, two + np.float32(1)]),
-        ([one], [np.nextafter(one, np.float32(9))]),
-        ([two], [np.float32([-0.0, 0.5])]),
-        ([nan], [nan.copy()]),
-        ([one, two], [one]),
-        ([one], [one, two]),
-        ([two], [two.astype(np.float64)]),
-        ([np.zeros(2)], [np.zeros((1, 2))]),
-        ([np.zeros(2, np.float32)], [np.zeros(2, np.int32)]),
-        ([one, nan], [one, nan[::-1].copy()]),
-        ([], []),
-    ]
 
+def images():
+    """x (n, h, w, c): first the lesson's two images; a channel of tiny variance needs epsilon."""
+    yield np.array([2.0, 4, 4, 4, 5, 5, 7, 9]).reshape(2, 2, 2, 1), 0.0
+    rng = np.random.default_rng(0)
+    for shape, epsilon in [((3, 2, 4, 5), 0.001), ((1, 5, 3, 2), 0.1), ((4, 1, 1, 3), 0.5)]:
+        size, shift = rng.uniform(0.5, 3, shape[-1]), rng.uniform(-2, 2, shape[-1])
+        yield rng.normal(shift, size, shape), epsilon
+    x = rng.normal(1, [1, 1e-3], (2, 3, 4, 2))
+    yield x, 0.001
 
-def same_array(one, other):
-    same_kind = one.dtype == other.dtype and one.shape == other.shape
-    return same_kind and one.tobytes() == other.tobytes()
 
+def statistics(x, axes=CHANNEL, keepdims=False, ddof=0):
+    return x.mean(axes, keepdims=keepdims), x.var(axes, keepdims=keepdims, ddof=ddof)
 
-def same_number(ours, theirs, same):
-    """As many arrays, and `same` for each pair."""
-    if len(ours) != len(theirs):
-        return False
-    return all(bool(same(one, other)) for one, other in zip(ours, theirs, strict=True))
 
+def scaled(x, mean, variance, epsilon):
+    with np.errstate(all="ignore"):  # a wrong variance may be 0, and epsilon is, once
+        return (x - mean) / np.sqrt(variance + epsilon)
 
-@exercise(pairs_of_lists)
-def same_bits(ours, theirs):
-    return same_number(ours, theirs, same_array)
 
+def normalized(x, epsilon, **options):
+    mean, variance = statistics(x, **options)
+    return scaled(x, mean, variance, epsilon), mean, variance
 
-@same_bits.mistake("equal values need not have equal bits: 0.0 == -0.0, and NaN != NaN")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.dtype == b.dtype and np.array_equal(a, b))
 
+@exercise(images, tolerance=1e-9)
+def normalize(x, epsilon):
+    return normalized(x, epsilon)
 
-@same_bits.mistake("== compares values, not bits: 0.0 == -0.0, NaN != NaN, and types may differ")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: np.all(a == b))
 
+@normalize.mistake("a channel's mean is one over all samples and positions, not over samples alone")
+def _(x, epsilon):
+    return normalized(x, epsilon, axes=0)
 
-@same_bits.mistake("array_equal compares values, neither bits (0.0 and -0.0) nor types")
-def _(ours, theirs):
-    return same_number(ours, theirs, np.array_equal)
 
+@normalize.mistake("these are statistics of each image; batch normalization takes the whole batch")
+def _(x, epsilon):
+    return normalized(x, epsilon, axes=(1, 2), keepdims=True)
 
-@same_bits.mistake("allclose takes neighbouring numbers for the same")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.shape == b.shape and np.allclose(a, b))
 
+@normalize.mistake("the mean over the channels is layer normalization; keep the channels apart")
+def _(x, epsilon):
+    return normalized(x, epsilon, axes=-1, keepdims=True)
 
-@same_bits.mistake("zip without strict=True stops at the end of the shorter list")
-def _(ours, theirs):
-    return all(same_array(*pair) for pair in zip(ours, theirs, strict=False))
 
+@normalize.mistake("each channel has a mean of its own; x.mean() is one for all of them")
+def _(x, epsilon):
+    return normalized(x, epsilon, axes=None)
 
-@same_bits.mistake("the same bytes can be numbers of another type or shape")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.tobytes() == b.tobytes())
 
+@normalize.mistake("divided by the wrong count: a channel has n * h * w values, not n")
+def _(x, epsilon):
+    mean = x.sum(CHANNEL) / len(x)
+    variance = ((x - mean) ** 2).sum(CHANNEL) / len(x)
+    return scaled(x, mean, variance, epsilon), mean, variance
 
-@same_bits.mistake("the same bytes can be numbers of another type")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.shape == b.shape and a.tobytes() == b.tobytes())
 
+@normalize.mistake("this is the unbiased variance; divide by m, not by m - 1")
+def _(x, epsilon):
+    return normalized(x, epsilon, ddof=1)
 
-@same_bits.mistake("the same bytes can be an array of another shape")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.dtype == b.dtype and a.tobytes() == b.tobytes())
 
+@normalize.mistake("epsilon belongs under the root, sqrt(variance + epsilon)")
+def _(x, epsilon):
+    mean, variance = statistics(x)
+    return (x - mean) / (np.sqrt(variance) + epsilon), mean, variance
 
-@same_bits.refused
-def _(ours, theirs):  # takes the arrays out of the lists
-    same = len(ours) == len(theirs)
-    while same and ours:
-        same = same_array(ours.pop(), theirs.pop())
-    return same
 
+@normalize.mistake("epsilon is missing under the root")
+def _(x, epsilon):
+    mean, variance = statistics(x)
+    return scaled(x, mean, variance, 0), mean, variance
 
-@same_bits.refused
-def _(ours, theirs):  # the first pair alone
-    return len(ours) == len(theirs) and all(map(same_array, ours[:1], theirs[:1]))
 
+@normalize.mistake("divide by the root of variance + epsilon; this is divided by the sum itself")
+def _(x, epsilon):
+    mean, variance = statistics(x)
+    return (x - mean) / (variance + epsilon), mean, variance
 
-def losses():
-    """Pairs of curves with a limit; those that part for good, once, at once, and never."""
-    rng = np.random.default_rng(13)
-    theirs = np.linspace(2.3, 0.3, 40)
-    drift = theirs * (1 + 1e-7 * 1.5 ** np.arange(40))
-    cases = [
-        (drift, theirs, 1e-3),
-        (theirs * (1 - 1e-7 * 1.5 ** np.arange(40)), theirs, 1e-3),
-        (theirs.copy(), theirs, 1e-3),
-        (np.array([2.0, 1.5, 1.0]), np.array([1.0, 1.5, 1.0]), 0.1),
-        (np.array([1.0, 1.2, 1.0, 1.3]), np.array([1.0, 1.0, 1.0, 1.0]), 0.1),
-        (np.array([50.0, 1.0]), np.array([50.02, 1.0]), 1e-3),
-        (np.array([1.0, 0.0104]), np.array([1.0, 0.01]), 1e-3),
-        (np.array([1.0, 1.5]), np.array([1.0, 1.0]), 0.5),
-        (np.array([1.0, 2.0]), np.array([1.0, 1.0]), 0.6),
-    ]
-    noise = 1 + 1e-3 * rng.normal(size=(5, 40))
-    return cases + [(theirs * shaken, theirs, 1e-3) for shaken in noise]
 
+@normalize.mistake("the mean has to be taken off before dividing")
+def _(x, epsilon):
+    mean, variance = statistics(x)
+    return x / np.sqrt(variance + epsilon), mean, variance
 
-def first_true(apart):
-    found = np.flatnonzero(apart)
-    return int(found[0]) + 1 if found.size else None
 
+@normalize.mistake("the variance is the mean of (x - mean) ** 2, not of x ** 2")
+def _(x, epsilon):
+    mean, variance = x.mean(CHANNEL), (x**2).mean(CHANNEL)
+    return scaled(x, mean, variance, epsilon), mean, variance
 
-def share(ours, theirs):
-    return np.abs(ours - theirs) / np.abs(theirs)
 
+@normalize.mistake("z is right; return mean and variance, too: z, mean, variance")
+def _(x, epsilon):
+    return normalized(x, epsilon)[0]
 
-@exercise(losses)
-def first_apart(ours, theirs, limit):
-    return first_true(share(ours, theirs) > limit)
 
+@normalize.mistake("z is right; the third result is the variance, not its root")
+def _(x, epsilon):
+    z, mean, variance = normalized(x, epsilon)
+    return z, mean, np.sqrt(variance)
 
-@first_apart.mistake("steps are counted from 1")
-def _(ours, theirs, limit):
-    step = first_true(share(ours, theirs) > limit)
-    return step if step is None else step - 1
 
+@normalize.mistake("z is right; the third result is the variance without epsilon")
+def _(x, epsilon):
+    z, mean, variance = normalized(x, epsilon)
+    return z, mean, variance + epsilon
 
-@first_apart.mistake("argmax gives 0 where nothing is apart, too: that is to be None")
-def _(ours, theirs, limit):
-    return int(np.argmax(share(ours, theirs) > limit)) + 1
 
+@normalize.mistake("z is right; mean and variance have the shape (c,), so no keepdims=True")
+def _(x, epsilon):
+    return normalized(x, epsilon, keepdims=True)
 
-@first_apart.mistake("the difference is to be a share of theirs")
-def _(ours, theirs, limit):
-    return first_true(np.abs(ours - theirs) > limit)
 
+def trained():
+    """Statistics of some steps, and images to look at afterwards; a single step comes first."""
+    one = np.array([2.0, 4, 4, 4, 5, 5, 7, 9]).reshape(2, 2, 2, 1)
+    yield one, np.array([[5.0]]), np.array([[4.0]]), 0.9, 0.001
+    rng = np.random.default_rng(1)
+    for shape, steps, momentum in [((3, 2, 4, 5), 4, 0.9), ((1, 2, 2, 3), 7, 0.75)]:
+        means = rng.normal(size=(steps, shape[-1]))
+        variances = rng.uniform(0.2, 4, (steps, shape[-1]))
+        yield rng.normal(size=shape), means, variances, momentum, 0.01
 
-@first_apart.mistake("it is a share of theirs, not of ours")
-def _(ours, theirs, limit):
-    return first_true(share(theirs, ours) > limit)
 
+def averages(means, variances, momentum, new_share=None, start=(0.0, 1.0)):
+    """The moving averages after all steps."""
+    share = 1 - momentum if new_share is None else new_share
+    mean, variance = (np.full(means.shape[1], value) for value in start)
+    for new_mean, new_variance in zip(means, variances, strict=True):
+        mean = momentum * mean + share * new_mean
+        variance = momentum * variance + share * new_variance
+    return mean, variance
 
-@first_apart.mistake("a difference counts in both directions: abs is missing")
-def _(ours, theirs, limit):
-    return first_true((ours - theirs) / theirs > limit)
 
+@exercise(trained, tolerance=1e-9)
+def in_inference(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means, variances, momentum), epsilon)
 
-@first_apart.mistake("this is the last such step, not the first")
-def _(ours, theirs, limit):
-    found = np.flatnonzero(share(ours, theirs) > limit)
-    return int(found[-1]) + 1 if found.size else None
 
+@in_inference.mistake("the wrong way round: the *old* average is multiplied by the momentum")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means, variances, 1 - momentum), epsilon)
 
-@first_apart.mistake("this is the step where they are furthest apart, not the first one")
-def _(ours, theirs, limit):
-    apart = share(ours, theirs)
-    return int(np.argmax(apart)) + 1 if apart.max() > limit else None
 
+@in_inference.mistake("the new statistics count with 1 - momentum, not in full")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means, variances, momentum, new_share=1), epsilon)
 
-@first_apart.mistake('a difference of just the limit is not "further apart"')
-def _(ours, theirs, limit):
-    return first_true(share(ours, theirs) >= limit)
 
+@in_inference.mistake("the moving variance starts at 1, not at 0")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means, variances, momentum, start=(0, 0)), epsilon)
 
-def parts():
-    """Gradients of some workers and how many images each had; equal parts do not tell much."""
-    rng = np.random.default_rng(31)
-    sizes = [[1, 3], [16, 16], [10, 22], [32], [1, 1, 30], [11, 11, 10], [7, 0, 5]]
-    shapes = [(2,), (2, 3), (3, 3, 1, 2)]
-    return [
-        ([rng.normal(size=shape) * (size > 0) for size in each], each)
-        for each in sizes
-        for shape in shapes
-    ]
 
+@in_inference.mistake("the moving mean starts at 0, not at 1")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means, variances, momentum, start=(1, 1)), epsilon)
 
-def weighted_sum(gradients, sizes):
-    return sum(size * gradient for size, gradient in zip(sizes, gradients, strict=True))
 
+@in_inference.mistake("they start at 0 and 1, not at the statistics of the first batch")
+def _(x, means, variances, momentum, epsilon):
+    start = (means[0], variances[0])
+    return scaled(x, *averages(means[1:], variances[1:], momentum, start=start), epsilon)
 
-@exercise(parts, tolerance=1e-9)
-def combined(gradients, sizes):
-    return weighted_sum(gradients, sizes) / sum(sizes)
 
+@in_inference.mistake("these are the statistics of x itself; inference takes the moving averages")
+def _(x, means, variances, momentum, epsilon):
+    return normalized(x, epsilon)[0]
 
-@combined.mistake("a mean of means counts the images of a small part more than others")
-def _(gradients, sizes):
-    return sum(gradients) / len(sizes)
 
+@in_inference.mistake("these are the statistics of the last batch alone")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, means[-1], variances[-1], epsilon)
 
-@combined.mistake("each is a mean already: their sum is too large")
-def _(gradients, sizes):
-    return sum(gradients)
 
+@in_inference.mistake("all steps count the same here; a moving average forgets old ones")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, means.mean(0), variances.mean(0), epsilon)
 
-@combined.mistake("this is the gradient of the summed loss; divide by the number of all images")
-def _(gradients, sizes):
-    return weighted_sum(gradients, sizes)
 
+@in_inference.mistake("the steps are taken from the last to the first")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means[::-1], variances[::-1], momentum), epsilon)
 
-@combined.mistake("divide by the number of images, not of workers")
-def _(gradients, sizes):
-    return weighted_sum(gradients, sizes) / len(sizes)
 
+@in_inference.mistake("Adam corrects the start of its averages; batch normalization does not")
+def _(x, means, variances, momentum, epsilon):
+    sums = averages(means, variances, momentum, start=(0, 0))
+    mean, variance = (each / (1 - momentum ** len(means)) for each in sums)
+    return scaled(x, mean, variance, epsilon)
 
-@combined.mistake("they are means, not sums: multiply each by its size first")
-def _(gradients, sizes):
-    return sum(gradients) / sum(sizes)
 
+@in_inference.mistake("epsilon belongs under the root, sqrt(variance + epsilon)")
+def _(x, means, variances, momentum, epsilon):
+    mean, variance = averages(means, variances, momentum)
+    return (x - mean) / (np.sqrt(variance) + epsilon)
 
-@combined.refused
-def _(gradients, sizes):  # adds into the first gradient
-    total = gradients[0]
-    total *= sizes[0]
-    for size, gradient in zip(sizes[1:], gradients[1:], strict=True):
-        total += size * gradient
-    total /= sum(sizes)
-    return total
 
+@in_inference.mistake("epsilon is missing under the root")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means, variances, momentum), 0)
 
-@combined.refused
-def _(gradients, sizes):  # empties the list
-    total = sum(sizes)
-    return sum(size * gradients.pop(0) for size in sizes) / total
+
+@in_inference.mistake("divide by the root of variance + epsilon; this is divided by the sum itself")
+def _(x, means, variances, momentum, epsilon):
+    mean, variance = averages(means, variances, momentum)
+    return (x - mean) / (variance + epsilon)
+
+
+def passes():
+    """dy, and what the forward pass knows; first the lesson's images with dy = 1 at one pixel."""
+    x, epsilon = next(images())
+    dy = np.zeros(x.shape)
+    dy[0, 0, 0] = 1
+    z, _, variance = normalized(x, epsilon)
+    yield dy, z, np.ones(1), variance, epsilon
+    rng = np.random.default_rng(2)
+    for shape, epsilon in [((3, 2, 4, 5), 0.001), ((1, 5, 3, 2), 0.1), ((4, 1, 1, 3), 0.5)]:
+        x = rng.normal(1, rng.uniform(0.5, 3, shape[-1]), shape)
+        z, _, variance = normalized(x, epsilon)
+        yield rng.normal(1, 1, shape), z, rng.uniform(0.5, 2, shape[-1]), variance, epsilon
+
+
+def mean_of(values):
+    return values.mean(CHANNEL)
+
+
+def sum_of(values):
+    return values.sum(CHANNEL)
+
+
+def dx_of(dz, z, root, through_mean=1, through_variance=1, mean=mean_of):
+    return (dz - through_mean * mean(dz) - through_variance * z * mean(dz * z)) / root
+
+
+def gradients(
+    dy, z, gamma, variance, epsilon, dx=None, dz=None, root=None, weights=sum_of, **options
+):
+    """dx, dgamma and dbeta, each in the right way unless told otherwise."""
+    dz = dy * gamma if dz is None else dz
+    root = np.sqrt(variance + epsilon) if root is None else root
+    dx = dx_of(dz, z, root, **options) if dx is None else dx
+    return dx, weights(dy * z), weights(dy)
+
+
+@exercise(passes, tolerance=1e-9)
+def backward(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon)
+
+
+@backward.mistake(
+    "the statistics are no constants: the paths through mean and variance are missing"
+)
+def _(dy, z, gamma, variance, epsilon):
+    options = {"through_mean": 0, "through_variance": 0}
+    return gradients(dy, z, gamma, variance, epsilon, **options)
+
+
+@backward.mistake("the mean's gradient is forgotten: - mean(dz) is missing")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, through_mean=0)
+
+
+@backward.mistake("the variance's gradient is forgotten: - z * mean(dz * z) is missing")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, through_variance=0)
+
+
+@backward.mistake("the signs are wrong: both terms are subtracted")
+def _(dy, z, gamma, variance, epsilon):
+    options = {"through_mean": -1, "through_variance": -1}
+    return gradients(dy, z, gamma, variance, epsilon, **options)
+
+
+@backward.mistake("the sign of the last term is wrong: z * mean(dz * z) is subtracted")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, through_variance=-1)
+
+
+@backward.mistake("mean(dz * z) is to be multiplied by z, of which each value has its own")
+def _(dy, z, gamma, variance, epsilon):
+    dz, root = dy * gamma, np.sqrt(variance + epsilon)
+    dx = (dz - mean_of(dz) - mean_of(dz * z)) / root
+    return gradients(dy, z, gamma, variance, epsilon, dx=dx)
+
+
+@backward.mistake("in dx these are sums; they have to be means, divided by m = n * h * w")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, mean=sum_of)
+
+
+@backward.mistake("divided by the wrong count: a channel has n * h * w values, not n")
+def _(dy, z, gamma, variance, epsilon):
+    def by_samples(values):
+        return sum_of(values) / len(values)
+
+    return gradients(dy, z, gamma, variance, epsilon, mean=by_samples)
+
+
+@backward.mistake("these are means of each image; the statistics are those of the whole batch")
+def _(dy, z, gamma, variance, epsilon):
+    def by_image(values):
+        return values.mean((1, 2), keepdims=True)
+
+    return gradients(dy, z, gamma, variance, epsilon, mean=by_image)
+
+
+@backward.mistake("the means go over axes 0, 1 and 2, not over the samples alone")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, mean=lambda values: values.mean(0))
+
+
+@backward.mistake("gamma is missing in dx: dz = gamma * dy")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, dz=dy)
+
+
+@backward.mistake("epsilon is missing under the root")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, root=np.sqrt(variance))
+
+
+@backward.mistake("epsilon belongs under the root, sqrt(variance + epsilon)")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, root=np.sqrt(variance) + epsilon)
+
+
+@backward.mistake("divide by the root of variance + epsilon; this is divided by the sum itself")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, root=variance + epsilon)
+
+
+@backward.mistake("dx is to be divided by the root, not multiplied by it")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, root=1 / np.sqrt(variance + epsilon))
+
+
+@backward.mistake("dx is not divided by the root yet")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, root=1)
+
+
+@backward.mistake("dx is right; dgamma and dbeta are sums over all values, not means")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, weights=mean_of)
+
+
+@backward.mistake("dx is right; dgamma and dbeta have the shape (c,): sum over axes 0, 1 and 2")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon, weights=lambda values: values.sum(0))
+
+
+@backward.mistake("dx is right; return the other gradients, too: dx, dgamma, dbeta")
+def _(dy, z, gamma, variance, epsilon):
+    return gradients(dy, z, gamma, variance, epsilon)[0]
+
+
+@backward.mistake("dx is right; the order is dx, dgamma, dbeta")
+def _(dy, z, gamma, variance, epsilon):
+    dx, dgamma, dbeta = gradients(dy, z, gamma, variance, epsilon)
+    return dx, dbeta, dgamma
+
+
+@backward.mistake("dx is right; dgamma and dbeta are sums of dy, not of dz: gamma is in it already")
+def _(dy, z, gamma, variance, epsilon):
+    dx, dgamma, dbeta = gradients(dy, z, gamma, variance, epsilon)
+    return dx, gamma * dgamma, gamma * dbeta
+
+
+@backward.mistake("dx is right; dgamma is the sum of dy * z, not of dy")
+def _(dy, z, gamma, variance, epsilon):
+    dx, _, dbeta = gradients(dy, z, gamma, variance, epsilon)
+    return dx, dbeta, dbeta

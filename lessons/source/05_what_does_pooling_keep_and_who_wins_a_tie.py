@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 5 · What does pooling keep, and who wins a tie?
 #
-# *25 minutes · needs lesson 3*
+# *20 minutes · needs lesson 4*
 #
 # **You will build** max pooling, forward and backward: the largest number of every window, and how
 # a gradient returns to it. And you will see that in most windows of a digit there is no *one*
@@ -187,8 +187,32 @@ print(", ".join(f"{name} {value:.0%}" for name, value in changes.items()))
 assert [round(100 * value) for value in changes.values()] == [57, 45, 45]
 
 # %% [markdown]
-# 45 % instead of 57 %: less, but far from indifferent. And the mean does as well: it is the coarser
-# grid that helps, not the maximum.
+# 45 % instead of 57 %: less, but far from indifferent. And the mean does as well as the maximum. So what is it that helps:
+# the coarser grid, or the window of four cells? **Guess before you run.** Both can be had alone: a grid without windows takes every
+# second pixel; windows without a coarser grid stand at every place (stride 1).
+
+# %%
+windows = np.lib.stride_tricks.sliding_window_view
+alone = {
+    "grid alone": change(digits[:, ::2, ::2], moved[:, ::2, ::2]),
+    "windows alone, maximum": change(
+        windows(digits, (2, 2), (1, 2)).max((-2, -1)),
+        windows(moved, (2, 2), (1, 2)).max((-2, -1)),
+    ),
+    "windows alone, mean": change(
+        windows(digits, (2, 2), (1, 2)).mean((-2, -1)),
+        windows(moved, (2, 2), (1, 2)).mean((-2, -1)),
+    ),
+}
+print(", ".join(f"{name} {value:.1%}" for name, value in alone.items()))
+assert abs(alone["grid alone"] - changes["pixels"]) < 0.01
+assert all(
+    abs(alone[f"windows alone, {kind}"] - 0.45) < 0.01 for kind in ("maximum", "mean")
+)
+
+# %% [markdown]
+# It is the **window** that helps: a value that depends on several pixels changes less when they move. The coarser grid alone changes
+# as much as single pixels do, and whether the window takes its maximum or its mean hardly matters here.
 #
 # ## The backward pass
 #

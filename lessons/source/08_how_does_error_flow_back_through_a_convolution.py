@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 8 · How does error flow back through a convolution?
 #
-# *25 minutes · needs lesson 6*
+# *25 minutes · needs lesson 7*
 #
 # **You will build** `conv_backward(x, kernel, dy, s)`, the backward pass of `Conv2D`; and a wrong
 # kernel that a check of shape, mean and standard deviation lets pass, every time.
@@ -447,8 +447,9 @@ assert abs(wrong_dx - dx).max() == 11 > abs(dx).max()
 #
 # ## Would it not be noticed in training?
 #
-# Two small networks, equal but for the backward pass of the second convolution: in the second network it
-# stamps the turned kernel. Each sees 6,000 digits once (how, is for lessons 11 to 13), then 2,000 new ones.
+# Three small networks, equal but for the `dx` of the second convolution: the first computes it right, the second stamps the turned
+# kernel, and the third returns zeros, so that the first convolution learns nothing at all. Each sees 6,000 digits once (how, is for
+# lessons 11 to 13), then 2,000 new ones, from two first seeds. **Guess before you run:** how far apart will they be?
 
 # %% tags=["varies"]
 import minicnn
@@ -466,10 +467,17 @@ class WrongBackward(Conv2D):
         return input_gradient(dz, turned, self.geometry(x.shape[1:])), grads
 
 
-def accuracy_with(second_convolution):
-    """The share of new digits that a network with this second layer tells right."""
+class NoBackward(Conv2D):
+    def backward(self, dy, cache):
+        dx, grads = super().backward(dy, cache)
+        return 0 * dx, grads
+
+
+def accuracy_with(kind, seed):
+    """The share of new digits that a network with this second layer gets right."""
     (x_train, y_train), (x_test, y_test) = mnist.load_data()
-    minicnn.set_random_seed(0)
+    minicnn.set_random_seed(seed)
+    second_convolution = kind(16, 5, padding="same", activation="relu")
     model = minicnn.Sequential(
         [
             Input((28, 28, 1)),
@@ -486,15 +494,19 @@ def accuracy_with(second_convolution):
     return model.evaluate(scaled(x_test[:2000]), y_test[:2000], verbose=0)[1]
 
 
-right = accuracy_with(Conv2D(16, 5, padding="same", activation="relu"))
-wrong = accuracy_with(WrongBackward(16, 5, padding="same", activation="relu"))
-print(f"right backward pass: {right:.1%}, wrong backward pass: {wrong:.1%}")
+right, wrong, none = (
+    np.mean([accuracy_with(kind, seed) for seed in (0, 1)])
+    for kind in (Conv2D, WrongBackward, NoBackward)
+)
+print(f"right dx: {right:.1%}, wrong dx: {wrong:.1%}, dx of zeros: {none:.1%}")
 assert wrong > 0.8
 assert right - wrong < 0.08
+assert abs(wrong - none) < 0.04
 
 # %% [markdown]
-# It learns. The layers after the wrong convolution learn as they should, and make the best of what the first
-# one gives them. Nobody who sees that accuracy alone would look for a mistake.
+# It learns, and nobody who sees that accuracy alone would look for a mistake. But the third network shows what the wrong gradient is
+# worth: hardly more than none. The layers after it learn as they should, and make the best of a first layer that keeps its random
+# kernels (or moves them at random).
 #
 # ## The fact
 #

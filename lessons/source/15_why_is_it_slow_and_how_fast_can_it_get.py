@@ -491,7 +491,7 @@ assert (dx[0, :, :, 0] == dd).all()
 assert (dkernel[:, :, 0, 0] == dg).all()
 
 # %% [markdown]
-# $dy$ is transformed once for both gradients, $U$ is kept from the forward pass, and nobody has to turn a kernel.
+# $dy$ is transformed once for both gradients, $U$ is kept from the forward pass, and no kernel has to be turned.
 #
 # **What Winograd costs.** It needs stride 1, and matrices for each size of kernel. Transforms are work, too, and for few
 # channels more than is saved. The transformed kernel is larger, 64 numbers for 25. And it is less exact, as you saw; on our
@@ -708,10 +708,13 @@ figure
 #
 # ## How fast can it get? The roofline
 #
-# Two limits no program can pass. The **arithmetic** the processor can do: take what BLAS reaches with one large matrix product. And
-# the **memory**: how many bytes a second can be copied from one large array to another. Which of the two applies
-# depends on how many operations a layer does for each byte that it has to move at least (inputs, weights
-# and outputs once each). Plotted against that, the two limits make a roof, and every layer a point.
+# Two things limit a program. The **arithmetic** the processor can do: take what BLAS reaches with one large matrix product. And
+# the **memory**: how many bytes a second can be copied. That depends on where the bytes are: the solid slope below is measured with
+# arrays of 64 MB, which lie in main memory; the dashed one, much steeper, with arrays of 128 KB, which stay in the processor's **cache**.
+# Which limit applies depends on how many operations a layer does for each byte that it has to move at least (inputs, weights
+# and outputs once each). Plotted against that, the limits make a roof, and every layer a point.
+#
+# **Guess before you run:** Adam reads and writes 7 MB in each step. Below which of the two slopes will it be?
 
 # %% tags=["varies", "fold"]
 from scipy.linalg.blas import sgemm
@@ -745,19 +748,34 @@ layers = {
     ),
 }
 work = {name: function for name, (function, _, _) in layers.items()}
+cached, cached_copy = np.ones(1 << 15, np.float32), np.zeros(1 << 15, np.float32)
+
+
+def copy_in_cache():
+    for _ in range(512):  # as many bytes as "copy"
+        np.copyto(cached_copy, cached)
+
+
 work |= {
     "peak": lambda: sgemm(1, *large),
     "copy": lambda: np.copyto(target, source),
+    "copy in the cache": copy_in_cache,
 }
 times = in_turns(work)
 peak = 2 * 1024**3 / times["peak"]
 bandwidth = 2 * source.nbytes / times["copy"]
+in_cache = 2 * source.nbytes / times["copy in the cache"]
+assert 512 * cached.nbytes == source.nbytes
+assert in_cache > bandwidth
 
 figure = plots.new_figure(4.4, "The roofline, one core")
 axes = figure.subplots()
 intensity = np.geomspace(0.2, 1000, 200)
 roof = np.minimum(peak, intensity * bandwidth)
-axes.loglog(intensity, 100 * roof / peak, color="black", label="roof")
+axes.loglog(intensity, 100 * roof / peak, color="black", label="main memory")
+roof = np.minimum(peak, intensity * in_cache)
+axes.loglog(intensity, 100 * roof / peak, "--", color="black", label="cache")
+axes.legend(frameon=False, loc="lower right")
 white = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 beside = {"textcoords": "offset points", "fontsize": 9, "bbox": white}
 for name, (_, operations, numbers) in layers.items():
@@ -786,7 +804,8 @@ figure
 # - The points near the flat part can hardly be sped up, unless by doing less. That is how Winograd's filled point can be *above* the
 #   roof: counted in the products of the formula, of which it does not do most. The hollow point counts those that it does.
 # - Far left, memory decides: Adam does 12 operations for 28 bytes, and can use but a small part of the arithmetic, however
-#   clever its code. (A point may be above the slope if its arrays are small enough to stay in the cache.)
+#   clever its code. Its four arrays, 4 MB together, lie partly in the cache, so that its point can be above the slope of main memory;
+#   the limit that holds for it is the one of the cache.
 # - The gap between hollow point and roof is what the transforms take, and what is left to gain.
 #
 # ## The fact
@@ -794,7 +813,7 @@ figure
 # What is all of that worth? `benchmarks/compare.py` trains this network with minicnn and with others, in turns, every run in a
 # process of its own, all with the same number of threads; and this cell reads what it has written:
 
-# %%
+# %% tags=["fold"]
 import json
 from pathlib import Path
 from statistics import median

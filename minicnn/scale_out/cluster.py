@@ -16,6 +16,7 @@ from minicnn.engine import get_num_threads
 
 PATIENCE = 300  # seconds to start all workers by hand
 GREETING = 5  # seconds for an answer; also of a busy machine
+CLOSED = 20  # connections closed in a row, without a word: a worker that ends closes one at most
 CONNECTING = 60  # seconds for TensorFlow to connect them, once all have started
 
 
@@ -84,9 +85,18 @@ def meet(workers: list[str], worker: int, patience: float = PATIENCE) -> None:
     with own, _answering(own, workers, worker) as came:
         for other in others:
             # It must have come here, too: afterwards the port is TensorFlow's.
-            answered = False
+            answered, closed = False, 0
             while not (answered and other in came):
-                answered = answered or _answers(workers, worker, other)
+                if not answered:
+                    said = _answer_of(workers, worker, other)
+                    answered = said == _token(workers, other)
+                    closed = closed + 1 if said == b"" else 0
+                    if (said and not answered) or closed == CLOSED:
+                        raise ConnectionError(
+                            f"at {workers[other]} another program answers instead of worker "
+                            f"{other}; start all workers with the same list, or choose another "
+                            "port, on all workers"
+                        )
                 if time.monotonic() > deadline:
                     raise TimeoutError(
                         f"worker {other} has not come to {workers[other]} within {patience:g} s; "
@@ -125,28 +135,22 @@ def _answering(own: socket.socket, workers: list[str], worker: int) -> Iterator[
         thread.join()
 
 
-def _answers(workers: list[str], worker: int, other: int) -> bool:
-    """Whether another worker has answered; a ConnectionError if something else has."""
+def _answer_of(workers: list[str], worker: int, other: int) -> bytes | None:
+    """What is said at the address of another worker; None if no program listens there yet."""
     host, _, port = workers[other].rpartition(":")
     try:
         connection = socket.create_connection((host, int(port)), timeout=2)
     except OSError:
-        return False
+        return None
     with connection:
         connection.settimeout(GREETING)
         try:
             connection.sendall(_token(workers, worker))
-            said = _line(connection)
+            return _line(connection)
         except TimeoutError:
-            said = b"silence"
+            return b"silence"
         except OSError:  # it was closed
-            said = b""
-    if said and said != _token(workers, other):
-        raise ConnectionError(
-            f"at {workers[other]} another program answers instead of worker {other}; start all "
-            "workers with the same list, or choose another port, on all workers"
-        )
-    return bool(said)
+            return b""
 
 
 def _line(connection: socket.socket) -> bytes:

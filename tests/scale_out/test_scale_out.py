@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -182,6 +184,52 @@ def test_a_port_in_use_is_an_error_of_one_line(tf, run):
         f"minicnn train: error: argument --workers: worker 0 cannot listen at {addresses[0]}: "
         "Address already in use; choose another port, on all workers\n"
     )
+
+
+@contextlib.contextmanager
+def another_program(address, says):
+    """Listens at this address, says something to whoever connects, or closes the connection."""
+    with contextlib.ExitStack() as connections:
+        server = connections.enter_context(socket.create_server(("", int(address.split(":")[1]))))
+
+        def serve():
+            with contextlib.suppress(OSError):  # it ends when the server is shut down
+                while True:
+                    connection = connections.enter_context(server.accept()[0])
+                    connection.sendall(says) if says is not None else connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+STRANGERS = {
+    "mail server": b"220 mail.example ready\r\n".ljust(64),
+    "silent": b"",
+    "closes": None,
+    "worker of another list": cluster._token(["a:1", "b:1"], 1),
+}
+
+
+@pytest.mark.parametrize("says", STRANGERS.values(), ids=STRANGERS)
+def test_another_program_at_the_port_of_a_worker_is_an_error_within_seconds(monkeypatch, says):
+    monkeypatch.setattr(cluster, "GREETING", 0.5)
+    addresses = free_addresses()
+    words = f"at {addresses[1]} another program answers instead of worker 1; start all workers"
+    started = time.monotonic()
+    with another_program(addresses[1], says), pytest.raises(ConnectionError, match=words):
+        scale_out.meet(addresses, 0, patience=60)
+    assert time.monotonic() - started < 10
+
+
+def test_workers_meet_in_any_order():
+    addresses = free_addresses(3)
+    with ThreadPoolExecutor() as threads:
+        late = threads.submit(lambda: time.sleep(0.3) or scale_out.meet(addresses, 0, patience=60))
+        others = [threads.submit(scale_out.meet, addresses, k, patience=60) for k in (1, 2)]
+        assert [each.result(timeout=60) for each in (late, *others)] == [None] * 3
 
 
 def test_a_worker_that_does_not_come_is_named():

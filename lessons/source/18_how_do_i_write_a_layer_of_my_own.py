@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 19 · How do I write a layer of my own, and is it the one that Keras has?
+# # 18 · How do I write a layer of my own, and is it the one that Keras has?
 #
-# *25 minutes · needs lessons 9, 11 and 18; comparisons need TensorFlow*
+# *25 minutes · needs lessons 9, 11 and 17; comparisons need TensorFlow*
 #
 # **You will build** batch normalization, from the formula to a trained network: `normalize`, `in_inference`
 # and `backward`. Then we put them into a layer, check its gradients, compare it with Keras' layer number by
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import minicnn
-from checks import check_19 as check
+from checks import check_18 as check
 from minicnn import keras_reference, plots
 from minicnn.datasets import mnist
 from minicnn.gradcheck import check_gradients
@@ -128,7 +128,7 @@ assert alone.ravel().round(2).tolist() == [-1.73, 0.58, 0.58, 0.58]
 # %% [markdown]
 # This has three consequences:
 #
-# 1. **No shards.** Lesson 18 cut a batch into parts for several threads, because the gradient of a sum is the sum of the
+# 1. **No shards.** Lesson 17 cut a batch into parts for several threads, because the gradient of a sum is the sum of the
 #    gradients. Normalized in parts, an image would get other statistics and so another $z$, as in the last line above. This layer needs the whole batch.
 # 2. **Inference needs other statistics.** What the network says about an image must not depend on which other images are asked
 #    about at the same time.
@@ -449,7 +449,7 @@ if have_keras():
 # PyTorch's documentation along, momentum 0.1 and epsilon 0.00001, and builds our layer with them. **Before you run the next cell:** PyTorch's 0.1 means
 # what Keras calls 0.9. Which rows of the table will be wrong, and will `check_gradients` notice?
 
-# %% tags=["varies"]
+# %% tags=["varies", "fold"]
 from_pytorch = BatchNorm(momentum=0.1, epsilon=1e-5)
 print("gradients right:", checked(from_pytorch).ok)
 assert checked(from_pytorch).ok
@@ -519,7 +519,7 @@ new_network(0.3, momentum=0.99).summary()
 # 2. *Learning rate 0.1.* Without batch normalization the network has about 40 % of the images right in steps 11 to 20 of its training. With it: fewer,
 #    about as many, or more?
 
-# %% tags=["varies"]
+# %% tags=["varies", "fold"]
 SHOWN = [1, 3, 5, 8, 12, 20, 30, 40]  # steps after which we look
 
 
@@ -603,7 +603,7 @@ figure
 # outputs of the first convolution are small, and so is what follows from them, gradients included. With our layer every channel has the deviation
 # 1 at the start (a little less, because of $\epsilon$), and later the deviation $\gamma$, whatever the kernels become:
 
-# %%
+# %% tags=["fold"]
 first, *_ = new_network(0.1).layers
 outputs = first(x_test)
 normalized = BatchNorm()(outputs, training=True)
@@ -616,7 +616,7 @@ assert abs(normalized.std() - 1) < 0.05
 #
 # `save` writes layers with their arguments, weights and state into one file. It holds no code: whoever loads it says which class is meant.
 
-# %%
+# %% tags=["fold"]
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder) / "digits.npz"
     model.save(file)
@@ -649,7 +649,7 @@ if have_keras():
 # the twin in both precisions. (A layer that needs arguments names some as `example_arguments`, one that takes images only an
 # `example_shape`.) The next cell writes the file, runs the command in a process of its own, and shows what it found:
 
-# %%
+# %% tags=["fold"]
 IMPORTS = """import numpy as np
 from minicnn import keras_reference
 from minicnn.layer import Layer
