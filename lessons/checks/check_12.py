@@ -285,3 +285,8 @@ def _(n, batch_size, steps, calls):
 @distinct_images.mistake("this is a share; a number of images is wanted")
 def _(n, batch_size, steps, calls):
     return 1 - (1 - min(batch_size * steps / n, 1)) ** calls
+
+
+# The lesson goes on with these where an exercise may be unsolved.
+chances_for_the_picture = chances.reference
+images_for_the_text = distinct_images.reference

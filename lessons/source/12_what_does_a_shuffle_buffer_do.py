@@ -156,7 +156,7 @@ TENSORFLOW = [
     [0, 0, 3323, 2209, 2237, 2231],
     [0, 0, 0, 3343, 3304, 3353],
 ]
-expected = check.chances.reference(6, 3)  # the right answer of exercise 2
+expected = check.chances_for_the_picture(6, 3)
 
 figure = plots.new_figure(3.6)
 tables = {"TensorFlow, 10,000 passes": TENSORFLOW, "expected": 10_000 * expected}
@@ -214,7 +214,7 @@ figure
 
 # %%
 print("half of the items move by less than", distances)
-middle = check.chances.reference(400, 10)[100]  # of item 100
+middle = check.chances_for_the_picture(400, 10)[100]  # of item 100
 assert abs(middle @ np.arange(400) - 100) < 1e-9
 assert distances[1] == 0
 assert round(1 / (1 - 1 / 1000) ** 9000, -3) == 8_000
@@ -439,7 +439,7 @@ for _ in range(3):
     assert len(in_this_call) == len(set(in_this_call)) == 12_800
     seen |= set(in_this_call.tolist())
 
-expected = check.distinct_images.reference(60_000, 64, 200, calls=3)
+expected = check.images_for_the_text(60_000, 64, 200, calls=3)
 print(
     f"one call {len(in_this_call):,} images, three calls {len(seen):,} different ones"
 )

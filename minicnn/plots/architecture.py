@@ -61,8 +61,8 @@ def _draw_blocks(axes: Any, shapes: list[tuple[int, ...]]) -> None:
     largest = max(np.prod(shape) for shape in shapes)
     for x, shape in enumerate(shapes):
         area = 0.84**2 * np.prod(shape) / largest
-        width = area**0.5 if len(shape) == 3 else 0.12  # a vector is thin
-        height = max(area / width, 0.02)
+        width = area**0.5 if len(shape) == 3 else min(0.12, area**0.5)  # a vector is thin
+        height = area / width
         axes.add_patch(
             Rectangle((x - width / 2, -height / 2), width, height, facecolor=SKY, edgecolor=BLUE)
         )
