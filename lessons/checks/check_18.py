@@ -1,4 +1,4 @@
-"""Lesson 18: batch normalization in training, in inference, and its backward pass."""
+"""Lesson 18: batch normalization in training and inference, and backward; layer normalization."""
 
 import numpy as np
 
@@ -121,6 +121,37 @@ def _(x, epsilon):
     return normalized(x, epsilon, keepdims=True)
 
 
+@normalize.mistake("z is right; the order is z, mean, variance")
+def _(x, epsilon):
+    z, mean, variance = normalized(x, epsilon)
+    return z, variance, mean
+
+
+@normalize.mistake("an array of integers cuts the fractions off")
+def _(x, epsilon):
+    z, mean, variance = normalized(x, epsilon)
+    return z.astype(int), mean, variance
+
+
+@normalize.mistake("the mean is subtracted, not added")
+def _(x, epsilon):
+    mean, variance = statistics(x)
+    return scaled(x, -mean, variance, epsilon), mean, variance
+
+
+@normalize.mistake("the variance is the mean of squared distances, not of their sizes")
+def _(x, epsilon):
+    mean = x.mean(CHANNEL)
+    variance = np.abs(x - mean).mean(CHANNEL)
+    return scaled(x, mean, variance, epsilon), mean, variance
+
+
+@normalize.mistake("z is to be returned first: z, mean, variance")
+def _(x, epsilon):
+    z, mean, variance = normalized(x, epsilon)
+    return mean, variance, z
+
+
 def trained():
     """Statistics of some steps, and images to look at afterwards; a single step comes first."""
     one = np.array([2.0, 4, 4, 4, 5, 5, 7, 9]).reshape(2, 2, 2, 1)
@@ -215,6 +246,42 @@ def _(x, means, variances, momentum, epsilon):
 def _(x, means, variances, momentum, epsilon):
     mean, variance = averages(means, variances, momentum)
     return (x - mean) / (variance + epsilon)
+
+
+@in_inference.mistake("x is no step of training: its own statistics are not averaged in")
+def _(x, means, variances, momentum, epsilon):
+    mean, variance = statistics(x)
+    seen = np.vstack([means, mean]), np.vstack([variances, variance])
+    return scaled(x, *averages(*seen, momentum), epsilon)
+
+
+@in_inference.mistake("the last step is left out: take all rows of means and variances")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means[:-1], variances[:-1], momentum), epsilon)
+
+
+@in_inference.mistake("all steps count: start the loop with the first row")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means[1:], variances[1:], momentum), epsilon)
+
+
+@in_inference.mistake("this is one step of averaging; the averages go on from step to step")
+def _(x, means, variances, momentum, epsilon):
+    return scaled(x, *averages(means[-1:], variances[-1:], momentum), epsilon)
+
+
+@in_inference.mistake(
+    "the variance gets the mean's place: z = (x - moving mean) / root of the variance"
+)
+def _(x, means, variances, momentum, epsilon):
+    mean, variance = averages(means, variances, momentum)
+    return scaled(x, variance, mean, epsilon)
+
+
+@in_inference.mistake("the moving variance is averaged itself, not its root")
+def _(x, means, variances, momentum, epsilon):
+    mean, deviation = averages(means, np.sqrt(variances), momentum)
+    return scaled(x, mean, deviation**2, epsilon)
 
 
 def passes():
@@ -381,3 +448,136 @@ def _(dy, z, gamma, variance, epsilon):
 def _(dy, z, gamma, variance, epsilon):
     dx, _, dbeta = gradients(dy, z, gamma, variance, epsilon)
     return dx, dbeta, dbeta
+
+
+def positions():
+    """x, gamma, beta, epsilon and dy; a position of two channels comes first."""
+    one = np.array([1.0, 3.0]).reshape(1, 1, 1, 2)
+    yield one, np.ones(2), np.zeros(2), 0.0, np.array([1.0, 0.5]).reshape(one.shape)
+    rng = np.random.default_rng(3)
+    for shape, epsilon in [((3, 2, 4, 5), 0.001), ((1, 3, 2, 4), 0.1), ((4, 1, 1, 3), 0.5)]:
+        x, dy = rng.normal(1, 2, shape), rng.normal(1, 1, shape)
+        c = shape[-1]
+        yield x, rng.uniform(0.5, 2, c), rng.normal(size=c), epsilon, dy
+
+
+def layer_passes(
+    x, gamma, beta, epsilon, dy, axes=-1, weights=CHANNEL, ddof=0, shares=(1, 1), within=None
+):
+    """y, dx, dgamma and dbeta, each in the right way unless told otherwise."""
+    mean, variance = statistics(x, axes, keepdims=True, ddof=ddof)
+    z, root = scaled(x, mean, variance, epsilon), np.sqrt(variance + epsilon)
+
+    def mean_of_path(values):
+        return values.mean(axes if within is None else within, keepdims=True)
+
+    with np.errstate(all="ignore"):
+        dx = dx_of(gamma * dy, z, root, *shares, mean=mean_of_path)
+    return gamma * z + beta, dx, (dy * z).sum(weights), dy.sum(weights)
+
+
+@exercise(positions, tolerance=1e-9)
+def layer_norm(x, gamma, beta, epsilon, dy):
+    return layer_passes(x, gamma, beta, epsilon, dy)
+
+
+@layer_norm.mistake("this is batch normalization: here each position has a mean of its own")
+def _(*case):
+    return layer_passes(*case, axes=CHANNEL)
+
+
+@layer_norm.mistake("these are statistics of a whole sample; Keras' are those of one position")
+def _(*case):
+    return layer_passes(*case, axes=(1, 2, 3))
+
+
+@layer_norm.mistake("y and dx are right; gamma and beta are shared: sum over the axes 0, 1 and 2")
+def _(*case):
+    return layer_passes(*case, weights=-1)
+
+
+@layer_norm.mistake("y and dx are right; the sums go over the samples and all positions")
+def _(*case):
+    return layer_passes(*case, weights=0)
+
+
+@layer_norm.mistake("this is the unbiased variance; divide by c, not by c - 1")
+def _(*case):
+    return layer_passes(*case, ddof=1)
+
+
+@layer_norm.mistake("y is right; in dx the paths through mean and variance are missing")
+def _(*case):
+    return layer_passes(*case, shares=(0, 0))
+
+
+@layer_norm.mistake("y is right; in dx the path through the mean is missing")
+def _(*case):
+    return layer_passes(*case, shares=(0, 1))
+
+
+@layer_norm.mistake("y is right; in dx the path through the variance is missing")
+def _(*case):
+    return layer_passes(*case, shares=(1, 0))
+
+
+@layer_norm.mistake(
+    "y is right; the means in dx go over the channels, as those of the forward pass do"
+)
+def _(*case):
+    return layer_passes(*case, within=CHANNEL)
+
+
+@layer_norm.mistake("epsilon is missing under the root")
+def _(x, gamma, beta, epsilon, dy):
+    return layer_passes(x, gamma, beta, 0, dy)
+
+
+@layer_norm.mistake("y is right; gamma is missing in dx: dz = gamma * dy")
+def _(x, gamma, beta, epsilon, dy):
+    y, _, dgamma, dbeta = layer_passes(x, gamma, beta, epsilon, dy)
+    return y, layer_passes(x, np.ones_like(gamma), beta, epsilon, dy)[1], dgamma, dbeta
+
+
+@layer_norm.mistake("y is gamma * z + beta; this is z")
+def _(x, gamma, beta, epsilon, dy):
+    z = layer_passes(x, np.ones_like(gamma), 0 * beta, epsilon, dy)[0]
+    return z, *layer_passes(x, gamma, beta, epsilon, dy)[1:]
+
+
+@layer_norm.mistake("beta is to be added to y")
+def _(x, gamma, beta, epsilon, dy):
+    y, *gradients_of_y = layer_passes(x, gamma, beta, epsilon, dy)
+    return y - beta, *gradients_of_y
+
+
+@layer_norm.mistake("the gradients are right; return y, too, first of all")
+def _(*case):
+    return layer_passes(*case)[1:]
+
+
+@layer_norm.mistake("the order is y, dx, dgamma, dbeta")
+def _(*case):
+    y, dx, dgamma, dbeta = layer_passes(*case)
+    return y, dx, dbeta, dgamma
+
+
+@layer_norm.mistake("y and dx are right; dgamma and dbeta are sums, not means")
+def _(x, gamma, beta, epsilon, dy):
+    y, dx, dgamma, dbeta = layer_passes(x, gamma, beta, epsilon, dy)
+    values = dy.size / len(gamma)
+    return y, dx, dgamma / values, dbeta / values
+
+
+@layer_norm.mistake(
+    "y and dx are right; dgamma is the sum of dy * z, where z is y without gamma and beta"
+)
+def _(x, gamma, beta, epsilon, dy):
+    y, dx, _, dbeta = layer_passes(x, gamma, beta, epsilon, dy)
+    return y, dx, (dy * y).sum(CHANNEL), dbeta
+
+
+@layer_norm.mistake("y and dx are right; dgamma and dbeta are sums of dy, not of gamma * dy")
+def _(x, gamma, beta, epsilon, dy):
+    y, dx, dgamma, dbeta = layer_passes(x, gamma, beta, epsilon, dy)
+    return y, dx, gamma * dgamma, gamma * dbeta

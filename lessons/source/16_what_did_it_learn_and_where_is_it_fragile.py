@@ -117,7 +117,7 @@ check.receptive_field(receptive_field)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Start with 1 and 1 and go through the layers in order. Update `size` first: its formula needs the old `jump`.
+# Go through the layers in order. Update `size` first: its formula needs the old `jump`.
 #
 # </details>
 #
@@ -189,7 +189,7 @@ figure
 # %% [markdown]
 # A cell of the last pooling sees at most 16 x 16 pixels, a third of the image, while every test digit is at least 19
 # pixels high or wide. So no such cell sees a whole digit. It can respond to a *part*: the end of a stroke, a corner,
-# a piece of a loop. Putting the parts together is left to the dense layers.
+# a piece of a loop. The dense layers put the parts together.
 #
 # ## What it learned
 #
@@ -222,7 +222,6 @@ similar = np.corrcoef(before.ravel(), layers[0].get_weights()[0].ravel())[0, 1]
 print(f"test accuracy {accuracy:.4f}")
 print("silent units by step:", silent)
 print(f"first kernels, before and after: correlation {similar:.2f}")
-assert accuracy > 0.93
 assert similar > 0.5
 assert silent[0] < 12 < silent[5]
 
@@ -405,8 +404,7 @@ assert abs(all_drops[0][0, 0]) < 1e-3 < abs(all_drops[0]).max()  # a blank corne
 # The last pooling gives 64 feature maps, one for each filter of the second convolution. Remove a filter, that is, set
 # its whole map to 0, and count the right answers again. This is called **ablation**.
 #
-# **Guess before you run:** how much accuracy does the *most harmful* removal cost? Is that filter the
-# one with the brightest map?
+# **Guess before you run:** how much accuracy does the *most harmful* removal cost?
 #
 # ## Exercise 3: the accuracy without each filter
 #
@@ -472,10 +470,7 @@ change = np.array(without).astype(np.int8) - is_right(z).astype(np.int8)  # (64,
 effect = change.mean(axis=1)
 assert abs(is_right(z).mean() - accuracy) < 1e-3
 
-worst = int(effect.argmin())
-print(f"most harmful: filter {worst}, {-100 * effect[worst]:.2f} points")
-brighter = int((maps.sum((0, 1, 2)) > maps[..., worst].sum()).sum())
-print(f"{brighter} maps of 64 are brighter than that one")
+print(f"the most harmful removal costs {-100 * effect.min():.2f} points")
 print(f"{(effect > 0).sum()} removals give more right answers than before")
 assert effect.min() > -0.01
 assert (effect > 0).sum() >= 5
@@ -561,7 +556,7 @@ count = count_silent(gentle.layers)
 print(f"SGD, learning rate 0.1: {count} of 64 silent after five steps, not {silent[5]}")
 assert count < silent[5] - 5
 
-# Keras 3.15.1 after 250 such steps, five seeds: it is no fault of minicnn's.
+# Keras 3.15.1, 250 such steps, seeds 0 to 4, counted over 2,000 test images:
 KERAS_DEAD = [35, 33, 19, 26, 34]
 assert 15 < min(KERAS_DEAD) < max(KERAS_DEAD) < 40
 
@@ -745,4 +740,3 @@ figure
 # - `Layer.backward` in [minicnn/layer.py](../minicnn/layer.py): the contract by which any network can be asked for its
 #   saliency.
 # - `forward` and `backward` in [minicnn/step.py](../minicnn/step.py): the loops of `gradient_by_images`.
-# - `Plan.predict` in [minicnn/engine/plan.py](../minicnn/engine/plan.py): a forward pass on several threads.

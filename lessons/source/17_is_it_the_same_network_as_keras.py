@@ -283,8 +283,8 @@ figure
 # in float32; rounding is not.** So it is the same network, and rounding parts them.
 #
 # Which step is the first to exceed a thousandth depends on the batches and on the processor, which decides the order of
-# sums. Over twelve starts (`python tests/promises/lockstep.py`) the median is step 27 for minicnn and Keras, 57 with
-# `algorithm="im2col"`, whose sums are closer to Keras', and 42 for Keras with and without oneDNN.
+# sums. Over twelve starts (`python tests/promises/lockstep.py`) the median is step 27 for minicnn and Keras, about
+# 57 with `algorithm="im2col"`, and about 42 for Keras with and without oneDNN.
 #
 # ## Why a rounding error grows
 #
@@ -470,7 +470,11 @@ if worker == 0:
     model.save_weights(f"{folder}/trained.npz")
 """
 
+# %% [markdown]
+# The next cell, whose code you need not read, starts this program twice, waits, and leaves no process running.
 
+
+# %% tags=["fold"]
 def free_addresses(count):
     """Addresses on this machine whose ports are free just now."""
     servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -589,7 +593,7 @@ with socket.create_server(("", 0)) as other_program:
 # %% [markdown]
 # ## The fact
 
-# %% tags=["fold"]
+# %%
 if have_keras():
     for of_workers, ours in zip(weights, model.get_weights(), strict=True):
         assert abs(of_workers - ours).max() < 1e-10
