@@ -18,6 +18,7 @@ from minicnn.checking import kill_matrix
 from minicnn.checking.kill_matrix import BROKEN, CHECKS, NOTICED, QUIET, RIGHT_CODE, Finding, Matrix
 from minicnn.checking.planted_bugs import BUGS
 from minicnn.checking.planting import altered, planted, source_of
+from minicnn.engine import parallel_compilation
 
 RELU = "engine/kernels/relu.py"
 RELU_ALTERED = ("flat_y[i] > floor", "flat_y[i] >= floor")
@@ -108,6 +109,8 @@ def test_everything_is_restored_after_an_error(source):
 
 
 def test_nothing_is_written_to_numbas_cache():
+    for helper in itertools.chain(*parallel_compilation._helpers.values()):
+        helper.stop()  # it may still be compiling for the tests before
     before = compiled_code()
     with planted(RELU, altered(RELU, *RELU_ALTERED)) as package:
         relu_gradient(package)

@@ -26,7 +26,7 @@ from lessons import build, hand_out  # noqa: E402
 
 LESSONS = build.lessons()
 # Lesson: the cell with which demonstrations of many seconds begin.
-LONG = {"08": 20, "09": 18, "14": 11, "16": 8, "18": 18}
+LONG = {"08": 20, "09": 18, "12": 11, "14": 11, "15": 18, "16": 8, "18": 18}
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.number)
 
 
