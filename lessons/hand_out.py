@@ -16,7 +16,7 @@ import nbformat
 
 PROJECT = Path(__file__).resolve().parents[1]
 KEPT = ["minicnn", "lessons", "tests", "benchmarks"]
-KEPT += ["pyproject.toml", "README.md", "LICENSE", ".gitignore"]
+KEPT += [".ci", "pyproject.toml", "README.md", "LICENSE", ".gitignore"]
 LEFT_OUT = {"lessons": {"source", "solutions"}, "tests": {"lessons"}}
 # [solutions](solutions/02_...) and the dot before it; in prose the words stay.
 LINK = re.compile(r"( · )?\[([^\]]*)\]\((?:\.\./)*(?:lessons/)?(?:source|solutions)[^)]*\)")
