@@ -71,7 +71,7 @@ def resume(args: argparse.Namespace, now: dict[str, Any]) -> tuple[Sequential, i
             )
             raise ValueError(f"{path} was trained {was}, expected the same, received {is_now}")
     if done > args.epochs:
-        raise ValueError(f"{path} has {done} epochs behind it, more than --epochs {args.epochs}")
+        raise ValueError(f"{path} is after {done} epochs, more than --epochs {args.epochs}")
     return model, done
 
 

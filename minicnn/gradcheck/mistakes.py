@@ -1,4 +1,4 @@
-"""The likely mistake behind wrong numbers, in words: a table of what they may look like.
+"""The likely cause of wrong numbers, in words: a table of what they may look like.
 
 Each row of the tables is a function that compares an array with what it should be, and says what
 the mistake looks like, or "". The first that recognises something is quoted.

@@ -102,7 +102,7 @@ def temporary_prefix(path: Path) -> str:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove temporary files that saves to `path` left behind when their process was killed.
+    """Remove temporary files of saves to `path` whose process was killed.
 
     A save in progress is recognised by the age of its file: it has written within a minute.
     """

@@ -305,7 +305,7 @@ def test_a_checkpoint_of_another_training_is_refused(run, data, tmp_path):
         (["--seed", 1], "--seed"),
         (["--learning-rate", 0.1], "--learning-rate 0.1"),
         (["--steps-per-epoch", 2], "was trained without --steps-per-epoch"),
-        (["--epochs", 1], "has 2 epochs behind it, more than --epochs 1"),
+        (["--epochs", 1], "is after 2 epochs, more than --epochs 1"),
         (["--data", second], "was trained on other images"),
         (["--resume", other], "does not hold a model: it has no model.json"),
         (["--checkpoint", other], "leave out --checkpoint"),
