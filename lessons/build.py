@@ -31,7 +31,7 @@ from nbclient.exceptions import CellExecutionError
 
 if __name__ != "__main__":  # started as a script, Python looks into this folder by itself
     sys.path.insert(0, str(Path(__file__).resolve().parent))
-from checks.engine import exercises
+from checks.engine import TO_DO, exercises
 from minicnn.callbacks import progress
 from minicnn.gradcheck import check as gradcheck
 
@@ -44,7 +44,6 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-TO_DO = "...  # your code here"
 # Printed only in the first run on a machine, which compiles; so they are no part of a lesson.
 ANNOUNCEMENTS = {progress.COMPILING, gradcheck.COMPILING}
 # `forward` and `backward` in [minicnn/step.py](../minicnn/step.py)
@@ -281,8 +280,8 @@ def _write_row(lesson: Lesson) -> None:
 
 def problems_of_files(lesson: Lesson) -> list[str]:
     """What is wrong with the committed files, as far as can be seen without running them."""
-    problems = []
-    for path, built in notebooks(lesson).items():
+    problems, both = [], notebooks(lesson)
+    for path, built in both.items():
         name = path.relative_to(LESSONS).as_posix()
         if not path.exists():
             problems.append(f"{name}: missing")
@@ -303,7 +302,7 @@ def problems_of_files(lesson: Lesson) -> list[str]:
         problems += [f"{name}: {problem}" for problem in _bad_text(committed, path.parent)]
         if path.stat().st_size > MEGABYTE:
             problems.append(f"{name}: {path.stat().st_size / MEGABYTE:.1f} MB, more than 1")
-    problems += _hard_to_read(lesson)
+    problems += hard_to_read(both[lesson.student])
     if not lesson.picture.exists():
         problems.append(f"{lesson.picture.relative_to(LESSONS).as_posix()}: missing")
     if row(lesson) not in (LESSONS / "README.md").read_text(encoding="utf-8").split("\n"):
@@ -311,10 +310,10 @@ def problems_of_files(lesson: Lesson) -> list[str]:
     return problems
 
 
-def minutes(lesson: Lesson) -> float:
+def minutes(student: nbformat.NotebookNode) -> float:
     """How long reading takes: words of prose, and lines of code that are not folded or cut."""
     words = lines = 0
-    for cell in notebooks(lesson)[lesson.student].cells[:-1]:
+    for cell in student.cells[:-1]:
         if cell.cell_type == "markdown":
             prose = re.sub(r"\]\([^)]*\)|<[^>]*>", " ", cell.source)
             words += len(re.findall(r"[^\W\d_]+(?:['-]\w+)*", prose))
@@ -323,11 +322,15 @@ def minutes(lesson: Lesson) -> float:
     return words / WORDS_A_MINUTE + lines * SECONDS_A_LINE / 60
 
 
-def _hard_to_read(lesson: Lesson) -> list[str]:
-    problems, took = [], minutes(lesson)
+def hard_to_read(student: nbformat.NotebookNode) -> list[str]:
+    """What is too long in a student's notebook, or not as long as its first cell says."""
+    problems, took = [], minutes(student)
+    stated = int(EFFORT.search(student.cells[0].source)["minutes"])
     if took > MINUTES + 0.5:
         problems.append(f"takes {took:.0f} minutes to read, more than {MINUTES}")
-    for cell in notebooks(lesson)[lesson.student].cells:
+    if not stated - 5 < round(took) <= stated:
+        problems.append(f"takes {took:.0f} minutes to read, and says {stated}")
+    for cell in student.cells:
         if "exercise" in cell.metadata.get("tags", []):
             longest = max(cell.source.split("\n"), key=len)
             if len(longest) > EXERCISE_WIDTH:
@@ -338,8 +341,9 @@ def _hard_to_read(lesson: Lesson) -> list[str]:
 def check(lesson: Lesson) -> tuple[Counter, list[str]]:
     """Figures on the lesson, and all that is wrong with it; runs both of its notebooks."""
     problems, figures = problems_of_files(lesson), Counter(_count_mistakes(lesson))
-    figures["minutes"] = round(minutes(lesson))
-    for path, notebook in notebooks(lesson).items():
+    both = notebooks(lesson)
+    figures["minutes"] = round(minutes(both[lesson.student]))
+    for path, notebook in both.items():
         name = path.relative_to(LESSONS).as_posix()
         try:
             took = run(notebook, path.parent)

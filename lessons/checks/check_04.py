@@ -516,11 +516,11 @@ def first_always_on(s):
 register(
     shortcut_gradient,
     {
-        "a acts on y in two ways: the way back forgets the shortcut": lambda s: s.gradient(
+        "a acts on y in two ways: the backward pass forgets the shortcut": lambda s: s.gradient(
             s.dz2 * s.w2
         ),
-        "a acts on y in two ways: the way back forgets the second neuron": lambda s: s.gradient(
-            s.dy
+        "a acts on y in two ways: the backward pass forgets the second neuron": lambda s: (
+            s.gradient(s.dy)
         ),
         "z2 = w2 * a + b2: what comes back to a from there is dz2 * w2, not dz2": lambda s: (
             s.gradient(s.dy + s.dz2)

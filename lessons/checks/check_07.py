@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.losses import cross_entropy_of_logits
 
 from .check_02 import whole
-from .engine import NotYet, exercise
+from .engine import exercise, returning
 
 
 def dense_cases():
@@ -19,17 +19,7 @@ def dense_cases():
         yield tuple(whole(20 * i + seed, *shape) / 2 for i, shape in enumerate(shapes))
 
 
-def three_by_name(function, *case):
-    """What the function returns, with names for the sentence that says what is wrong."""
-    result = function(*case)
-    if result is None:
-        return None
-    if not isinstance(result, tuple | list) or len(result) != 3:
-        raise NotYet("three arrays are expected: return dx, dkernel, dbias")
-    return dict(zip(["dx", "dkernel", "dbias"], result, strict=True))
-
-
-@exercise(dense_cases, tolerance=1e-9, run=three_by_name)
+@exercise(dense_cases, tolerance=1e-9, run=returning("dx", "dkernel", "dbias"))
 def dense_backward(x, kernel, dy):
     return dy @ kernel.T, x.T @ dy, dy.sum(axis=0)
 
@@ -196,15 +186,6 @@ def network(seed, n, sizes):
     return weights, rng.normal(size=(n, sizes[0])), rng.integers(0, sizes[-1], n)
 
 
-def loss_and_gradients(function, *case):
-    result = function(*case)
-    if result is None:
-        return None
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise NotYet("two things are expected: return loss, gradients")
-    return dict(zip(["loss", "gradients"], result, strict=True))
-
-
 def passes(weights, x, labels, mean=True, masked=True, relu_last=False):
     """Loss and gradients of a network of dense layers, right unless told otherwise."""
     inputs, y = [], x
@@ -223,7 +204,7 @@ def passes(weights, x, labels, mean=True, masked=True, relu_last=False):
     return float(losses.mean()), gradients
 
 
-@exercise(networks, tolerance=1e-9, run=loss_and_gradients)
+@exercise(networks, tolerance=1e-9, run=returning("loss", "gradients"))
 def two_layers(weights, x, labels):
     return passes(weights, x, labels)
 
@@ -235,7 +216,7 @@ def other_options(task):
     def _(weights, x, labels):
         return passes(weights, x, labels, mean=False)
 
-    @task.mistake("on the way back ReLU is forgotten: where its output is 0, nothing passes")
+    @task.mistake("ReLU is forgotten in the backward pass: where its output is 0, nothing passes")
     def _(weights, x, labels):
         return passes(weights, x, labels, masked=False)
 
@@ -284,7 +265,7 @@ def deeper_networks():
         yield network(10 + seed, n, sizes)
 
 
-@exercise(deeper_networks, tolerance=1e-9, run=loss_and_gradients)
+@exercise(deeper_networks, tolerance=1e-9, run=returning("loss", "gradients"))
 def many_layers(weights, x, labels):
     return passes(weights, x, labels)
 

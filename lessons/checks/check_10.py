@@ -6,9 +6,10 @@ from minicnn.losses import cross_entropy_of_logits
 from minicnn.shapes import window_geometry
 from minicnn.windows import windows
 
-from .engine import NotYet, exercise
+from .engine import NotYet, exercise, returning
 
 SAME = window_geometry((14, 14), (3, 3), (1, 1), "same")
+WEIGHTS = ("kernel", "bias", "dense kernel", "dense bias")
 CACHE = ("padded", "a", "winner", "pooled")
 
 
@@ -150,21 +151,12 @@ def backward_cases():
         yield weights, cache, np.random.default_rng(3).normal(size=10)
 
 
-def four_by_name(function, *case):
-    result = function(*case)
-    if result is None:
-        return None
-    if not isinstance(result, tuple | list) or len(result) != 4:
-        raise NotYet("a list of four gradients is expected, in the order of weights")
-    return dict(zip(["kernel", "bias", "dense kernel", "dense bias"], result, strict=True))
-
-
-@exercise(backward_cases, tolerance=1e-9, run=four_by_name)
+@exercise(backward_cases, tolerance=1e-9, run=returning(*WEIGHTS))
 def backward(weights, cache, dz):
     return right_backward(weights, cache, dz)
 
 
-@backward.mistake("on the way back ReLU is forgotten: own.relu_backward after the pooling")
+@backward.mistake("ReLU is forgotten in the backward pass: own.relu_backward after the pooling")
 def _(weights, cache, dz):
     return right_backward(weights, cache, dz, masked=False)
 
@@ -216,8 +208,7 @@ def losses_and_weights(function, weights, *case):
     losses = function(trained, *case)
     if losses is None:
         return None
-    names = ["kernel", "bias", "dense kernel", "dense bias"]
-    return {"losses": losses} | dict(zip(names, trained, strict=True))
+    return {"losses": losses} | dict(zip(WEIGHTS, trained, strict=True))
 
 
 @exercise(fit_cases, tolerance=1e-9, run=losses_and_weights)

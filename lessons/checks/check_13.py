@@ -68,7 +68,7 @@ def _(means, sizes):
     return np.array(shown)
 
 
-@running_means.mistake("one batch behind: each number is what the bar shows before the batch")
+@running_means.mistake("one batch late: each number is what the bar shows before the batch")
 def _(means, sizes):
     return np.concatenate([[0], running_means.reference(means, sizes)[:-1]])
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .check_02 import whole
-from .engine import NotYet, exercise
+from .engine import exercise, returning
 
 
 def curves():
@@ -79,20 +79,11 @@ def dropout_cases():
     yield whole(3, 6), 0.0, np.random.default_rng(3)
 
 
-def y_and_mask(function, x, rate, rng):
-    result = function(x, rate, rng)
-    if result is None:
-        return None
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise NotYet("two arrays are expected: return y, mask")
-    return dict(zip(("y", "mask"), result, strict=True))
-
-
 def masked(x, mask):
     return x * mask, mask
 
 
-@exercise(dropout_cases, tolerance=1e-9, run=y_and_mask)
+@exercise(dropout_cases, tolerance=1e-9, run=returning("y", "mask"))
 def dropout_forward(x, rate, rng):
     return masked(x, (rng.random(x.shape) >= rate) / (1 - rate))
 
@@ -207,22 +198,13 @@ def penalised():
         yield 1.5 + seed, gradients, weights, strength
 
 
-def loss_and_gradients(function, *case):
-    result = function(*case)
-    if result is None:
-        return None
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise NotYet("two things are expected: return loss, gradients")
-    return dict(zip(["loss", "gradients"], result, strict=True))
-
-
 def penalty(loss, gradients, weights, strength, factor=2.0, power=2):
     added = strength * sum((np.abs(weight) ** power).sum() for weight in weights)
     pairs = zip(gradients, weights, strict=True)
     return float(loss + added), [g + factor * strength * weight for g, weight in pairs]
 
 
-@exercise(penalised, tolerance=1e-9, run=loss_and_gradients)
+@exercise(penalised, tolerance=1e-9, run=returning("loss", "gradients"))
 def with_penalty(loss, gradients, weights, strength):
     return penalty(loss, gradients, weights, strength)
 

@@ -5,7 +5,7 @@ import numpy as np
 from minicnn.engine.kernels.winograd_matrices import POINTS
 
 from . import check_02
-from .engine import NotYet, exercise
+from .engine import exercise, returning
 
 SEVEN = [float(point) for point in POINTS]
 
@@ -96,16 +96,6 @@ def point_cases():
     yield np.array(SEVEN), 4, 5
 
 
-def three_by_name(function, *case):
-    """What the function returns, with names for the sentence that says what is wrong."""
-    result = function(*case)
-    if result is None:
-        return None
-    if not isinstance(result, tuple | list) or len(result) != 3:
-        raise NotYet("three matrices are expected: return A, B, G")
-    return dict(zip("ABG", result, strict=True))
-
-
 def powers(points, count, at_infinity=-1):
     """A row for each point, and one for infinity."""
     rows = np.zeros((len(points) + 1, count))
@@ -114,7 +104,7 @@ def powers(points, count, at_infinity=-1):
     return rows
 
 
-@exercise(point_cases, tolerance=1e-9, run=three_by_name)
+@exercise(point_cases, tolerance=1e-9, run=returning("A", "B", "G"))
 def transforms(points, m, r):
     inverse = np.linalg.inv(powers(points, m + r - 1))
     return powers(points, m), inverse, powers(points, r)

@@ -20,9 +20,10 @@ from minicnn.tutorial import tutorial_network
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "lessons"))  # as in the notebooks, which import `checks`
 
-from checks.engine import NotYet, difference, exercise, exercises  # noqa: E402
+from checks import own_functions  # noqa: E402
+from checks.engine import NotYet, difference, exercise, exercises, returning  # noqa: E402
 
-from lessons import build, hand_out  # noqa: E402
+from lessons import build, hand_out, report  # noqa: E402
 
 LESSONS = build.lessons()
 # Lesson: the cell with which demonstrations of many seconds begin.
@@ -243,6 +244,55 @@ def test_run_can_compare_what_a_generator_yields_and_refuse_it():
     assert count.verdict(lambda start: iter([start])).text == "not yet: it ends too early"
     wrong = count.verdict(lambda start: iter([start] * 3))
     assert wrong.text == "not yet: for start=1 expected [1, 2, 3], got [1, 1, 1]"
+
+
+def test_a_function_that_returns_several_things_is_told_their_names():
+    @exercise(lambda: [(6,)], run=returning("half", "double"))
+    def half_and_double(x):
+        return x / 2, x * 2
+
+    assert half_and_double.verdict(half_and_double.reference).passed
+    text = half_and_double.verdict(lambda x: x / 2).text
+    assert text == "not yet: 2 things are expected: return half, double"
+    text = half_and_double.verdict(lambda x: (x / 2, x)).text
+    assert text.endswith("got {'half': 3.0, 'double': 6}")
+
+
+def test_lesson_10_runs_what_the_student_wrote_and_minicnns_for_the_rest(tmp_path, capsys):
+    solutions = own_functions.load(build.LESSONS / "solutions")
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[2:] for line in printed] == [[n, "yours"] for n in own_functions.LESSONS]
+    assert solutions.conv_valid.__code__.co_filename.startswith("<02_")
+    own_functions.load(build.LESSONS)
+    assert capsys.readouterr().out.count("minicnn's: yours is not right yet") == len(printed)
+    own_functions.load(tmp_path)  # no notebook at all
+    assert capsys.readouterr().out.count("minicnn's: yours is not right yet") == len(printed)
+
+
+@each_lesson
+def test_no_notebook_handed_out_asks_the_checks_for_their_answers(lesson):
+    assert not any(report.ASKING.search(cell.source) for cell in code_cells(lesson.student))
+
+
+def test_reading_minutes_are_measured_and_compared_with_what_the_lesson_says():
+    cells = [
+        nbformat.v4.new_markdown_cell("# 3 · Why?\n*20 minutes · needs lesson 2*"),
+        nbformat.v4.new_markdown_cell("word " * 10 * build.WORDS_A_MINUTE),
+        nbformat.v4.new_code_cell("x = 1\n" * 30),
+        nbformat.v4.new_code_cell("x = 1\n" * 100, metadata={"tags": ["fold"]}),
+        nbformat.v4.new_markdown_cell("the links at the end do not count"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    code = 30 * build.SECONDS_A_LINE / 60
+    assert build.minutes(notebook) == pytest.approx(10 + code, abs=0.1)
+    stated, wide = f"takes {10 + code:.0f} minutes to read, and says ", "x = 1" + " " * 90
+    for says, problems in [(20, [stated + "20"]), (5 * np.ceil(2 + code / 5), [])]:
+        cells[0].source = f"# 3 · Why?\n*{says:.0f} minutes · needs lesson 2*"
+        assert build.hard_to_read(notebook) == problems
+    cells[2] = nbformat.v4.new_code_cell(wide + "#", metadata={"tags": ["exercise"]})
+    assert any("a line of 96 characters" in each for each in build.hard_to_read(notebook))
+    cells[1].source *= 3
+    assert any("more than 25" in problem for problem in build.hard_to_read(notebook))
 
 
 @pytest.mark.parametrize(
