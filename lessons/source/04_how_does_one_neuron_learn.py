@@ -129,8 +129,8 @@ axes.set_axis_off()
 figure
 
 # %% [markdown]
-# The **forward pass** computes the loss and keeps the values in between; the **backward pass** multiplies derivatives
-# on the way back. One backward pass gives the derivatives with respect to *all* parameters. Done for a whole network
+# The **forward pass** computes the loss and keeps the values in between; the **backward pass** multiplies their
+# derivatives, the last one first. One backward pass gives the derivatives with respect to *all* parameters. Done for a whole network
 # it is called **backpropagation**; lessons 5 to 8 do it layer by layer.
 #
 # Two remarks. At $z = 0$ exactly, ReLU has a corner and no derivative; Keras takes 0 there, and so do we. And where $z$

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 6 · How do scores become a loss that cannot overflow?
 #
-# *25 minutes · needs lesson 5*
+# *15 minutes · needs lesson 5*
 #
 # **You will build** `loss_and_gradient(z, labels)`: from the scores of a network to one number that
 # says how wrong they are, and to the direction in which each score should move. It takes scores of

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 7 · How does error flow back through dense layers and ReLU?
 #
-# *20 minutes · needs lesson 6*
+# *15 minutes · needs lesson 6*
 #
 # **You will build** `dense_backward(x, kernel, dy)` and `relu_backward(dy, y)`, join them to the forward and backward
 # pass of a whole two-layer network, and train it on digits by plain gradient descent.
@@ -200,7 +200,7 @@ check.relu_backward(relu_backward)
 #
 # ## Exercise 3: two layers
 #
-# Now the whole way, there and back. The gradients are those of the *mean* loss of the batch; `cross_entropy_of_logits(labels, z)`
+# Now both passes of a whole network. The gradients are those of the *mean* loss of the batch; `cross_entropy_of_logits(labels, z)`
 # gives the loss of each sample and `dz` *before* the division by $n$. `weights` are the four arrays `kernel_1, bias_1, kernel_2, bias_2`.
 
 

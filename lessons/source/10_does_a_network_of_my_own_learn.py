@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10 · Does a network of my own learn?
 #
-# *20 minutes · needs lessons 2 to 8*
+# *15 minutes · needs lessons 2 to 8*
 #
 # **You will build** a convolutional network from the functions that you wrote in earlier lessons, and some forty lines that join
 # them: `forward`, `backward` and `fit`. It learns to read digits, and takes the same steps as minicnn and as Keras.

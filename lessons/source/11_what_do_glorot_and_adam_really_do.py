@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 11 · What do Glorot and Adam really do?
 #
-# *25 minutes · needs lesson 8*
+# *20 minutes · needs lesson 8*
 #
 # **You will build** `glorot_uniform(shape, rng)`, which draws the weights that training starts
 # from, and `adam_step(...)`, which changes them; and find out that Adam's epsilon is not the number
@@ -317,7 +317,7 @@ assert t == 200
 
 # %% [markdown]
 # Gradients that differ by a factor of $10^9$ move their weights by nearly the same amount. Only the
-# first weight falls behind. Why?
+# first weight moves less. Why?
 #
 # ## Where epsilon acts
 #

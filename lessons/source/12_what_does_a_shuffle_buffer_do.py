@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 12 · What does a shuffle buffer do?
 #
-# *25 minutes · needs lesson 11*
+# *15 minutes · needs lesson 11*
 #
 # **You will build** `shuffled(items, buffer_size, choose)`, which mixes a stream of items that is
 # too long to be mixed as a whole; and find out how far an item gets in it, and how much of its data

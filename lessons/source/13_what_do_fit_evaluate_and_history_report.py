@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13 · What do fit, evaluate and History report?
 #
-# *25 minutes · needs lessons 6, 11 and 12*
+# *20 minutes · needs lessons 6, 11 and 12*
 #
 # **You will build** the numbers of a progress bar, and a confusion matrix; and find out how one
 # network can be 80 % right and 20 % right on the same five samples, without anybody lying.
@@ -221,8 +221,8 @@ reported, evaluated = history.history["accuracy"][0], history.history["val_accur
 assert 0.8 < reported < 0.9 < 0.93 < evaluated < 0.97
 
 # %% [markdown]
-# The same 6,000 images, one after the other: the bar ended its first epoch with about 85 % right, and the network it
-# left behind has about 95 % of them right. Batch by batch:
+# The same 6,000 images, one after the other: the bar ended its first epoch with about 85 % right, and the network that
+# came out of it has about 95 % of them right. Batch by batch:
 
 # %% tags=["cover", "fold"]
 figure = plots.new_figure(5.6)

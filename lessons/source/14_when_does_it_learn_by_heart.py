@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 14 · When does it learn by heart?
 #
-# *20 minutes · needs lesson 13*
+# *10 minutes · needs lesson 13*
 #
 # **You will build** `dropout_forward(x, rate, rng)`, `shifted(images, down, across)` and `stopping_epoch(losses, patience)`; and measure
 # which remedies against *overfitting* help on a small training set, and which does not.
