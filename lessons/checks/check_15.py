@@ -1,4 +1,4 @@
-"""Lesson 15: a convolution as one matrix product, and with fewer products than the formula has."""
+"""Lesson 15: a convolution as one matrix product, and as 64 with fewer products in all."""
 
 import numpy as np
 
@@ -311,3 +311,106 @@ def _(d, g, A, B, G):  # A on one side only
     u = np.einsum("pi,qj,ijcf->pqcf", G, G, g)
     v = np.einsum("ip,jq,ijc->pqc", B, B, d)
     return np.einsum("pi,pqf->iqf", A, np.einsum("pqc,pqcf->pqf", v, u))
+
+
+def layer_cases():
+    """Tiles that fit and tiles that do not, and matrices that compute nothing in particular."""
+    points = [(SEVEN, 5, 12, 8, 1, 1), (SEVEN, 5, 10, 9, 3, 2), (SEVEN, 3, 8, 15, 2, 3)]
+    points += [([0.0, 1], 2, 5, 4, 2, 1), ([0.0, 1, -1], 2, 4, 8, 1, 2)]
+    for seed, (numbers, r, h, w, c, f) in enumerate(points):
+        matrices = transforms.reference(np.array(numbers), len(numbers) + 2 - r, r)
+        yield *layer(seed, h, w, c, r, f), *matrices
+    yield *layer(9, 6, 9, 2, 2, 2), *(check_02.whole(i, 4, k) for i, k in enumerate([3, 4, 2]))
+
+
+def layer(seed, h, w, c, r, f):
+    image, kernel = check_02.whole(seed, h, w, c), check_02.whole(seed + 50, r, r, c, f)
+    return image / 2, kernel / 2, check_02.whole(seed + 90, f) / 4
+
+
+@exercise(layer_cases, tolerance=1e-9)
+def conv_by_tiles(x, kernel, bias, A, B, G):
+    return in_tiles(x, kernel, bias, A, B, G)
+
+
+def in_tiles(x, kernel, bias, A, B, G, distance=None, place=None, whole=False):
+    """Tile by tile; `distance` is how far apart tiles start, `place` puts a tile's outputs."""
+    (h, w, _), (r, _, _, f), (p, m) = x.shape, kernel.shape, A.shape
+    oh, ow, apart = h - r + 1, w - r + 1, distance or m
+    y = np.zeros((oh + 2 * p, ow + 2 * p, f))
+    padded = np.pad(x, [(0, 2 * p), (0, 2 * p), (0, 0)])
+    fits = [n // m if whole else -(-n // m) for n in (oh, ow)]
+    for i, j in np.ndindex(*fits):
+        tile = padded[i * apart : i * apart + p, j * apart : j * apart + p]
+        outputs = by_steps(tile, kernel, A, B, G)
+        outputs = place(outputs) if place else outputs
+        y[i * m : i * m + m, j * m : j * m + m] = outputs
+    return y[:oh, :ow] + bias
+
+
+@conv_by_tiles.mistake("the bias is missing")
+def _(x, kernel, bias, A, B, G):
+    return in_tiles(x, kernel, 0 * bias, A, B, G)
+
+
+@conv_by_tiles.mistake("tiles that are needed in part are left out: round the number of tiles up")
+def _(x, kernel, bias, A, B, G):
+    return in_tiles(x, kernel, bias, A, B, G, whole=True)
+
+
+@conv_by_tiles.mistake("tiles overlap: they start m cells apart, not m + r - 1")
+def _(x, kernel, bias, A, B, G):
+    return in_tiles(x, kernel, bias, A, B, G, distance=len(A))
+
+
+@conv_by_tiles.mistake("the outputs of each tile are transposed")
+def _(x, kernel, bias, A, B, G):
+    return in_tiles(x, kernel, bias, A, B, G, place=lambda outputs: outputs.swapaxes(0, 1))
+
+
+@conv_by_tiles.mistake(
+    "outputs of a tile belong side by side: reorder to rows, m, columns, m, f before you reshape"
+)
+def _(x, kernel, bias, A, B, G):
+    (h, w, _), (r, _, _, f), m = x.shape, kernel.shape, A.shape[1]
+    rows, columns = -(-(h - r + 1) // m), -(-(w - r + 1) // m)
+    y = in_tiles(np.pad(x, [(0, m), (0, m), (0, 0)]), kernel, 0 * bias, A, B, G)
+    y = y[: rows * m, : columns * m].reshape(rows, m, columns, m, f).swapaxes(1, 2)
+    return y.reshape(rows * m, columns * m, f)[: h - r + 1, : w - r + 1] + bias
+
+
+@conv_by_tiles.mistake("V = B.T @ d @ B: the tiles are transformed with B @ d @ B.T")
+def _(x, kernel, bias, A, B, G):
+    return in_tiles(x, kernel, bias, A, B.T, G)
+
+
+@conv_by_tiles.mistake("this slides the kernel over the image, and A, B and G go unused")
+def _(x, kernel, bias, A, B, G):
+    return conv_by_product.reference(x, kernel, bias)
+
+
+@conv_by_tiles.mistake("outputs beyond the image are not dropped: (h - r + 1, w - r + 1, f) is due")
+def _(x, kernel, bias, A, B, G):
+    (h, w, _), r, m = x.shape, len(kernel), A.shape[1]
+    more = [(0, -(h - r + 1) % m), (0, -(w - r + 1) % m), (0, 0)]
+    return in_tiles(np.pad(x, more), kernel, bias, A, B, G)
+
+
+@conv_by_tiles.refused
+def _(x, kernel, bias, A, B, G):  # np.zeros(..., int)
+    return in_tiles(x, kernel, bias, A, B, G).astype(int)
+
+
+@conv_by_tiles.refused
+def _(x, kernel, bias, A, B, G):  # one channel
+    return in_tiles(x[..., :1], kernel[:, :, :1], bias, A, B, G)
+
+
+@conv_by_tiles.refused
+def _(x, kernel, bias, A, B, G):  # rows and columns of the kernel exchanged
+    return in_tiles(x, kernel.swapaxes(0, 1), bias, A, B, G)
+
+
+@conv_by_tiles.refused
+def _(x, kernel, bias, A, B, G):  # a square image is expected
+    return in_tiles(x[: len(x[0])], kernel, bias, A, B, G)

@@ -1,446 +1,538 @@
-"""Lesson 17: the same bits, when two trainings part, one gradient of several, and ULPs."""
+"""Lesson 17: what a cell sees, what a score depends on, what a filter is worth; a 3 everywhere."""
 
-import copy
+import itertools
 
 import numpy as np
 
-from .engine import NotYet, exercise
+from .engine import exercise
 
 
-def with_lists(function, *case):
-    """The result, unless the function changed a list or an array in one."""
-    before = copy.deepcopy(case)
-    result = function(*case)
-    for old, new in zip(before, case, strict=True):
-        if len(old) != len(new) or not all(map(same_array, map(np.array, old), map(np.array, new))):
-            raise NotYet("a list that the function was given has changed; work on a copy of it")
-    return result
+def stacks():
+    """Windows and strides, the tiny and the real network's first."""
+    yield ([(2, 1)],)
+    yield ([(5, 1), (2, 2)],)
+    yield ([(5, 1), (2, 2), (5, 1), (2, 2)],)
+    yield ([(1, 1)],)
+    yield ([(3, 2), (3, 2), (1, 1)],)
+    sizes = [(1, 1), (2, 2), (3, 1), (3, 3), (7, 2)]
+    for length in (1, 2, 3):
+        for stack in itertools.product(sizes, repeat=length):
+            yield (list(stack),)
 
 
-def pairs_of_lists():
-    """Equal ones, and pairs that differ in one thing each."""
-    one, two = np.float32([1, 2, 3]), np.float32([0, 0.5])
-    nan = np.float32([np.nan, 1])
-    return [
-        ([one, two], [one.copy(), two.copy()]),
-        ([one, two], [one, two + np.float32(1)]),
-        ([one], [np.nextafter(one, np.float32(9))]),
-        ([two], [np.float32([-0.0, 0.5])]),
-        ([nan], [nan.copy()]),
-        ([one, two], [one]),
-        ([one], [one, two]),
-        ([two], [two.astype(np.float64)]),
-        ([np.zeros(2)], [np.zeros((1, 2))]),
-        ([np.zeros(2, np.float32)], [np.zeros(2, np.int32)]),
-        ([one, nan], [one, nan[::-1].copy()]),
-        ([one[:1], one[1:]], [one[:2], one[2:]]),
-        ([nan], [(nan.view(np.int32) + np.int32([1, 0])).view(np.float32)]),
-        ([two, one], [one, two]),
-        ([one, two], [one + np.float32(1), two]),
-        ([np.array(3)], [np.array(3)]),
-        ([], []),
-    ]
+@exercise(stacks)
+def receptive_field(layers):
+    size, jump = 1, 1
+    for k, s in layers:
+        size += (k - 1) * jump
+        jump *= s
+    return size, jump
 
 
-def same_array(one, other):
-    same_kind = one.dtype == other.dtype and one.shape == other.shape
-    return same_kind and one.tobytes() == other.tobytes()
+@receptive_field.mistake("the jump grows too early: a window counts cells of the layer below it")
+def _(layers):
+    size, jump = 1, 1
+    for k, s in layers:
+        jump *= s
+        size += (k - 1) * jump
+    return size, jump
 
 
-def same_number(ours, theirs, same):
-    """As many arrays, and `same` for each pair."""
-    if len(ours) != len(theirs):
-        return False
-    return all(bool(same(one, other)) for one, other in zip(ours, theirs, strict=True))
+@receptive_field.mistake("after a stride, neighbouring cells are further apart than one pixel")
+def _(layers):
+    return 1 + sum(k - 1 for k, _ in layers), receptive_field.reference(layers)[1]
 
 
-@exercise(pairs_of_lists, run=with_lists)
-def same_bits(ours, theirs):
-    return same_number(ours, theirs, same_array)
+@receptive_field.mistake("the strides are ignored")
+def _(layers):
+    return 1 + sum(k - 1 for k, _ in layers), 1
 
 
-@same_bits.mistake("equal values need not have equal bits: 0.0 == -0.0, and NaN != NaN")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.dtype == b.dtype and np.array_equal(a, b))
+@receptive_field.mistake("k cells lie k - 1 jumps apart, not k")
+def _(layers):
+    size, jump = 1, 1
+    for k, s in layers:
+        size += k * jump
+        jump *= s
+    return size, jump
 
 
-@same_bits.mistake("== compares values, not bits: 0.0 == -0.0, NaN != NaN, and types may differ")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: np.all(a == b))
+@receptive_field.mistake("windows overlap, so their sizes do not multiply")
+def _(layers):
+    return int(np.prod([k for k, _ in layers])), receptive_field.reference(layers)[1]
 
 
-@same_bits.mistake("array_equal compares values, neither bits (0.0 and -0.0) nor types")
-def _(ours, theirs):
-    return same_number(ours, theirs, np.array_equal)
+@receptive_field.mistake("one less than it is: a cell before all layers sees 1 pixel, itself")
+def _(layers):
+    size, jump = receptive_field.reference(layers)
+    return size - 1, jump
 
 
-@same_bits.mistake("allclose takes neighbouring numbers for the same")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.shape == b.shape and np.allclose(a, b))
+@receptive_field.mistake("strides multiply; they do not add")
+def _(layers):
+    size, jump = 1, 0
+    for k, s in layers:
+        size += (k - 1) * max(jump, 1)
+        jump += s
+    return size, jump
 
 
-@same_bits.mistake("zip without strict=True stops at the end of the shorter list")
-def _(ours, theirs):
-    return all(same_array(*pair) for pair in zip(ours, theirs, strict=False))
+@receptive_field.mistake("the jump is that of the last layer alone, not the product of all")
+def _(layers):
+    return receptive_field.reference(layers)[0], layers[-1][1]
 
 
-@same_bits.mistake("the same bytes can be numbers of another type or shape")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.tobytes() == b.tobytes())
+@receptive_field.mistake("the layers are taken from the last to the first")
+def _(layers):
+    return receptive_field.reference(layers[::-1])
 
 
-@same_bits.mistake("the same bytes can be numbers of another type")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.shape == b.shape and a.tobytes() == b.tobytes())
+@receptive_field.mistake("the order is size, jump")
+def _(layers):
+    return receptive_field.reference(layers)[::-1]
 
 
-@same_bits.mistake("the same bytes can be an array of another shape")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a.dtype == b.dtype and a.tobytes() == b.tobytes())
+@receptive_field.mistake("each pair is (k, s): the window first, then the stride")
+def _(layers):
+    return receptive_field.reference([(s, k) for k, s in layers])
 
 
-@same_bits.mistake(
-    "equal_nan=True takes all NaNs for the same; and 0.0 and -0.0 have different bits"
+@receptive_field.mistake("this is the last layer alone: the loop has to go on from layer to layer")
+def _(layers):
+    return layers[-1]
+
+
+@receptive_field.mistake("this is after the first layer: return only when the loop has ended")
+def _(layers):
+    return layers[0]
+
+
+@receptive_field.mistake("size is right; return jump, too: size, jump")
+def _(layers):
+    return receptive_field.reference(layers)[0]
+
+
+@receptive_field.mistake("jump is multiplied by s only; k is not in its formula")
+def _(layers):
+    size, jump = 1, 1
+    for k, s in layers:
+        size += (k - 1) * jump
+        jump *= s * k
+    return size, jump
+
+
+@receptive_field.mistake("the field grows by (k - 1) * jump; the old size is not multiplied")
+def _(layers):
+    size, jump = 1, 1
+    for k, s in layers:
+        size = size * s + (k - 1) * jump
+        jump *= s
+    return size, jump
+
+
+def tiny_score(image):
+    """The lesson's: the convolution of lesson 2, ReLU, and the largest of all."""
+    kernel = np.array([[1, -1], [2, 0]])
+    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(image, float), (2, 2))
+    return max(float(((windows * kernel).sum((2, 3)) + 1).max()), 0.0)
+
+
+def weighted_score(image):
+    """A score with a weight of its own for every pixel, none of them whole."""
+    h, w = np.shape(image)
+    weights = (7 * np.arange(h * w) % 11 - 3.7).reshape(h, w)
+    return float((weights * image).sum()) + 3.0
+
+
+def occluded():
+    x = np.array([[1.0, 2, 0], [0, 1, 3], [2, 0, 1]])
+    yield tiny_score, x, 1
+    yield tiny_score, x, 2
+    rng = np.random.default_rng(0)
+    for h, w, k in [(5, 5, 2), (4, 6, 2), (6, 4, 3), (3, 3, 3), (5, 7, 1)]:
+        yield weighted_score, rng.integers(1, 6, (h, w)).astype(float), k
+        yield tiny_score, rng.integers(0, 6, (h, w)).astype(float), k
+
+
+def scores_covered(score, image, k, patch=0.0, again=False):
+    h, w = image.shape
+    scores = np.zeros((h - k + 1, w - k + 1))
+    covered = image.copy()
+    for i, j in np.ndindex(scores.shape):
+        if not again:
+            covered = image.copy()
+        covered[i : i + k, j : j + k] = patch
+        scores[i, j] = score(covered)
+    return scores
+
+
+@exercise(occluded, tolerance=1e-9)
+def occlusion_map(score, image, k):
+    return score(image) - scores_covered(score, image, k)
+
+
+@occlusion_map.mistake("the sign: a score that falls is a positive drop")
+def _(score, image, k):
+    return scores_covered(score, image, k) - score(image)
+
+
+@occlusion_map.mistake("these are the scores of the covered images, not how far they fell")
+def _(score, image, k):
+    return scores_covered(score, image, k)
+
+
+@occlusion_map.mistake("the patch leaves a trail: cover a fresh copy at every place")
+def _(score, image, k):
+    return score(image) - scores_covered(score, image, k, again=True)
+
+
+@occlusion_map.mistake("the patch is paper, 0, not ink, 1")
+def _(score, image, k):
+    return score(image) - scores_covered(score, image, k, patch=1.0)
+
+
+@occlusion_map.mistake("rows and columns are swapped")
+def _(score, image, k):
+    return occlusion_map.reference(score, image, k).T
+
+
+@occlusion_map.mistake("only one pixel is covered, the corner of the patch")
+def _(score, image, k):
+    h, w = image.shape
+    return occlusion_map.reference(score, image, 1)[: h - k + 1, : w - k + 1]
+
+
+@occlusion_map.mistake("the last row and the last column of places are missing: h - k + 1 of them")
+def _(score, image, k):
+    return occlusion_map.reference(score, image, k)[:-1, :-1]
+
+
+@occlusion_map.mistake("the drop itself is asked for, not its size without the sign")
+def _(score, image, k):
+    return abs(occlusion_map.reference(score, image, k))
+
+
+@occlusion_map.mistake("an array of integers cuts the fractions off: np.zeros without int")
+def _(score, image, k):
+    return occlusion_map.reference(score, image, k).astype(int)
+
+
+@occlusion_map.mistake("the patch has k rows and k columns; this one is a row or a pixel short")
+def _(score, image, k):
+    h, w = image.shape
+    return padded(score, image, k - 1, h - k + 1, w - k + 1)
+
+
+@occlusion_map.mistake("the patch has k rows and k columns; this one has k + 1")
+def _(score, image, k):
+    h, w = image.shape
+    return padded(score, image, k + 1, h - k + 1, w - k + 1)
+
+
+def padded(score, image, k, rows, columns):
+    """The drops at so many places for a patch of another size, which ends with the image."""
+    drops = np.zeros((rows, columns))
+    for i, j in np.ndindex(rows, columns):
+        covered = image.copy()
+        covered[i : i + k, j : j + k] = 0
+        drops[i, j] = score(image) - score(covered)
+    return drops
+
+
+@occlusion_map.mistake("patches do not lie side by side: i and j go on by 1, not by k")
+def _(score, image, k):
+    return occlusion_map.reference(score, image, k)[::k, ::k]
+
+
+@occlusion_map.mistake("there are h - k + 1 places for the rows, not h: the patch has to fit")
+def _(score, image, k):
+    return padded(score, image, k, *image.shape)
+
+
+@occlusion_map.mistake("a drop is a difference, score(image) minus the covered one's, not a share")
+def _(score, image, k):
+    with np.errstate(all="ignore"):
+        return occlusion_map.reference(score, image, k) / score(image)
+
+
+@occlusion_map.mistake("everything else is covered: set the patch to 0, and leave the rest")
+def _(score, image, k):
+    h, w = image.shape
+    drops = np.zeros((h - k + 1, w - k + 1))
+    for i, j in np.ndindex(drops.shape):
+        kept = np.zeros_like(image)
+        kept[i : i + k, j : j + k] = image[i : i + k, j : j + k]
+        drops[i, j] = score(image) - score(kept)
+    return drops
+
+
+@occlusion_map.mistake("an array is asked for, [i, j], not one long list of drops")
+def _(score, image, k):
+    return occlusion_map.reference(score, image, k).ravel()
+
+
+def last_layers():
+    for seed, (n, h, w, f, classes) in enumerate(
+        [(40, 2, 2, 3, 3), (60, 3, 3, 5, 4), (80, 2, 3, 4, 3), (50, 1, 1, 6, 5)]
+    ):
+        rng = np.random.default_rng(seed)
+        maps = np.maximum(rng.normal(size=(n, h, w, f)), 0)
+        kernel = rng.normal(size=(h * w * f, classes))
+        bias = 3 * rng.normal(size=classes)
+        labels = (maps.reshape(n, -1) @ kernel + bias).argmax(axis=1)
+        labels[:5] = (labels[:5] + 1) % classes  # some are wrong from the start
+        yield maps, labels, kernel, bias
+
+
+def accuracy(flat, labels, kernel, bias):
+    return float(((flat @ kernel + bias).argmax(axis=1) == labels).mean())
+
+
+def each_accuracy(maps, labels, kernel, bias, change):
+    n, _, _, f = maps.shape
+    shown = []
+    for o in range(f):
+        changed = maps.copy()
+        change(changed, o)
+        shown.append(accuracy(changed.reshape(n, -1), labels, kernel, bias))
+    return np.array(shown)
+
+
+def erase(maps, o):
+    maps[..., o] = 0
+
+
+@exercise(last_layers, tolerance=1e-9)
+def accuracy_without(maps, labels, kernel, bias):
+    return each_accuracy(maps, labels, kernel, bias, erase)
+
+
+@accuracy_without.mistake("removed filters stay away: start from all maps for each of them")
+def _(maps, labels, kernel, bias):
+    def erase_all_up_to(changed, o):
+        changed[..., : o + 1] = 0
+
+    return each_accuracy(maps, labels, kernel, bias, erase_all_up_to)
+
+
+@accuracy_without.mistake("this keeps filter o and removes all others")
+def _(maps, labels, kernel, bias):
+    def keep(changed, o):
+        changed[..., :o] = 0
+        changed[..., o + 1 :] = 0
+
+    return each_accuracy(maps, labels, kernel, bias, keep)
+
+
+@accuracy_without.mistake("this removes one number of the flattened maps, not a whole map")
+def _(maps, labels, kernel, bias):
+    def erase_one(changed, o):
+        changed[:, 0, 0, o] = 0
+
+    return each_accuracy(maps, labels, kernel, bias, erase_one)
+
+
+@accuracy_without.mistake("Flatten writes the channels of a cell side by side, not map after map")
+def _(maps, labels, kernel, bias):
+    n, _, _, f = maps.shape
+    shown = []
+    for o in range(f):
+        changed = maps.copy()
+        erase(changed, o)
+        flat = changed.transpose(0, 3, 1, 2).reshape(n, -1)
+        shown.append(accuracy(flat, labels, kernel, bias))
+    return np.array(shown)
+
+
+@accuracy_without.mistake("map o is not o * h * w to (o + 1) * h * w of the flattened numbers")
+def _(maps, labels, kernel, bias):
+    n, h, w, f = maps.shape
+    shown = []
+    for o in range(f):
+        flat = maps.reshape(n, -1).copy()
+        flat[:, o * h * w : (o + 1) * h * w] = 0
+        shown.append(accuracy(flat, labels, kernel, bias))
+    return np.array(shown)
+
+
+@accuracy_without.mistake("the bias is forgotten")
+def _(maps, labels, kernel, bias):
+    return each_accuracy(maps, labels, kernel, 0 * bias, erase)
+
+
+@accuracy_without.mistake("these are counts of right answers; shares are asked for")
+def _(maps, labels, kernel, bias):
+    return accuracy_without.reference(maps, labels, kernel, bias) * len(labels)
+
+
+@accuracy_without.mistake("this is how far the accuracy falls; the accuracy itself is asked for")
+def _(maps, labels, kernel, bias):
+    whole = accuracy(maps.reshape(len(maps), -1), labels, kernel, bias)
+    return whole - accuracy_without.reference(maps, labels, kernel, bias)
+
+
+@accuracy_without.mistake("these are the shares of wrong answers")
+def _(maps, labels, kernel, bias):
+    return 1 - accuracy_without.reference(maps, labels, kernel, bias)
+
+
+@accuracy_without.mistake(
+    "an array of integers: shares below 1 become 0 in it; np.zeros without int"
 )
-def _(ours, theirs):
-    def same(a, b):
-        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+def _(maps, labels, kernel, bias):
+    return accuracy_without.reference(maps, labels, kernel, bias).astype(int)
 
-    return same_number(ours, theirs, same)
 
+@accuracy_without.mistake("percent are not asked for: a share is between 0 and 1")
+def _(maps, labels, kernel, bias):
+    return 100 * accuracy_without.reference(maps, labels, kernel, bias)
 
-@same_bits.mistake("the bytes of all arrays in a row may be the same for other arrays")
-def _(ours, theirs):
-    return len(ours) == len(theirs) and b"".join(a.tobytes() for a in ours) == b"".join(
-        a.tobytes() for a in theirs
-    )
 
+@accuracy_without.mistake("the share of all images is asked for, not the change of the answers")
+def _(maps, labels, kernel, bias):
+    n, _, _, f = maps.shape
+    whole = (maps.reshape(n, -1) @ kernel + bias).argmax(axis=1)
+    shown = []
+    for o in range(f):
+        left = maps.copy()
+        erase(left, o)
+        shown.append(((left.reshape(n, -1) @ kernel + bias).argmax(axis=1) == whole).mean())
+    return np.array(shown)
 
-@same_bits.mistake("this looks at the first pair only: return True when the loop has ended")
-def _(ours, theirs):
-    return len(ours) == len(theirs) and all(map(same_array, ours[:1], theirs[:1]))
 
+@accuracy_without.mistake(
+    "nothing is removed here: set [..., o] of the copy to 0 before the product"
+)
+def _(maps, labels, kernel, bias):
+    return each_accuracy(maps, labels, kernel, bias, lambda changed, o: None)
 
-@same_bits.mistake("this looks at the last pair only: return False as soon as a pair differs")
-def _(ours, theirs):
-    return len(ours) == len(theirs) and all(map(same_array, ours[-1:], theirs[-1:]))
 
+@accuracy_without.mistake("the answer is the class of the largest score: argmax, not argmin")
+def _(maps, labels, kernel, bias):
+    return each_accuracy(maps, labels, -kernel, -bias, erase)
 
-@same_bits.mistake("this is the other way round: True means that they are the same")
-def _(ours, theirs):
-    return not same_bits.reference(ours, theirs)
 
+@accuracy_without.mistake("one entry for each map: f of them, not one for each cell or image")
+def _(maps, labels, kernel, bias):
+    return np.full(len(maps), accuracy_without.reference(maps, labels, kernel, bias)[0])
 
-@same_bits.mistake("`is` asks whether they are one and the same object; a copy has the same bits")
-def _(ours, theirs):
-    return same_number(ours, theirs, lambda a, b: a is b)
 
+@accuracy_without.mistake("a filter is a channel, the last axis; this removes a row of cells")
+def _(maps, labels, kernel, bias):
+    def erase_row(changed, o):
+        changed[:, o % changed.shape[1]] = 0
 
-@same_bits.mistake("printed numbers are rounded: two different arrays can look the same")
-def _(ours, theirs):
-    return str(ours) == str(theirs)
+    return each_accuracy(maps, labels, kernel, bias, erase_row)
 
 
-@same_bits.mistake("one equal pair is not enough: all, not any")
-def _(ours, theirs):
-    return len(ours) == len(theirs) and any(map(same_array, ours, theirs))
+def attacks():
+    """Gradients of losses that turn on the way, and images with pixels at 0 and 1."""
+    rng = np.random.default_rng(2)
+    for shape, epsilon, size, steps in [
+        ((1, 1, 2, 1), 0.25, 0.125, 1),
+        ((2, 3, 4, 1), 0.2, 0.07, 5),
+        ((3, 2, 2, 1), 0.3, 0.11, 8),
+        ((1, 5, 5, 1), 0.05, 0.02, 3),
+        ((2, 2, 3, 1), 0.9, 0.25, 6),
+    ]:
+        images = rng.uniform(0, 1, shape).round(2)
+        images.ravel()[::4] = rng.integers(0, 2, images.ravel()[::4].shape)
+        goal = images + rng.choice([-0.08, 0.15, 2, -2], shape)
+        mixing = rng.normal(size=shape) / 3
 
+        def gradient(x, goal=goal, mixing=mixing):
+            return 2 * (np.asarray(x) - goal) + mixing * np.sin(9 * np.asarray(x).sum())
 
-def losses():
-    """Pairs of curves with a limit; those that part for good, once, at once, and never."""
-    rng = np.random.default_rng(13)
-    theirs = np.linspace(2.3, 0.3, 40)
-    drift = theirs * (1 + 1e-7 * 1.5 ** np.arange(40))
-    cases = [
-        (drift, theirs, 1e-3),
-        (theirs * (1 - 1e-7 * 1.5 ** np.arange(40)), theirs, 1e-3),
-        (theirs.copy(), theirs, 1e-3),
-        (np.array([2.0, 1.5, 1.0]), np.array([1.0, 1.5, 1.0]), 0.1),
-        (np.array([1.0, 1.2, 1.0, 1.3]), np.array([1.0, 1.0, 1.0, 1.0]), 0.1),
-        (np.array([50.0, 1.0]), np.array([50.02, 1.0]), 1e-3),
-        (np.array([1.0, 0.0104]), np.array([1.0, 0.01]), 1e-3),
-        (np.array([1.0, 1.5]), np.array([1.0, 1.0]), 0.5),
-        (np.array([1.0, 2.0]), np.array([1.0, 1.0]), 0.6),
-        (np.array([1.0, 1.21]), np.array([1.0, 1.0]), 0.2),
-    ]
-    noise = 1 + 1e-3 * rng.normal(size=(5, 40))
-    return cases + [(theirs * shaken, theirs, 1e-3) for shaken in noise]
+        yield gradient, images, epsilon, size, steps
 
 
-def first_true(apart):
-    found = np.flatnonzero(apart)
-    return int(found[0]) + 1 if found.size else None
+def descended(
+    gradient, images, epsilon, size, steps, direction=-1, move=np.sign, near=True, within=True
+):
+    """The right way, unless told otherwise."""
+    x = images.copy()
+    for _ in range(steps):
+        x = x + direction * size * move(gradient(x))
+        x = np.clip(x, images - epsilon, images + epsilon) if near else x
+        x = np.clip(x, 0, 1) if within else x
+    return x
 
 
-def share(ours, theirs):
-    return np.abs(ours - theirs) / np.abs(theirs)
+@exercise(attacks, tolerance=1e-9)
+def toward(gradient, images, epsilon, size, steps):
+    return descended(gradient, images, epsilon, size, steps)
 
 
-@exercise(losses)
-def first_apart(ours, theirs, limit):
-    return first_true(share(ours, theirs) > limit)
+@toward.mistake("this goes up: the loss is to become small, so move against the gradient")
+def _(*case):
+    return descended(*case, direction=1)
 
 
-@first_apart.mistake("steps are counted from 1")
-def _(ours, theirs, limit):
-    step = first_true(share(ours, theirs) > limit)
-    return step if step is None else step - 1
+@toward.mistake("ask for the gradient again after each step; this one is that of the first images")
+def _(gradient, images, *case):
+    first = gradient(images)
+    return descended(lambda x: first, images, *case)
 
 
-@first_apart.mistake("argmax gives 0 where nothing is apart, too: that is to be None")
-def _(ours, theirs, limit):
-    return int(np.argmax(share(ours, theirs) > limit)) + 1
+@toward.mistake("every pixel moves by size: take the sign of its gradient, not the gradient itself")
+def _(*case):
+    return descended(*case, move=np.asarray)
 
 
-@first_apart.mistake("the difference is to be a share of theirs")
-def _(ours, theirs, limit):
-    return first_true(np.abs(ours - theirs) > limit)
+@toward.mistake("pixels have to stay within 0 ... 1")
+def _(*case):
+    return descended(*case, within=False)
 
 
-@first_apart.mistake("it is a share of theirs, not of ours")
-def _(ours, theirs, limit):
-    return first_true(share(theirs, ours) > limit)
+@toward.mistake("pixels have to stay within epsilon of where they began, in `images`")
+def _(*case):
+    return descended(*case, near=False)
 
 
-@first_apart.mistake("a difference counts in both directions: abs is missing")
-def _(ours, theirs, limit):
-    return first_true((ours - theirs) / theirs > limit)
+@toward.mistake("nothing keeps the pixels within epsilon of where they began, nor within 0 ... 1")
+def _(*case):
+    return descended(*case, near=False, within=False)
 
 
-@first_apart.mistake("this is the last such step, not the first")
-def _(ours, theirs, limit):
-    found = np.flatnonzero(share(ours, theirs) > limit)
-    return int(found[-1]) + 1 if found.size else None
+@toward.mistake("bring the pixels back after each step, not only after the last one")
+def _(gradient, images, epsilon, size, steps):
+    x = descended(gradient, images, epsilon, size, steps, near=False, within=False)
+    return np.clip(np.clip(x, images - epsilon, images + epsilon), 0, 1)
 
 
-@first_apart.mistake("this is the step where they are furthest apart, not the first one")
-def _(ours, theirs, limit):
-    apart = share(ours, theirs)
-    return int(np.argmax(apart)) + 1 if apart.max() > limit else None
+@toward.mistake("this is a single step; take `steps` of them")
+def _(gradient, images, epsilon, size, steps):
+    return descended(gradient, images, epsilon, size, 1)
 
 
-@first_apart.mistake('a difference of just the limit is not "further apart"')
-def _(ours, theirs, limit):
-    return first_true(share(ours, theirs) >= limit)
+@toward.mistake("each step has the length size; epsilon is only the limit")
+def _(gradient, images, epsilon, size, steps):
+    return descended(gradient, images, epsilon, epsilon, steps)
 
 
-@first_apart.mistake("where they never part, None is asked for, not a number")
-def _(ours, theirs, limit):
-    return first_apart.reference(ours, theirs, limit) or -1
+@toward.mistake("each step starts at the images of before, not again at the first ones")
+def _(gradient, images, epsilon, size, steps):
+    x = images
+    for _ in range(steps):
+        x = images - size * np.sign(gradient(x))
+        x = np.clip(np.clip(x, images - epsilon, images + epsilon), 0, 1)
+    return x
 
 
-@first_apart.mistake("where they never part, None is asked for, not 0")
-def _(ours, theirs, limit):
-    return first_apart.reference(ours, theirs, limit) or 0
+@toward.mistake("one step too many")
+def _(gradient, images, epsilon, size, steps):
+    return descended(gradient, images, epsilon, size, steps + 1)
 
 
-@first_apart.mistake("where they never part, None is asked for, not the number of steps")
-def _(ours, theirs, limit):
-    return first_apart.reference(ours, theirs, limit) or len(ours)
+@toward.mistake("these are the changes; return the images")
+def _(gradient, images, *case):
+    return descended(gradient, images, *case) - images
 
 
-@first_apart.mistake("these are all such steps; only the first one is asked for")
-def _(ours, theirs, limit):
-    return (np.flatnonzero(share(ours, theirs) > limit) + 1).tolist()
-
-
-@first_apart.mistake("this is the first step at which they are close, not apart")
-def _(ours, theirs, limit):
-    return first_true(share(ours, theirs) <= limit)
-
-
-@first_apart.mistake("each difference is relative to theirs in the same step, not in the first")
-def _(ours, theirs, limit):
-    return first_true(np.abs(ours - theirs) / np.abs(theirs[0]) > limit)
-
-
-@first_apart.mistake("the number of such steps is not asked for, but the first of them")
-def _(ours, theirs, limit):
-    return int((share(ours, theirs) > limit).sum()) or None
-
-
-@first_apart.mistake("a difference is relative to theirs; this divides by the mean of both")
-def _(ours, theirs, limit):
-    return first_true(2 * np.abs(ours - theirs) / np.abs(ours + theirs) > limit)
-
-
-def parts():
-    """Gradients of some workers and how many images each had; equal parts do not tell much."""
-    rng = np.random.default_rng(31)
-    sizes = [[1, 3], [16, 16], [10, 22], [32], [1, 1, 30], [11, 11, 10], [7, 0, 5]]
-    shapes = [(2,), (2, 3), (3, 3, 1, 2)]
-    return [
-        ([rng.normal(size=shape) * (size > 0) for size in each], each)
-        for each in sizes
-        for shape in shapes
-    ]
-
-
-def weighted_sum(gradients, sizes):
-    return sum(size * gradient for size, gradient in zip(sizes, gradients, strict=True))
-
-
-@exercise(parts, tolerance=1e-9, run=with_lists)
-def combined(gradients, sizes):
-    return weighted_sum(gradients, sizes) / sum(sizes)
-
-
-@combined.mistake("a mean of means counts the images of a small part more than others")
-def _(gradients, sizes):
-    return sum(gradients) / len(sizes)
-
-
-@combined.mistake("each is a mean already: their sum is too large")
-def _(gradients, sizes):
-    return sum(gradients)
-
-
-@combined.mistake("this is the gradient of the summed loss; divide by the number of all images")
-def _(gradients, sizes):
-    return weighted_sum(gradients, sizes)
-
-
-@combined.mistake("divide by the number of images, not of workers")
-def _(gradients, sizes):
-    return weighted_sum(gradients, sizes) / len(sizes)
-
-
-@combined.mistake("they are means, not sums: multiply each by its size first")
-def _(gradients, sizes):
-    return sum(gradients) / sum(sizes)
-
-
-@combined.mistake("np.sum without an axis adds all numbers of an array up: an array is asked for")
-def _(gradients, sizes):
-    return float(np.sum(weighted_sum(gradients, sizes))) / sum(sizes)
-
-
-@combined.mistake("size // sum(sizes) is 0: shares are not whole, divide with /")
-def _(gradients, sizes):
-    total = sum(sizes)
-    return sum(size // total * each for size, each in zip(sizes, gradients, strict=True))
-
-
-@combined.mistake("this is the gradient of the first worker alone")
-def _(gradients, sizes):
-    return gradients[0]
-
-
-@combined.mistake("sizes and gradients are paired in opposite orders")
-def _(gradients, sizes):
-    return weighted_sum(gradients[::-1], sizes) / sum(sizes)
-
-
-@combined.mistake("divide by the number of all images, not by that of the largest part")
-def _(gradients, sizes):
-    return weighted_sum(gradients, sizes) / max(sizes)
-
-
-@combined.mistake("this goes against the gradient: the optimizer does that, later")
-def _(gradients, sizes):
-    return -combined.reference(gradients, sizes)
-
-
-@combined.mistake("each gradient is to be multiplied by its size, not divided by it")
-def _(gradients, sizes):
-    return sum(g / max(size, 1) for size, g in zip(sizes, gradients, strict=True)) / sum(sizes)
-
-
-def floats():
-    """Pairs of float32 arrays: neighbours, both signs, zeros, the smallest and the largest."""
-    tiny, huge = np.float32(1e-45), np.float32(3e38)
-    one = np.float32([1, 2, 1000])
-    yield one, np.nextafter(one, np.float32(np.inf))
-    yield one, one.copy()
-    yield -one, np.nextafter(-one, np.float32(0))
-    yield np.float32([0, -0.0, 0]), np.float32([-0.0, 0, 0])
-    yield np.float32([[tiny, -tiny], [0, -0.0]]), np.float32([[-tiny, tiny], [tiny, tiny]])
-    yield np.float32([huge, -huge, 1.5]), np.float32([-huge, huge, -1.5])
-    yield np.float32([0.99999994, 2, 4]), np.float32([1.0000001, 1.9999999, 5])
-    rng = np.random.default_rng(18)
-    for shape in ((5,), (3, 4)):
-        values = (rng.normal(size=shape) * 10.0 ** rng.integers(-8, 8, shape)).astype(np.float32)
-        yield values, (values * (1 + 1e-5 * rng.normal(size=shape))).astype(np.float32)
-        yield values, rng.normal(size=shape).astype(np.float32)
-
-
-def in_order(array, zero=-(2**31), integer=np.int64):
-    """Each float32's place among all of them, from that of 0."""
-    bits = array.view(np.int32).astype(integer)
-    with np.errstate(over="ignore"):
-        return np.where(bits < 0, integer(zero) - bits, bits)
-
-
-@exercise(floats)
-def ulps_apart(ours, theirs):
-    return abs(in_order(ours) - in_order(theirs))
-
-
-def raw(array, kind=np.int32):
-    return array.view(kind).astype(np.int64)
-
-
-@ulps_apart.mistake("the integers of negative floats run in the opposite order: turn them around")
-def _(ours, theirs):
-    return abs(raw(ours) - raw(theirs))
-
-
-@ulps_apart.mistake("as unsigned integers negative floats come after all positive ones: turn them")
-def _(ours, theirs):
-    return abs(raw(ours, np.uint32) - raw(theirs, np.uint32))
-
-
-@ulps_apart.mistake("32 bits are too few for the distance of large numbers: take np.int64")
-def _(ours, theirs):
-    return np.abs(in_order(ours, integer=np.int32) - in_order(theirs, integer=np.int32))
-
-
-@ulps_apart.mistake("0.0 and -0.0 are the same number; here they are one step apart")
-def _(ours, theirs):
-    return abs(in_order(ours, zero=-(2**31) - 1) - in_order(theirs, zero=-(2**31) - 1))
-
-
-@ulps_apart.mistake("a distance has no sign: abs is missing")
-def _(ours, theirs):
-    return in_order(ours) - in_order(theirs)
-
-
-@ulps_apart.mistake("astype converts the numbers; view reads their bits")
-def _(ours, theirs):
-    with np.errstate(invalid="ignore"):
-        return abs(ours.astype(np.int64) - theirs.astype(np.int64))
-
-
-@ulps_apart.mistake("the spacing of floats changes at powers of two, so a quotient is not enough")
-def _(ours, theirs):
-    wide = np.abs(ours.astype(float) - theirs)
-    return np.round(wide / np.abs(np.spacing(theirs))).astype(np.int64)
-
-
-@ulps_apart.mistake("floats are closer together near 0: eps is their distance from 1 to 2 only")
-def _(ours, theirs):
-    wide = np.abs(ours.astype(float) - theirs)
-    with np.errstate(invalid="ignore"):
-        return np.round(wide / np.finfo(np.float32).eps).astype(np.int64)
-
-
-@ulps_apart.mistake("this only says whether they differ; count the steps between them")
-def _(ours, theirs):
-    return (ours != theirs).astype(np.int64)
-
-
-@ulps_apart.mistake("one number for each pair of entries, not the largest of all")
-def _(ours, theirs):
-    return ulps_apart.reference(ours, theirs).max()
-
-
-@ulps_apart.mistake("this counts different bits; neighbours such as 1 and 2 - 1 ULP differ in many")
-def _(ours, theirs):
-    different = np.bitwise_xor(ours.view(np.uint32), theirs.view(np.uint32))
-    ones = [f"{bits:b}".count("1") for bits in different.ravel().tolist()]
-    return np.array(ones).reshape(ours.shape)
-
-
-@ulps_apart.mistake("the sign is lost: from -1.5 to 1.5 one passes 0")
-def _(ours, theirs):
-    return abs(raw(np.abs(ours)) - raw(np.abs(theirs)))
+@toward.mistake("the limits are images - epsilon and images + epsilon, not -epsilon and epsilon")
+def _(gradient, images, epsilon, size, steps):
+    x = images
+    for _ in range(steps):
+        x = np.clip(x - size * np.sign(gradient(x)), -epsilon, epsilon)
+        x = np.clip(x, 0, 1)
+    return x

@@ -1,583 +1,446 @@
-"""Lesson 18: batch normalization in training and inference, and backward; layer normalization."""
+"""Lesson 18: the same bits, when two trainings part, one gradient of several, and ULPs."""
+
+import copy
 
 import numpy as np
 
-from .engine import exercise
+from .engine import NotYet, exercise
 
-CHANNEL = (0, 1, 2)  # the axes that a channel's mean goes over: samples, height, width
 
+def with_lists(function, *case):
+    """The result, unless the function changed a list or an array in one."""
+    before = copy.deepcopy(case)
+    result = function(*case)
+    for old, new in zip(before, case, strict=True):
+        if len(old) != len(new) or not all(map(same_array, map(np.array, old), map(np.array, new))):
+            raise NotYet("a list that the function was given has changed; work on a copy of it")
+    return result
 
-def images():
-    """x (n, h, w, c): first the lesson's two images; a channel of tiny variance needs epsilon."""
-    yield np.array([2.0, 4, 4, 4, 5, 5, 7, 9]).reshape(2, 2, 2, 1), 0.0
-    rng = np.random.default_rng(0)
-    for shape, epsilon in [((3, 2, 4, 5), 0.001), ((1, 5, 3, 2), 0.1), ((4, 1, 1, 3), 0.5)]:
-        size, shift = rng.uniform(0.5, 3, shape[-1]), rng.uniform(-2, 2, shape[-1])
-        yield rng.normal(shift, size, shape), epsilon
-    x = rng.normal(1, [1, 1e-3], (2, 3, 4, 2))
-    yield x, 0.001
 
+def pairs_of_lists():
+    """Equal ones, and pairs that differ in one thing each."""
+    one, two = np.float32([1, 2, 3]), np.float32([0, 0.5])
+    nan = np.float32([np.nan, 1])
+    return [
+        ([one, two], [one.copy(), two.copy()]),
+        ([one, two], [one, two + np.float32(1)]),
+        ([one], [np.nextafter(one, np.float32(9))]),
+        ([two], [np.float32([-0.0, 0.5])]),
+        ([nan], [nan.copy()]),
+        ([one, two], [one]),
+        ([one], [one, two]),
+        ([two], [two.astype(np.float64)]),
+        ([np.zeros(2)], [np.zeros((1, 2))]),
+        ([np.zeros(2, np.float32)], [np.zeros(2, np.int32)]),
+        ([one, nan], [one, nan[::-1].copy()]),
+        ([one[:1], one[1:]], [one[:2], one[2:]]),
+        ([nan], [(nan.view(np.int32) + np.int32([1, 0])).view(np.float32)]),
+        ([two, one], [one, two]),
+        ([one, two], [one + np.float32(1), two]),
+        ([np.array(3)], [np.array(3)]),
+        ([], []),
+    ]
 
-def statistics(x, axes=CHANNEL, keepdims=False, ddof=0):
-    return x.mean(axes, keepdims=keepdims), x.var(axes, keepdims=keepdims, ddof=ddof)
 
+def same_array(one, other):
+    same_kind = one.dtype == other.dtype and one.shape == other.shape
+    return same_kind and one.tobytes() == other.tobytes()
 
-def scaled(x, mean, variance, epsilon):
-    with np.errstate(all="ignore"):  # a wrong variance may be 0, and epsilon is, once
-        return (x - mean) / np.sqrt(variance + epsilon)
 
+def same_number(ours, theirs, same):
+    """As many arrays, and `same` for each pair."""
+    if len(ours) != len(theirs):
+        return False
+    return all(bool(same(one, other)) for one, other in zip(ours, theirs, strict=True))
 
-def normalized(x, epsilon, **options):
-    mean, variance = statistics(x, **options)
-    return scaled(x, mean, variance, epsilon), mean, variance
 
+@exercise(pairs_of_lists, run=with_lists)
+def same_bits(ours, theirs):
+    return same_number(ours, theirs, same_array)
 
-@exercise(images, tolerance=1e-9)
-def normalize(x, epsilon):
-    return normalized(x, epsilon)
 
+@same_bits.mistake("equal values need not have equal bits: 0.0 == -0.0, and NaN != NaN")
+def _(ours, theirs):
+    return same_number(ours, theirs, lambda a, b: a.dtype == b.dtype and np.array_equal(a, b))
 
-@normalize.mistake("a channel's mean is one over all samples and positions, not over samples alone")
-def _(x, epsilon):
-    return normalized(x, epsilon, axes=0)
 
+@same_bits.mistake("== compares values, not bits: 0.0 == -0.0, NaN != NaN, and types may differ")
+def _(ours, theirs):
+    return same_number(ours, theirs, lambda a, b: np.all(a == b))
 
-@normalize.mistake("these are statistics of each image; batch normalization takes the whole batch")
-def _(x, epsilon):
-    return normalized(x, epsilon, axes=(1, 2), keepdims=True)
 
+@same_bits.mistake("array_equal compares values, neither bits (0.0 and -0.0) nor types")
+def _(ours, theirs):
+    return same_number(ours, theirs, np.array_equal)
 
-@normalize.mistake("the mean over the channels is layer normalization; keep the channels apart")
-def _(x, epsilon):
-    return normalized(x, epsilon, axes=-1, keepdims=True)
 
+@same_bits.mistake("allclose takes neighbouring numbers for the same")
+def _(ours, theirs):
+    return same_number(ours, theirs, lambda a, b: a.shape == b.shape and np.allclose(a, b))
 
-@normalize.mistake("each channel has a mean of its own; x.mean() is one for all of them")
-def _(x, epsilon):
-    return normalized(x, epsilon, axes=None)
 
+@same_bits.mistake("zip without strict=True stops at the end of the shorter list")
+def _(ours, theirs):
+    return all(same_array(*pair) for pair in zip(ours, theirs, strict=False))
 
-@normalize.mistake("divided by the wrong count: a channel has n * h * w values, not n")
-def _(x, epsilon):
-    mean = x.sum(CHANNEL) / len(x)
-    variance = ((x - mean) ** 2).sum(CHANNEL) / len(x)
-    return scaled(x, mean, variance, epsilon), mean, variance
 
+@same_bits.mistake("the same bytes can be numbers of another type or shape")
+def _(ours, theirs):
+    return same_number(ours, theirs, lambda a, b: a.tobytes() == b.tobytes())
 
-@normalize.mistake("this is the unbiased variance; divide by m, not by m - 1")
-def _(x, epsilon):
-    return normalized(x, epsilon, ddof=1)
 
+@same_bits.mistake("the same bytes can be numbers of another type")
+def _(ours, theirs):
+    return same_number(ours, theirs, lambda a, b: a.shape == b.shape and a.tobytes() == b.tobytes())
 
-@normalize.mistake("epsilon belongs under the root, sqrt(variance + epsilon)")
-def _(x, epsilon):
-    mean, variance = statistics(x)
-    return (x - mean) / (np.sqrt(variance) + epsilon), mean, variance
 
+@same_bits.mistake("the same bytes can be an array of another shape")
+def _(ours, theirs):
+    return same_number(ours, theirs, lambda a, b: a.dtype == b.dtype and a.tobytes() == b.tobytes())
 
-@normalize.mistake("epsilon is missing under the root")
-def _(x, epsilon):
-    mean, variance = statistics(x)
-    return scaled(x, mean, variance, 0), mean, variance
 
-
-@normalize.mistake("divide by the root of variance + epsilon; this is divided by the sum itself")
-def _(x, epsilon):
-    mean, variance = statistics(x)
-    return (x - mean) / (variance + epsilon), mean, variance
-
-
-@normalize.mistake("the mean has to be taken off before dividing")
-def _(x, epsilon):
-    mean, variance = statistics(x)
-    return x / np.sqrt(variance + epsilon), mean, variance
-
-
-@normalize.mistake("the variance is the mean of (x - mean) ** 2, not of x ** 2")
-def _(x, epsilon):
-    mean, variance = x.mean(CHANNEL), (x**2).mean(CHANNEL)
-    return scaled(x, mean, variance, epsilon), mean, variance
-
-
-@normalize.mistake("z is right; return mean and variance, too: z, mean, variance")
-def _(x, epsilon):
-    return normalized(x, epsilon)[0]
-
-
-@normalize.mistake("z is right; the third result is the variance, not its root")
-def _(x, epsilon):
-    z, mean, variance = normalized(x, epsilon)
-    return z, mean, np.sqrt(variance)
-
-
-@normalize.mistake("z is right; the third result is the variance without epsilon")
-def _(x, epsilon):
-    z, mean, variance = normalized(x, epsilon)
-    return z, mean, variance + epsilon
-
-
-@normalize.mistake("z is right; mean and variance have the shape (c,), so no keepdims=True")
-def _(x, epsilon):
-    return normalized(x, epsilon, keepdims=True)
-
-
-@normalize.mistake("z is right; the order is z, mean, variance")
-def _(x, epsilon):
-    z, mean, variance = normalized(x, epsilon)
-    return z, variance, mean
-
-
-@normalize.mistake("an array of integers cuts the fractions off")
-def _(x, epsilon):
-    z, mean, variance = normalized(x, epsilon)
-    return z.astype(int), mean, variance
-
-
-@normalize.mistake("the mean is subtracted, not added")
-def _(x, epsilon):
-    mean, variance = statistics(x)
-    return scaled(x, -mean, variance, epsilon), mean, variance
-
-
-@normalize.mistake("the variance is the mean of squared distances, not of their sizes")
-def _(x, epsilon):
-    mean = x.mean(CHANNEL)
-    variance = np.abs(x - mean).mean(CHANNEL)
-    return scaled(x, mean, variance, epsilon), mean, variance
-
-
-@normalize.mistake("z is to be returned first: z, mean, variance")
-def _(x, epsilon):
-    z, mean, variance = normalized(x, epsilon)
-    return mean, variance, z
-
-
-def trained():
-    """Statistics of some steps, and images to look at afterwards; a single step comes first."""
-    one = np.array([2.0, 4, 4, 4, 5, 5, 7, 9]).reshape(2, 2, 2, 1)
-    yield one, np.array([[5.0]]), np.array([[4.0]]), 0.9, 0.001
-    rng = np.random.default_rng(1)
-    for shape, steps, momentum in [((3, 2, 4, 5), 4, 0.9), ((1, 2, 2, 3), 7, 0.75)]:
-        means = rng.normal(size=(steps, shape[-1]))
-        variances = rng.uniform(0.2, 4, (steps, shape[-1]))
-        yield rng.normal(size=shape), means, variances, momentum, 0.01
-
-
-def averages(means, variances, momentum, new_share=None, start=(0.0, 1.0)):
-    """The moving averages after all steps."""
-    share = 1 - momentum if new_share is None else new_share
-    mean, variance = (np.full(means.shape[1], value) for value in start)
-    for new_mean, new_variance in zip(means, variances, strict=True):
-        mean = momentum * mean + share * new_mean
-        variance = momentum * variance + share * new_variance
-    return mean, variance
-
-
-@exercise(trained, tolerance=1e-9)
-def in_inference(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means, variances, momentum), epsilon)
-
-
-@in_inference.mistake("the wrong way round: the *old* average is multiplied by the momentum")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means, variances, 1 - momentum), epsilon)
-
-
-@in_inference.mistake("the new statistics count with 1 - momentum, not in full")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means, variances, momentum, new_share=1), epsilon)
-
-
-@in_inference.mistake("the moving variance starts at 1, not at 0")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means, variances, momentum, start=(0, 0)), epsilon)
-
-
-@in_inference.mistake("the moving mean starts at 0, not at 1")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means, variances, momentum, start=(1, 1)), epsilon)
-
-
-@in_inference.mistake("they start at 0 and 1, not at the statistics of the first batch")
-def _(x, means, variances, momentum, epsilon):
-    start = (means[0], variances[0])
-    return scaled(x, *averages(means[1:], variances[1:], momentum, start=start), epsilon)
-
-
-@in_inference.mistake("these are the statistics of x itself; inference takes the moving averages")
-def _(x, means, variances, momentum, epsilon):
-    return normalized(x, epsilon)[0]
-
-
-@in_inference.mistake("these are the statistics of the last batch alone")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, means[-1], variances[-1], epsilon)
-
-
-@in_inference.mistake("all steps count the same here; a moving average forgets old ones")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, means.mean(0), variances.mean(0), epsilon)
-
-
-@in_inference.mistake("the steps are taken from the last to the first")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means[::-1], variances[::-1], momentum), epsilon)
-
-
-@in_inference.mistake("Adam corrects the start of its averages; batch normalization does not")
-def _(x, means, variances, momentum, epsilon):
-    sums = averages(means, variances, momentum, start=(0, 0))
-    mean, variance = (each / (1 - momentum ** len(means)) for each in sums)
-    return scaled(x, mean, variance, epsilon)
-
-
-@in_inference.mistake("epsilon belongs under the root, sqrt(variance + epsilon)")
-def _(x, means, variances, momentum, epsilon):
-    mean, variance = averages(means, variances, momentum)
-    return (x - mean) / (np.sqrt(variance) + epsilon)
-
-
-@in_inference.mistake("epsilon is missing under the root")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means, variances, momentum), 0)
-
-
-@in_inference.mistake("divide by the root of variance + epsilon; this is divided by the sum itself")
-def _(x, means, variances, momentum, epsilon):
-    mean, variance = averages(means, variances, momentum)
-    return (x - mean) / (variance + epsilon)
-
-
-@in_inference.mistake("x is no step of training: its own statistics are not averaged in")
-def _(x, means, variances, momentum, epsilon):
-    mean, variance = statistics(x)
-    seen = np.vstack([means, mean]), np.vstack([variances, variance])
-    return scaled(x, *averages(*seen, momentum), epsilon)
-
-
-@in_inference.mistake("the last step is left out: take all rows of means and variances")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means[:-1], variances[:-1], momentum), epsilon)
-
-
-@in_inference.mistake("all steps count: start the loop with the first row")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means[1:], variances[1:], momentum), epsilon)
-
-
-@in_inference.mistake("this is one step of averaging; the averages go on from step to step")
-def _(x, means, variances, momentum, epsilon):
-    return scaled(x, *averages(means[-1:], variances[-1:], momentum), epsilon)
-
-
-@in_inference.mistake(
-    "the variance gets the mean's place: z = (x - moving mean) / root of the variance"
+@same_bits.mistake(
+    "equal_nan=True takes all NaNs for the same; and 0.0 and -0.0 have different bits"
 )
-def _(x, means, variances, momentum, epsilon):
-    mean, variance = averages(means, variances, momentum)
-    return scaled(x, variance, mean, epsilon)
+def _(ours, theirs):
+    def same(a, b):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
+    return same_number(ours, theirs, same)
 
-@in_inference.mistake("the moving variance is averaged itself, not its root")
-def _(x, means, variances, momentum, epsilon):
-    mean, deviation = averages(means, np.sqrt(variances), momentum)
-    return scaled(x, mean, deviation**2, epsilon)
 
+@same_bits.mistake("the bytes of all arrays in a row may be the same for other arrays")
+def _(ours, theirs):
+    return len(ours) == len(theirs) and b"".join(a.tobytes() for a in ours) == b"".join(
+        a.tobytes() for a in theirs
+    )
 
-def passes():
-    """dy, and what the forward pass knows; first the lesson's images with dy = 1 at one pixel."""
-    x, epsilon = next(images())
-    dy = np.zeros(x.shape)
-    dy[0, 0, 0] = 1
-    z, _, variance = normalized(x, epsilon)
-    yield dy, z, np.ones(1), variance, epsilon
-    rng = np.random.default_rng(2)
-    for shape, epsilon in [((3, 2, 4, 5), 0.001), ((1, 5, 3, 2), 0.1), ((4, 1, 1, 3), 0.5)]:
-        x = rng.normal(1, rng.uniform(0.5, 3, shape[-1]), shape)
-        z, _, variance = normalized(x, epsilon)
-        yield rng.normal(1, 1, shape), z, rng.uniform(0.5, 2, shape[-1]), variance, epsilon
 
+@same_bits.mistake("this looks at the first pair only: return True when the loop has ended")
+def _(ours, theirs):
+    return len(ours) == len(theirs) and all(map(same_array, ours[:1], theirs[:1]))
 
-def mean_of(values):
-    return values.mean(CHANNEL)
 
+@same_bits.mistake("this looks at the last pair only: return False as soon as a pair differs")
+def _(ours, theirs):
+    return len(ours) == len(theirs) and all(map(same_array, ours[-1:], theirs[-1:]))
 
-def sum_of(values):
-    return values.sum(CHANNEL)
 
+@same_bits.mistake("this is the other way round: True means that they are the same")
+def _(ours, theirs):
+    return not same_bits.reference(ours, theirs)
 
-def dx_of(dz, z, root, through_mean=1, through_variance=1, mean=mean_of):
-    return (dz - through_mean * mean(dz) - through_variance * z * mean(dz * z)) / root
 
+@same_bits.mistake("`is` asks whether they are one and the same object; a copy has the same bits")
+def _(ours, theirs):
+    return same_number(ours, theirs, lambda a, b: a is b)
 
-def gradients(
-    dy, z, gamma, variance, epsilon, dx=None, dz=None, root=None, weights=sum_of, **options
-):
-    """dx, dgamma and dbeta, each in the right way unless told otherwise."""
-    dz = dy * gamma if dz is None else dz
-    root = np.sqrt(variance + epsilon) if root is None else root
-    dx = dx_of(dz, z, root, **options) if dx is None else dx
-    return dx, weights(dy * z), weights(dy)
 
+@same_bits.mistake("printed numbers are rounded: two different arrays can look the same")
+def _(ours, theirs):
+    return str(ours) == str(theirs)
 
-@exercise(passes, tolerance=1e-9)
-def backward(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon)
 
+@same_bits.mistake("one equal pair is not enough: all, not any")
+def _(ours, theirs):
+    return len(ours) == len(theirs) and any(map(same_array, ours, theirs))
 
-@backward.mistake(
-    "the statistics are no constants: the paths through mean and variance are missing"
-)
-def _(dy, z, gamma, variance, epsilon):
-    options = {"through_mean": 0, "through_variance": 0}
-    return gradients(dy, z, gamma, variance, epsilon, **options)
 
+def losses():
+    """Pairs of curves with a limit; those that part for good, once, at once, and never."""
+    rng = np.random.default_rng(13)
+    theirs = np.linspace(2.3, 0.3, 40)
+    drift = theirs * (1 + 1e-7 * 1.5 ** np.arange(40))
+    cases = [
+        (drift, theirs, 1e-3),
+        (theirs * (1 - 1e-7 * 1.5 ** np.arange(40)), theirs, 1e-3),
+        (theirs.copy(), theirs, 1e-3),
+        (np.array([2.0, 1.5, 1.0]), np.array([1.0, 1.5, 1.0]), 0.1),
+        (np.array([1.0, 1.2, 1.0, 1.3]), np.array([1.0, 1.0, 1.0, 1.0]), 0.1),
+        (np.array([50.0, 1.0]), np.array([50.02, 1.0]), 1e-3),
+        (np.array([1.0, 0.0104]), np.array([1.0, 0.01]), 1e-3),
+        (np.array([1.0, 1.5]), np.array([1.0, 1.0]), 0.5),
+        (np.array([1.0, 2.0]), np.array([1.0, 1.0]), 0.6),
+        (np.array([1.0, 1.21]), np.array([1.0, 1.0]), 0.2),
+    ]
+    noise = 1 + 1e-3 * rng.normal(size=(5, 40))
+    return cases + [(theirs * shaken, theirs, 1e-3) for shaken in noise]
 
-@backward.mistake("the mean's gradient is forgotten: - mean(dz) is missing")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, through_mean=0)
 
+def first_true(apart):
+    found = np.flatnonzero(apart)
+    return int(found[0]) + 1 if found.size else None
 
-@backward.mistake("the variance's gradient is forgotten: - z * mean(dz * z) is missing")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, through_variance=0)
 
+def share(ours, theirs):
+    return np.abs(ours - theirs) / np.abs(theirs)
 
-@backward.mistake("the signs are wrong: both terms are subtracted")
-def _(dy, z, gamma, variance, epsilon):
-    options = {"through_mean": -1, "through_variance": -1}
-    return gradients(dy, z, gamma, variance, epsilon, **options)
 
+@exercise(losses)
+def first_apart(ours, theirs, limit):
+    return first_true(share(ours, theirs) > limit)
 
-@backward.mistake("the sign of the last term is wrong: z * mean(dz * z) is subtracted")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, through_variance=-1)
 
+@first_apart.mistake("steps are counted from 1")
+def _(ours, theirs, limit):
+    step = first_true(share(ours, theirs) > limit)
+    return step if step is None else step - 1
 
-@backward.mistake("mean(dz * z) is to be multiplied by z, of which each value has its own")
-def _(dy, z, gamma, variance, epsilon):
-    dz, root = dy * gamma, np.sqrt(variance + epsilon)
-    dx = (dz - mean_of(dz) - mean_of(dz * z)) / root
-    return gradients(dy, z, gamma, variance, epsilon, dx=dx)
 
+@first_apart.mistake("argmax gives 0 where nothing is apart, too: that is to be None")
+def _(ours, theirs, limit):
+    return int(np.argmax(share(ours, theirs) > limit)) + 1
 
-@backward.mistake("in dx these are sums; they have to be means, divided by m = n * h * w")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, mean=sum_of)
 
+@first_apart.mistake("the difference is to be a share of theirs")
+def _(ours, theirs, limit):
+    return first_true(np.abs(ours - theirs) > limit)
 
-@backward.mistake("divided by the wrong count: a channel has n * h * w values, not n")
-def _(dy, z, gamma, variance, epsilon):
-    def by_samples(values):
-        return sum_of(values) / len(values)
 
-    return gradients(dy, z, gamma, variance, epsilon, mean=by_samples)
+@first_apart.mistake("it is a share of theirs, not of ours")
+def _(ours, theirs, limit):
+    return first_true(share(theirs, ours) > limit)
 
 
-@backward.mistake("these are means of each image; the statistics are those of the whole batch")
-def _(dy, z, gamma, variance, epsilon):
-    def by_image(values):
-        return values.mean((1, 2), keepdims=True)
+@first_apart.mistake("a difference counts in both directions: abs is missing")
+def _(ours, theirs, limit):
+    return first_true((ours - theirs) / theirs > limit)
 
-    return gradients(dy, z, gamma, variance, epsilon, mean=by_image)
 
+@first_apart.mistake("this is the last such step, not the first")
+def _(ours, theirs, limit):
+    found = np.flatnonzero(share(ours, theirs) > limit)
+    return int(found[-1]) + 1 if found.size else None
 
-@backward.mistake("the means go over axes 0, 1 and 2, not over the samples alone")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, mean=lambda values: values.mean(0))
 
+@first_apart.mistake("this is the step where they are furthest apart, not the first one")
+def _(ours, theirs, limit):
+    apart = share(ours, theirs)
+    return int(np.argmax(apart)) + 1 if apart.max() > limit else None
 
-@backward.mistake("gamma is missing in dx: dz = gamma * dy")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, dz=dy)
 
+@first_apart.mistake('a difference of just the limit is not "further apart"')
+def _(ours, theirs, limit):
+    return first_true(share(ours, theirs) >= limit)
 
-@backward.mistake("epsilon is missing under the root")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, root=np.sqrt(variance))
 
+@first_apart.mistake("where they never part, None is asked for, not a number")
+def _(ours, theirs, limit):
+    return first_apart.reference(ours, theirs, limit) or -1
 
-@backward.mistake("epsilon belongs under the root, sqrt(variance + epsilon)")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, root=np.sqrt(variance) + epsilon)
 
+@first_apart.mistake("where they never part, None is asked for, not 0")
+def _(ours, theirs, limit):
+    return first_apart.reference(ours, theirs, limit) or 0
 
-@backward.mistake("divide by the root of variance + epsilon; this is divided by the sum itself")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, root=variance + epsilon)
 
+@first_apart.mistake("where they never part, None is asked for, not the number of steps")
+def _(ours, theirs, limit):
+    return first_apart.reference(ours, theirs, limit) or len(ours)
 
-@backward.mistake("dx is to be divided by the root, not multiplied by it")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, root=1 / np.sqrt(variance + epsilon))
 
+@first_apart.mistake("these are all such steps; only the first one is asked for")
+def _(ours, theirs, limit):
+    return (np.flatnonzero(share(ours, theirs) > limit) + 1).tolist()
 
-@backward.mistake("dx is not divided by the root yet")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, root=1)
 
+@first_apart.mistake("this is the first step at which they are close, not apart")
+def _(ours, theirs, limit):
+    return first_true(share(ours, theirs) <= limit)
 
-@backward.mistake("dx is right; dgamma and dbeta are sums over all values, not means")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, weights=mean_of)
 
+@first_apart.mistake("each difference is relative to theirs in the same step, not in the first")
+def _(ours, theirs, limit):
+    return first_true(np.abs(ours - theirs) / np.abs(theirs[0]) > limit)
 
-@backward.mistake("dx is right; dgamma and dbeta have the shape (c,): sum over axes 0, 1 and 2")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon, weights=lambda values: values.sum(0))
 
+@first_apart.mistake("the number of such steps is not asked for, but the first of them")
+def _(ours, theirs, limit):
+    return int((share(ours, theirs) > limit).sum()) or None
 
-@backward.mistake("dx is right; return the other gradients, too: dx, dgamma, dbeta")
-def _(dy, z, gamma, variance, epsilon):
-    return gradients(dy, z, gamma, variance, epsilon)[0]
 
+@first_apart.mistake("a difference is relative to theirs; this divides by the mean of both")
+def _(ours, theirs, limit):
+    return first_true(2 * np.abs(ours - theirs) / np.abs(ours + theirs) > limit)
 
-@backward.mistake("dx is right; the order is dx, dgamma, dbeta")
-def _(dy, z, gamma, variance, epsilon):
-    dx, dgamma, dbeta = gradients(dy, z, gamma, variance, epsilon)
-    return dx, dbeta, dgamma
 
+def parts():
+    """Gradients of some workers and how many images each had; equal parts do not tell much."""
+    rng = np.random.default_rng(31)
+    sizes = [[1, 3], [16, 16], [10, 22], [32], [1, 1, 30], [11, 11, 10], [7, 0, 5]]
+    shapes = [(2,), (2, 3), (3, 3, 1, 2)]
+    return [
+        ([rng.normal(size=shape) * (size > 0) for size in each], each)
+        for each in sizes
+        for shape in shapes
+    ]
 
-@backward.mistake("dx is right; dgamma and dbeta are sums of dy, not of dz: gamma is in it already")
-def _(dy, z, gamma, variance, epsilon):
-    dx, dgamma, dbeta = gradients(dy, z, gamma, variance, epsilon)
-    return dx, gamma * dgamma, gamma * dbeta
 
+def weighted_sum(gradients, sizes):
+    return sum(size * gradient for size, gradient in zip(sizes, gradients, strict=True))
 
-@backward.mistake("dx is right; dgamma is the sum of dy * z, not of dy")
-def _(dy, z, gamma, variance, epsilon):
-    dx, _, dbeta = gradients(dy, z, gamma, variance, epsilon)
-    return dx, dbeta, dbeta
 
+@exercise(parts, tolerance=1e-9, run=with_lists)
+def combined(gradients, sizes):
+    return weighted_sum(gradients, sizes) / sum(sizes)
 
-def positions():
-    """x, gamma, beta, epsilon and dy; a position of two channels comes first."""
-    one = np.array([1.0, 3.0]).reshape(1, 1, 1, 2)
-    yield one, np.ones(2), np.zeros(2), 0.0, np.array([1.0, 0.5]).reshape(one.shape)
-    rng = np.random.default_rng(3)
-    for shape, epsilon in [((3, 2, 4, 5), 0.001), ((1, 3, 2, 4), 0.1), ((4, 1, 1, 3), 0.5)]:
-        x, dy = rng.normal(1, 2, shape), rng.normal(1, 1, shape)
-        c = shape[-1]
-        yield x, rng.uniform(0.5, 2, c), rng.normal(size=c), epsilon, dy
 
+@combined.mistake("a mean of means counts the images of a small part more than others")
+def _(gradients, sizes):
+    return sum(gradients) / len(sizes)
 
-def layer_passes(
-    x, gamma, beta, epsilon, dy, axes=-1, weights=CHANNEL, ddof=0, shares=(1, 1), within=None
-):
-    """y, dx, dgamma and dbeta, each in the right way unless told otherwise."""
-    mean, variance = statistics(x, axes, keepdims=True, ddof=ddof)
-    z, root = scaled(x, mean, variance, epsilon), np.sqrt(variance + epsilon)
 
-    def mean_of_path(values):
-        return values.mean(axes if within is None else within, keepdims=True)
+@combined.mistake("each is a mean already: their sum is too large")
+def _(gradients, sizes):
+    return sum(gradients)
 
-    with np.errstate(all="ignore"):
-        dx = dx_of(gamma * dy, z, root, *shares, mean=mean_of_path)
-    return gamma * z + beta, dx, (dy * z).sum(weights), dy.sum(weights)
 
+@combined.mistake("this is the gradient of the summed loss; divide by the number of all images")
+def _(gradients, sizes):
+    return weighted_sum(gradients, sizes)
 
-@exercise(positions, tolerance=1e-9)
-def layer_norm(x, gamma, beta, epsilon, dy):
-    return layer_passes(x, gamma, beta, epsilon, dy)
 
+@combined.mistake("divide by the number of images, not of workers")
+def _(gradients, sizes):
+    return weighted_sum(gradients, sizes) / len(sizes)
 
-@layer_norm.mistake("this is batch normalization: here each position has a mean of its own")
-def _(*case):
-    return layer_passes(*case, axes=CHANNEL)
 
+@combined.mistake("they are means, not sums: multiply each by its size first")
+def _(gradients, sizes):
+    return sum(gradients) / sum(sizes)
 
-@layer_norm.mistake("these are statistics of a whole sample; Keras' are those of one position")
-def _(*case):
-    return layer_passes(*case, axes=(1, 2, 3))
 
+@combined.mistake("np.sum without an axis adds all numbers of an array up: an array is asked for")
+def _(gradients, sizes):
+    return float(np.sum(weighted_sum(gradients, sizes))) / sum(sizes)
 
-@layer_norm.mistake("y and dx are right; gamma and beta are shared: sum over the axes 0, 1 and 2")
-def _(*case):
-    return layer_passes(*case, weights=-1)
 
+@combined.mistake("size // sum(sizes) is 0: shares are not whole, divide with /")
+def _(gradients, sizes):
+    total = sum(sizes)
+    return sum(size // total * each for size, each in zip(sizes, gradients, strict=True))
 
-@layer_norm.mistake("y and dx are right; the sums go over the samples and all positions")
-def _(*case):
-    return layer_passes(*case, weights=0)
 
+@combined.mistake("this is the gradient of the first worker alone")
+def _(gradients, sizes):
+    return gradients[0]
 
-@layer_norm.mistake("this is the unbiased variance; divide by c, not by c - 1")
-def _(*case):
-    return layer_passes(*case, ddof=1)
 
+@combined.mistake("sizes and gradients are paired in opposite orders")
+def _(gradients, sizes):
+    return weighted_sum(gradients[::-1], sizes) / sum(sizes)
 
-@layer_norm.mistake("y is right; in dx the paths through mean and variance are missing")
-def _(*case):
-    return layer_passes(*case, shares=(0, 0))
 
+@combined.mistake("divide by the number of all images, not by that of the largest part")
+def _(gradients, sizes):
+    return weighted_sum(gradients, sizes) / max(sizes)
 
-@layer_norm.mistake("y is right; in dx the path through the mean is missing")
-def _(*case):
-    return layer_passes(*case, shares=(0, 1))
 
+@combined.mistake("this goes against the gradient: the optimizer does that, later")
+def _(gradients, sizes):
+    return -combined.reference(gradients, sizes)
 
-@layer_norm.mistake("y is right; in dx the path through the variance is missing")
-def _(*case):
-    return layer_passes(*case, shares=(1, 0))
 
+@combined.mistake("each gradient is to be multiplied by its size, not divided by it")
+def _(gradients, sizes):
+    return sum(g / max(size, 1) for size, g in zip(sizes, gradients, strict=True)) / sum(sizes)
 
-@layer_norm.mistake(
-    "y is right; the means in dx go over the channels, as those of the forward pass do"
-)
-def _(*case):
-    return layer_passes(*case, within=CHANNEL)
 
+def floats():
+    """Pairs of float32 arrays: neighbours, both signs, zeros, the smallest and the largest."""
+    tiny, huge = np.float32(1e-45), np.float32(3e38)
+    one = np.float32([1, 2, 1000])
+    yield one, np.nextafter(one, np.float32(np.inf))
+    yield one, one.copy()
+    yield -one, np.nextafter(-one, np.float32(0))
+    yield np.float32([0, -0.0, 0]), np.float32([-0.0, 0, 0])
+    yield np.float32([[tiny, -tiny], [0, -0.0]]), np.float32([[-tiny, tiny], [tiny, tiny]])
+    yield np.float32([huge, -huge, 1.5]), np.float32([-huge, huge, -1.5])
+    yield np.float32([0.99999994, 2, 4]), np.float32([1.0000001, 1.9999999, 5])
+    rng = np.random.default_rng(18)
+    for shape in ((5,), (3, 4)):
+        values = (rng.normal(size=shape) * 10.0 ** rng.integers(-8, 8, shape)).astype(np.float32)
+        yield values, (values * (1 + 1e-5 * rng.normal(size=shape))).astype(np.float32)
+        yield values, rng.normal(size=shape).astype(np.float32)
 
-@layer_norm.mistake("epsilon is missing under the root")
-def _(x, gamma, beta, epsilon, dy):
-    return layer_passes(x, gamma, beta, 0, dy)
 
+def in_order(array, zero=-(2**31), integer=np.int64):
+    """Each float32's place among all of them, from that of 0."""
+    bits = array.view(np.int32).astype(integer)
+    with np.errstate(over="ignore"):
+        return np.where(bits < 0, integer(zero) - bits, bits)
 
-@layer_norm.mistake("y is right; gamma is missing in dx: dz = gamma * dy")
-def _(x, gamma, beta, epsilon, dy):
-    y, _, dgamma, dbeta = layer_passes(x, gamma, beta, epsilon, dy)
-    return y, layer_passes(x, np.ones_like(gamma), beta, epsilon, dy)[1], dgamma, dbeta
 
+@exercise(floats)
+def ulps_apart(ours, theirs):
+    return abs(in_order(ours) - in_order(theirs))
 
-@layer_norm.mistake("y is gamma * z + beta; this is z")
-def _(x, gamma, beta, epsilon, dy):
-    z = layer_passes(x, np.ones_like(gamma), 0 * beta, epsilon, dy)[0]
-    return z, *layer_passes(x, gamma, beta, epsilon, dy)[1:]
 
+def raw(array, kind=np.int32):
+    return array.view(kind).astype(np.int64)
 
-@layer_norm.mistake("beta is to be added to y")
-def _(x, gamma, beta, epsilon, dy):
-    y, *gradients_of_y = layer_passes(x, gamma, beta, epsilon, dy)
-    return y - beta, *gradients_of_y
 
+@ulps_apart.mistake("the integers of negative floats run in the opposite order: turn them around")
+def _(ours, theirs):
+    return abs(raw(ours) - raw(theirs))
 
-@layer_norm.mistake("the gradients are right; return y, too, first of all")
-def _(*case):
-    return layer_passes(*case)[1:]
 
+@ulps_apart.mistake("as unsigned integers negative floats come after all positive ones: turn them")
+def _(ours, theirs):
+    return abs(raw(ours, np.uint32) - raw(theirs, np.uint32))
 
-@layer_norm.mistake("the order is y, dx, dgamma, dbeta")
-def _(*case):
-    y, dx, dgamma, dbeta = layer_passes(*case)
-    return y, dx, dbeta, dgamma
 
+@ulps_apart.mistake("32 bits are too few for the distance of large numbers: take np.int64")
+def _(ours, theirs):
+    return np.abs(in_order(ours, integer=np.int32) - in_order(theirs, integer=np.int32))
 
-@layer_norm.mistake("y and dx are right; dgamma and dbeta are sums, not means")
-def _(x, gamma, beta, epsilon, dy):
-    y, dx, dgamma, dbeta = layer_passes(x, gamma, beta, epsilon, dy)
-    values = dy.size / len(gamma)
-    return y, dx, dgamma / values, dbeta / values
 
+@ulps_apart.mistake("0.0 and -0.0 are the same number; here they are one step apart")
+def _(ours, theirs):
+    return abs(in_order(ours, zero=-(2**31) - 1) - in_order(theirs, zero=-(2**31) - 1))
 
-@layer_norm.mistake(
-    "y and dx are right; dgamma is the sum of dy * z, where z is y without gamma and beta"
-)
-def _(x, gamma, beta, epsilon, dy):
-    y, dx, _, dbeta = layer_passes(x, gamma, beta, epsilon, dy)
-    return y, dx, (dy * y).sum(CHANNEL), dbeta
 
+@ulps_apart.mistake("a distance has no sign: abs is missing")
+def _(ours, theirs):
+    return in_order(ours) - in_order(theirs)
 
-@layer_norm.mistake("y and dx are right; dgamma and dbeta are sums of dy, not of gamma * dy")
-def _(x, gamma, beta, epsilon, dy):
-    y, dx, dgamma, dbeta = layer_passes(x, gamma, beta, epsilon, dy)
-    return y, dx, gamma * dgamma, gamma * dbeta
+
+@ulps_apart.mistake("astype converts the numbers; view reads their bits")
+def _(ours, theirs):
+    with np.errstate(invalid="ignore"):
+        return abs(ours.astype(np.int64) - theirs.astype(np.int64))
+
+
+@ulps_apart.mistake("the spacing of floats changes at powers of two, so a quotient is not enough")
+def _(ours, theirs):
+    wide = np.abs(ours.astype(float) - theirs)
+    return np.round(wide / np.abs(np.spacing(theirs))).astype(np.int64)
+
+
+@ulps_apart.mistake("floats are closer together near 0: eps is their distance from 1 to 2 only")
+def _(ours, theirs):
+    wide = np.abs(ours.astype(float) - theirs)
+    with np.errstate(invalid="ignore"):
+        return np.round(wide / np.finfo(np.float32).eps).astype(np.int64)
+
+
+@ulps_apart.mistake("this only says whether they differ; count the steps between them")
+def _(ours, theirs):
+    return (ours != theirs).astype(np.int64)
+
+
+@ulps_apart.mistake("one number for each pair of entries, not the largest of all")
+def _(ours, theirs):
+    return ulps_apart.reference(ours, theirs).max()
+
+
+@ulps_apart.mistake("this counts different bits; neighbours such as 1 and 2 - 1 ULP differ in many")
+def _(ours, theirs):
+    different = np.bitwise_xor(ours.view(np.uint32), theirs.view(np.uint32))
+    ones = [f"{bits:b}".count("1") for bits in different.ravel().tolist()]
+    return np.array(ones).reshape(ours.shape)
+
+
+@ulps_apart.mistake("the sign is lost: from -1.5 to 1.5 one passes 0")
+def _(ours, theirs):
+    return abs(raw(np.abs(ours)) - raw(np.abs(theirs)))

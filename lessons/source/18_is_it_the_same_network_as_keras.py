@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 17 · Is it the same network as Keras, and how does it outgrow this machine?
+# # 18 · Is it the same network as Keras, and how does it outgrow this machine?
 #
-# *25 minutes · needs lessons 11 and 15, and TensorFlow*
+# *25 minutes · needs lessons 11, 15 and 16, and TensorFlow*
 #
 # **You will build** three tools that answer it: `same_bits` compares two sets of weights, `first_apart` finds the step at
 # which two trainings part, and `combined` makes one gradient of those of several machines. In the challenge you
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import minicnn
-from checks import check_17 as check
+from checks import check_18 as check
 from minicnn import keras_reference, plots, scale_out
 from minicnn.datasets import mnist
 from minicnn.engine import ALGORITHMS

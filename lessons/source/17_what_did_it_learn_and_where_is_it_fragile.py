@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 16 · What did it learn, and where is it fragile?
+# # 17 · What did it learn, and where is it fragile?
 #
 # *25 minutes · needs lessons 8, 11, 13 and 14*
 #
@@ -11,7 +11,7 @@
 import numpy as np
 
 import minicnn
-from checks import check_16 as check
+from checks import check_17 as check
 from minicnn import plots
 from minicnn.activations import softmax
 from minicnn.datasets import mnist

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 18 · How do I write a layer of my own, and is it the one that Keras has?
+# # 19 · How do I write a layer of my own, and is it the one that Keras has?
 #
-# *25 minutes · needs lessons 9, 11 and 17; comparisons need TensorFlow*
+# *25 minutes · needs lessons 9, 11 and 18; comparisons need TensorFlow*
 #
 # **You will build** batch normalization, from the formula to a trained network: `normalize`, `in_inference` and
 # `backward`. Then we put them into a layer, check its gradients, compare it with Keras' layer number by number, train a
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import minicnn
-from checks import check_18 as check
+from checks import check_19 as check
 from minicnn import keras_reference, plots
 from minicnn.datasets import mnist
 from minicnn.gradcheck import check_gradients
@@ -133,7 +133,7 @@ print("z of image 0, alone:                  ", alone.ravel().round(2))
 # %% [markdown]
 # All of them. This has three consequences:
 #
-# 1. **No shards.** minicnn cuts a batch into parts for several threads (lesson 17). Normalized in parts, an image would
+# 1. **No shards.** minicnn cuts a batch into parts for several threads (lesson 16). Normalized in parts, an image would
 #    get other statistics, as in the last line. This layer needs the whole batch.
 # 2. **Inference needs other statistics.** What the network says about an image must not depend on which other images
 #    are asked about at the same time.
