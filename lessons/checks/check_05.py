@@ -305,3 +305,94 @@ def _(x, dy):  # zeros_like of an array of integers
 @equal_shares.refused
 def _(x, dy):  # rounded
     return equal_shares.reference(x, dy).round()
+
+
+def padded_cases():
+    for seed, (h, w, c, pool_size, strides) in enumerate(
+        [
+            (4, 4, 1, (2, 2), (2, 2)),
+            (5, 7, 2, (2, 2), (2, 2)),
+            (7, 6, 2, (3, 2), (2, 1)),
+            (8, 9, 1, (3, 5), (3, 2)),
+            (6, 5, 3, (1, 3), (2, 1)),
+        ]
+    ):
+        shape = -(-h // strides[0]), -(-w // strides[1]), c
+        dy = np.random.default_rng(seed).permutation(np.prod(shape)) / 4 + 1
+        yield dy.reshape(shape), (h, w, c), pool_size, strides
+
+
+def before(n, k, s):
+    return max((-(-n // s) - 1) * s + k - n, 0) // 2
+
+
+def spread_mean(dy, x_shape, pool_size, strides, before=before, share=lambda real, all_: 1 / real):
+    """Each dy times share(cells that exist, cells of a window) to all cells of its window."""
+    sizes = list(zip(x_shape, pool_size, strides, strict=False))
+    top, left = (before(*size) for size in sizes)
+    dx = np.zeros(x_shape)
+    for i, j in np.ndindex(dy.shape[:2]):
+        r, c = i * strides[0] - top, j * strides[1] - left
+        window = dx[max(r, 0) : r + pool_size[0], max(c, 0) : c + pool_size[1]]
+        real = window.shape[0] * window.shape[1]
+        window += dy[i, j] * (share(real, pool_size[0] * pool_size[1]) if real else 0)
+    return dx
+
+
+@exercise(padded_cases, tolerance=1e-9)
+def average_pool_backward(dy, x_shape, pool_size, strides):
+    return spread_mean(dy, x_shape, pool_size, strides)
+
+
+@average_pool_backward.mistake("cells of padding do not count: divide by the cells that exist")
+def _(dy, x_shape, pool_size, strides):
+    return spread_mean(dy, x_shape, pool_size, strides, share=lambda real, all_: 1 / all_)
+
+
+@average_pool_backward.mistake("a mean divides: each cell gets a share of dy, not all of it")
+def _(dy, x_shape, pool_size, strides):
+    return spread_mean(dy, x_shape, pool_size, strides, share=lambda real, all_: 1)
+
+
+@average_pool_backward.mistake("all windows begin inside the image: the padding is forgotten")
+def _(dy, x_shape, pool_size, strides):
+    return spread_mean(dy, x_shape, pool_size, strides, before=lambda n, k, s: 0)
+
+
+@average_pool_backward.mistake("of an odd padding the larger half is at the end (lesson 3)")
+def _(dy, x_shape, pool_size, strides):
+    def larger_first(n, k, s):
+        missing = max((-(-n // s) - 1) * s + k - n, 0)
+        return -(-missing // 2)
+
+    return spread_mean(dy, x_shape, pool_size, strides, before=larger_first)
+
+
+@average_pool_backward.mistake("this is PyTorch's symmetric padding, k // 2 on each side")
+def _(dy, x_shape, pool_size, strides):
+    return spread_mean(dy, x_shape, pool_size, strides, before=lambda n, k, s: k // 2)
+
+
+@average_pool_backward.mistake("the strides are swapped: sh goes down, sw across")
+def _(dy, x_shape, pool_size, strides):
+    return spread_mean(dy, x_shape, pool_size, strides[::-1])
+
+
+@average_pool_backward.mistake("a cell in several windows gets the sum of its shares: write +=")
+def _(dy, x_shape, pool_size, strides):
+    (top, left), dx = map(before, x_shape[:2], pool_size, strides), np.zeros(x_shape)
+    for i, j in np.ndindex(dy.shape[:2]):
+        r, c = i * strides[0] - top, j * strides[1] - left
+        window = dx[max(r, 0) : r + pool_size[0], max(c, 0) : c + pool_size[1]]
+        window[...] = dy[i, j] / (window.shape[0] * window.shape[1])
+    return dx
+
+
+@average_pool_backward.refused
+def _(dy, x_shape, pool_size, strides):  # np.zeros(..., int)
+    return spread_mean(dy, x_shape, pool_size, strides).astype(int)
+
+
+@average_pool_backward.refused
+def _(dy, x_shape, pool_size, strides):  # one channel
+    return spread_mean(dy, x_shape, pool_size, strides)[..., :1] + np.zeros(x_shape)

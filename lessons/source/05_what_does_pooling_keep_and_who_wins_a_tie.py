@@ -3,9 +3,8 @@
 #
 # *20 minutes · needs lesson 4*
 #
-# **You will build** max pooling, forward and backward: the largest number of every window, and how
-# a gradient returns to it. And you will see that in most windows of a digit there is no *one*
-# largest number.
+# **You will build** the forward and backward pass of max pooling: it keeps the largest number of each window, and sends the
+# gradient back to it. You will see that in most windows of a digit several numbers share the maximum.
 
 # %%
 import numpy as np
@@ -18,14 +17,13 @@ from minicnn.layers import Conv2D, MaxPooling2D
 # %% [markdown]
 # ## A tiny example, by hand
 #
-# An image `x` of 4 x 4, cut into windows of 2 x 2. Of each window the largest number is kept:
+# An image `x` of 4 x 4 is cut into windows of 2 x 2. Max pooling keeps the largest number of each window:
 #
 # $$y[i, j] = \max_{ki,\ kj}\ x[i \cdot sh + ki,\ j \cdot sw + kj]$$
 #
-# with strides $sh$ and $sw$, both 2 here: in pooling, strides are as large as the window unless you
-# say otherwise. Which cell it came from is remembered too. The cells of a window are numbered row by
-# row, cell $(ki, kj)$ is number $ki \cdot kw + kj$, and the *winner* is the first one that holds the
-# maximum.
+# The strides $sh$ and $sw$ are both 2 here. In pooling, strides are as large as the window unless you
+# say otherwise. The backward pass needs to know which cell the maximum came from. The cells of a window are numbered row by
+# row, so cell $(ki, kj)$ has number $ki \cdot kw + kj$. The *winner* is the first cell that holds the maximum.
 
 # %% tags=["fold"]
 x = np.array([[1, 2, 0, 0], [0, 1, 0, 0], [2, 0, 3, 1], [0, 1, 1, 3]])
@@ -44,9 +42,9 @@ plots.number_grid(panels[3], winner, "winner, the first\ncell to hold it", small
 figure
 
 # %% [markdown]
-# The blue window is decided by its 2, in cell 1. In the green one two cells hold a 3, and the first
-# of them wins. In the yellow one *all* are equal, and cell 0 wins, for no other reason than being
-# the first. You may find that pedantic. It will turn out to be the usual case.
+# In the blue window the 2 wins, in cell 1. In the green one two cells hold a 3, and the first of them
+# wins. In the yellow one *all* cells are equal, and cell 0 wins, only because it is the first. This may look like a special
+# case. In digits it is the usual one.
 #
 # ## The naive code
 
@@ -69,9 +67,9 @@ assert (largest(x, 2, 2) == y).all()
 assert largest(np.ones((5, 7)), 2, 2).shape == (2, 3)  # an odd row or column is dropped
 
 # %% [markdown]
-# Nothing is multiplied, nothing is learned, and no channel looks at another. The sizes are those of
-# lesson 3. Only "same" needs a word: the cells that it adds count as minus infinity, not as zero, or
-# they would win against all negative numbers.
+# Pooling has no weights, and each channel is pooled separately. The output sizes are those of
+# lesson 3. With "same" padding, the cells that are added count as minus infinity, not as zero; otherwise they
+# would win against all negative numbers.
 
 # %%
 KERAS = [[-1, -1], [-1, -2]]  # MaxPooling2D(2, padding="same"), Keras 3.15.1
@@ -83,8 +81,8 @@ assert same.forward(negative[None, :, :, None])[0][0, :, :, 0].tolist() == KERAS
 # %% [markdown]
 # ## Exercise 1: maxima and winners
 #
-# Now with channels, each by itself, and with strides of their own: windows may overlap, or leave
-# cells out. Windows that do not fit are dropped, as always with "valid".
+# Now with channels, and with strides that may differ from the window's size, so that windows may overlap or leave
+# cells out. Windows that do not fit are dropped, as always with "valid" padding.
 
 
 # %% tags=["exercise"]
@@ -111,10 +109,18 @@ def max_pool(x, pool_size, strides):
 check.max_pool(max_pool)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>How many windows fit? Lesson 3: (h - kh) // sh + 1 rows of them.</details>
+# <details><summary>Hint 2</summary>Loop over <code>np.ndindex(oh, ow, c)</code>. A window is
+# <code>x[i * sh : i * sh + kh, j * sw : j * sw + kw, ch]</code>.</details>
+# <details><summary>Hint 3</summary><code>window.max()</code>, and <code>window.argmax()</code>, which gives the number of the first
+# maximum, row by row.</details>
+#
 # ## The picture
 #
-# A digit, what is left of it, who won, and how many cells of each window hold the maximum. The cell
-# below finds winners without a loop: `argmax` gives the *first* of equal maxima, too.
+# A digit, the maxima, the winners, and how many cells of each window hold the maximum. The cell
+# below finds the winners without a loop: `argmax` also returns the *first* of equal maxima.
+#
+# **Guess before you run:** for how many of the 196 windows of a digit is the maximum held by more than one cell?
 
 # %% tags=["cover", "fold"]
 from matplotlib.colors import ListedColormap
@@ -162,13 +168,13 @@ for (i, j), count in np.ndenumerate(tied):
 figure
 
 # %% [markdown]
-# Wherever there is a 2, a 3 or a 4, somebody won a tie. On blank paper all four cells are 0.
-# Inside thick strokes some are equal too, since ink ends at 255.
+# A 2, 3 or 4 in the last picture means a tie. On blank paper all four cells are 0.
+# Inside thick strokes some cells are equal too, since no pixel is darker than 255.
 #
-# **What is kept** is a quarter of the numbers, and of each maximum roughly where it was. It is often
-# said that max pooling makes a network indifferent to small shifts. Let us move a thousand
-# digits to the right by a pixel, and compare how much the images change and how much their maxima
-# do, in per cent of what was there. And, for fairness, the same with the *mean* of each window:
+# **Pooling keeps** a quarter of the numbers, and roughly the position of each maximum. It is often
+# said that max pooling makes a network insensitive to small shifts. To test this, shift a thousand
+# digits to the right by one pixel, and measure by how many per cent the images change, and by how many their maxima
+# do. For comparison, do the same with the *mean* of each window:
 
 
 # %%
@@ -187,9 +193,9 @@ print(", ".join(f"{name} {value:.0%}" for name, value in changes.items()))
 assert [round(100 * value) for value in changes.values()] == [57, 45, 45]
 
 # %% [markdown]
-# 45 % instead of 57 %: less, but far from indifferent. And the mean does as well as the maximum. So what is it that helps:
-# the coarser grid, or the window of four cells? **Guess before you run.** Both can be had alone: a grid without windows takes every
-# second pixel; windows without a coarser grid stand at every place (stride 1).
+# 45 % instead of 57 %: less, but far from insensitive. The mean does as well as the maximum. So which of the two helps, the coarser
+# grid or the window of four cells? **Guess before you run.** Each can be tested alone: a coarser grid without windows takes every
+# second pixel; windows without a coarser grid have stride 1.
 
 # %%
 windows = np.lib.stride_tricks.sliding_window_view
@@ -211,43 +217,41 @@ assert all(
 )
 
 # %% [markdown]
-# It is the **window** that helps: a value that depends on several pixels changes less when they move. The coarser grid alone changes
-# as much as single pixels do, and whether the window takes its maximum or its mean hardly matters here.
+# The **window** helps: a value that depends on several pixels changes less when they move. The coarser grid alone changes
+# as much as single pixels do. Whether the window takes its maximum or its mean hardly matters here.
 #
 # ## The backward pass
 #
-# From here on the course needs a second direction, the *backward pass* (its algorithm is called
-# *backpropagation*). Somewhere after this layer there is a *loss* $L$,
-# a single number that says how wrong the network is (lesson 6). To learn is to make it smaller, so
-# each layer is asked: by how much does $L$ change if your input changes a little? It is told the answer
-# for its output,
+# Lesson 4 computed the gradient of one neuron in a *backward pass*. Now each layer gets one. Somewhere after this layer
+# there is a *loss* $L$, a single number that says how wrong the network is (lesson 6). The layer receives the
+# gradient of $L$ with respect to its output,
 #
 # $$dy[i, j] = \frac{\partial L}{\partial y[i, j]},
 # \qquad\text{and has to find}\qquad dx[r, c] = \frac{\partial L}{\partial x[r, c]}.$$
 #
-# Read $dy[i, j] = 3$ as: raise $y[i, j]$ by a tiny $t$, and $L$ rises by $3 t$. Names in the code
-# follow: `dy` is what comes in, `dx` what goes out, each of the shape of the thing itself.
+# $dy[i, j] = 3$ means: if $y[i, j]$ rises by a tiny $t$, then $L$ rises by $3 t$. In the code, `dy` comes in and `dx` goes out; `dy`
+# has the shape of `y`, and `dx` the shape of `x`.
 #
-# For a window with one winner it is quickly said. Raise the winner by $t$, and $y$ rises by $t$.
-# Raise another cell, and if $t$ is small enough nothing happens. So the winner gets all of the
-# window's $dy$, the others get 0; and a cell that wins several windows, as it can if they overlap,
+# For a window with one winner this is simple. If the winner rises by $t$, then $y$ rises by $t$.
+# If another cell rises by a small enough $t$, nothing happens. So the winner gets all of the
+# window's $dy$, and the others get 0. If windows overlap, a cell can win several of them; by the chain rule it
 # gets the sum:
 #
 # $$dx[r, c] = \sum_{\text{windows } (i, j) \text{ won by cell } (r, c)} dy[i, j].$$
 #
 # ## And a tie?
 #
-# Take the yellow window, four zeros. Raise *one* of them by $t$: the maximum rises by $t$. Lower it:
-# nothing, the other three are still there. From above the slope is 1, from below it is 0. A derivative
-# would be both, so **there is none**, and a rule has to be made. Three suggest themselves:
+# Take the yellow window with its four zeros. Raise *one* of them by $t$: the maximum rises by $t$. Lower it by $t$:
+# the maximum stays, because the other three are still 0. The slope is 1 upward and 0 downward, so **there is no
+# derivative**, and a convention is needed. There are three candidates:
 #
-# - *The first takes all.* `MaxPooling2D` of Keras, `max_pool2d` of PyTorch, and minicnn.
-# - *Equal shares.* TensorFlow's `reduce_max`, for the very same maximum.
-# - *Everyone gets all*, because each of them, raised, raises $y$.
+# - *The first takes all.* `MaxPooling2D` of Keras, `max_pool2d` of PyTorch, and minicnn do this.
+# - *Equal shares.* TensorFlow's `reduce_max` does this, for the same maximum.
+# - *Everyone gets all*, because raising any one of them raises $y$.
 #
-# The third one sounds fair. But now raise **all four together** by $t$. The maximum rises by $t$;
-# lower them, and it falls by $t$. Here there *is* a derivative, and it is 1. A rule that pays four
-# cells in full says 4. So whatever the rule, what it pays in a window has to sum up to $dy$.
+# The third one sounds plausible. But now raise **all four together** by $t$. The maximum rises by $t$; lower all four, and
+# it falls by $t$. In this direction there *is* a derivative, and it is 1, but a rule that gives each of the four cells the full $dy$
+# claims 4. So under any correct rule, the gradients in a window have to add up to $dy$.
 #
 # **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): `#layer=max_pooling2d&cell=0,0,3` is a
 # tie of four, and `#layer=max_pooling2d&mode=backward` shows where the first takes all.
@@ -297,13 +301,13 @@ assert np.allclose(numerical_gradient(x, dy), halves)
 
 # %% [markdown]
 # Without ties it finds the winners. With ties it finds $dy/2$ for each of the tied cells, halfway
-# between the slopes 1 and 0. For the two 3s that looks like equal shares; but in the window of zeros,
-# whose $dy$ is 2, it is 1 for each of four, and none of the three rules says that. It is not a rule that
-# is wrong here, but the question: who checks gradients has to stay away from ties (lesson 9).
+# between the slopes 1 and 0. For the two 3s that looks like equal shares. But in the window of zeros,
+# whose $dy$ is 2, it gives 1 to each of four cells, and none of the three rules does that. None of the rules is wrong
+# here; the method is. Gradient checks have to stay away from ties (lesson 9).
 #
 # ## Exercise 2: the backward pass
 #
-# `winner` comes from exercise 1's function, and windows may overlap.
+# `winner` is what exercise 1's function returns. Windows may overlap.
 
 
 # %% tags=["exercise"]
@@ -323,9 +327,15 @@ def max_pool_backward(dy, winner, x_shape, pool_size, strides):
 check.max_pool_backward(max_pool_backward)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>Start with zeros of the shape <code>x_shape</code>, and loop over all entries of
+# <code>dy</code>.</details>
+# <details><summary>Hint 2</summary>Cell number <code>winner</code> is in row <code>winner // kw</code> and column
+# <code>winner % kw</code> of its window; the window begins at (i * sh, j * sw).</details>
+# <details><summary>Hint 3</summary>Use <code>+=</code>, since a cell may win several windows.</details>
+#
 # ## Exercise 3: equal shares
 #
-# The rule of `reduce_max`, for one channel and windows of 2 x 2, side by side; `h` and `w` are even.
+# The rule of `reduce_max`, for one channel and windows of 2 x 2 side by side; `h` and `w` are even.
 
 
 # %% tags=["exercise"]
@@ -345,10 +355,13 @@ def equal_shares(x, dy):
 check.equal_shares(equal_shares)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>For each window, <code>window == window.max()</code> marks the tied cells.</details>
+# <details><summary>Hint 2</summary>Each of them gets dy divided by how many they are.</details>
+#
 # ## The fast version, and what it costs
 #
-# Without loops there is a tempting backward pass that needs no winners. Write $y$ and $dy$ into all four
-# cells of their windows, and pay wherever $x$ equals $y$:
+# There is a short backward pass that needs no winners and no loops. Copy $y$ and $dy$ into all four
+# cells of their windows, and take $dy$ wherever $x$ equals $y$:
 
 
 # %%
@@ -370,10 +383,10 @@ assert (of_untied == as_batch(right)).all()
 assert (tempting(*map(as_batch, (x, y, dy))) == as_batch(EVERYONE)).all()
 
 # %% [markdown]
-# One line, fast, and right on every image without ties, so also on every image of random numbers that a
-# test might take. On ours it is the third rule. minicnn keeps the winners of the forward pass instead. In the
-# backward pass it looks at nothing else, neither at `x` nor at `y`. Its engine keeps them in a byte each, next to the
-# four bytes of an output in single precision, and finds them by compiled loops:
+# It is one line, it is fast, and it is right on every image without ties, for instance on random numbers in a
+# test. With ties it is the third rule. minicnn keeps the winners of the forward pass instead, and its backward pass needs nothing
+# else, neither `x` nor `y`. Its engine stores each winner in one byte, next to the
+# four bytes of an output in single precision, and finds them with compiled loops:
 
 # %%
 import timeit
@@ -398,21 +411,20 @@ assert python_seconds > 10 * compiled_seconds / 100
 # ## What the rules do to a network
 #
 # In lesson 1's network, pooling comes after a convolution and its *ReLU*, $a = \max(z, 0)$. In the backward
-# pass a ReLU lets pass what comes where $z > 0$, and nothing elsewhere (at $z = 0$, another tie, the rule is: nothing). On blank paper the convolution sees
-# zeros only, so $z$ is its bias $b$, the same number in every cell.
+# pass, ReLU passes the gradient on where $z > 0$, and makes it 0 elsewhere (also at $z = 0$, which is another tie). On blank
+# paper the convolution sees only zeros, so $z$ is its bias $b$, the same number in every cell.
 #
-# The right gradient for $b$ can be found without any rule for ties. Let every output of pooling ask for
-# the same, $dy = 1$, so $L$ is the sum of all $y$. Call $s$ the sums of products before the bias is
-# added to them. Adding $b$ to all cells of a window adds $b$ to the largest:
+# The right gradient of $b$ can be found without any rule for ties. Let $dy = 1$ for every output of the pooling, so $L$ is the
+# sum of all $y$. Let $s$ be the sums of products before the bias is added. Adding $b$ to all cells of a window adds $b$ to
+# the largest:
 #
 # $$y = \max_{window}\ \max(s + b,\ 0) = \max\Big(b + \max_{window} s,\ 0\Big).$$
 #
-# So $\partial y / \partial b$ is 1 if $y > 0$ and 0 if not, and **the gradient for $b$ is the number of
-# windows with $y > 0$.** A rule has to come to the same number by adding up what it pays to all cells
+# So $\partial y / \partial b$ is 1 if $y > 0$ and 0 if not, and **the gradient of $b$ is the number of
+# windows with $y > 0$.** A rule for ties has to arrive at the same number, by adding up its gradients over all cells
 # with $z > 0$, since $b$ was added to each of them.
 #
-# Take 500 digits and 32 kernels of 5 x 5, all of whole numbers, so that no rounding makes a tie or breaks
-# one:
+# Take 500 digits and 32 kernels of 5 x 5, all of whole numbers, so that rounding neither makes nor breaks a tie:
 
 
 # %% tags=["fold"]
@@ -430,12 +442,12 @@ def convolve(bias):
 
 
 def to_bias(a, da):
-    """What arrives at the bias of each filter if `da` is paid to the cells of `a`."""
+    """The gradient of each filter's bias if the cells of `a` get the gradients `da`."""
     return (da * (a > 0)).sum((0, 1, 2))
 
 
 times = {}
-figure = plots.new_figure(3.6, "Paying every tied maximum: the gradients of 32 biases")
+figure = plots.new_figure(3.6, "Everyone gets all: the gradients of 32 biases")
 axes = figure.subplots()
 for bias, colour, side in [(0, plots.SKY, -0.2), (1, plots.ORANGE, 0.2)]:
     conv, a, conv_cache = convolve(bias)
@@ -459,11 +471,11 @@ fallen = y.sum(dtype=float) - pool.forward(convolve(0.5)[1])[0].sum(dtype=float)
 assert fallen == (y > 0).sum() / 2
 
 # %% [markdown]
-# A bias of 1, where ink is 255, is hardly above 0, and it is enough for blank paper to be paid four
-# times over. With biases of 0 its maxima are 0, and ReLU lets nothing pass.
+# A bias of 1 is tiny next to ink of 255, but it is enough: on blank paper every window counts four
+# times. With biases of 0 the maxima there are 0, and ReLU passes nothing on.
 #
-# Is it as bad for the kernels? No: on blank paper a weight is multiplied with zeros, and no payment
-# there reaches it. And if not the first but the *last* maximum took all?
+# Is it as bad for the kernels? No: on blank paper a weight is multiplied by zeros, so the gradients there do not
+# reach it. And what if the *last* maximum took all, instead of the first?
 
 # %%
 turned = np.ascontiguousarray(a[:, ::-1, ::-1])  # upside down, the last is the first
@@ -489,13 +501,46 @@ assert apart("last", "bias") == 0
 assert 0.31 < (first != last).mean() < 0.33
 
 # %% [markdown]
-# A third of all numbers in $dx$ differ, and the weights hardly notice: most tied cells saw the same
-# blank pixels. It matters that there is **one** winner. *Which* one it is matters only if every number is
-# to be that of Keras.
+# A third of all numbers in $dx$ differ, but the weights' gradients hardly do: most tied cells saw the same
+# blank pixels. It matters that there is **one** winner. *Which* one matters only if every number has to be equal to Keras'.
+#
+# ## Challenge: the mean, with padding
+#
+# Average pooling takes the mean of each window. Write its backward pass with "same" padding, whose rules are those of lesson 3. In
+# Keras, cells of padding do not count: a window that reaches over the edge takes the mean of the cells that exist.
+
+
+# %% tags=["exercise", "challenge"]
+def average_pool_backward(dy, x_shape, pool_size, strides):
+    """dy (oh, ow, c), x_shape (h, w, c), two pairs (kh, kw) and (sh, sw): dx of
+    the shape x_shape, for "same" padding."""
+    # solution
+    (h, w, _), (kh, kw), (sh, sw) = x_shape, pool_size, strides
+    oh, ow, _ = dy.shape
+    top = max((oh - 1) * sh + kh - h, 0) // 2
+    left = max((ow - 1) * sw + kw - w, 0) // 2
+    dx = np.zeros(x_shape)
+    for i, j in np.ndindex(oh, ow):
+        r, c = i * sh - top, j * sw - left
+        window = dx[max(r, 0) : r + kh, max(c, 0) : c + kw]
+        window += dy[i, j] / (window.shape[0] * window.shape[1])
+    return dx
+
+
+# %%
+check.average_pool_backward(average_pool_backward)
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>If all cells of a window that exist get the same share of its dy, how large is the
+# share?</details>
+# <details><summary>Hint 2</summary>Window (i, j) begins in row i * sh - top, where top is the padding above: half of what is missing,
+# rounded down (lesson 3).</details>
+# <details><summary>Hint 3</summary>A slice may begin before the image; cut it with <code>max(r, 0)</code>. At the end NumPy
+# cuts it for you. The shape of the slice says how many cells exist.</details>
 #
 # ## The fact
 #
-# How usual are ties? All 60,000 digits have 11.76 million windows:
+# How common are ties? All 60,000 digits have 11.76 million windows:
 
 # %%
 counts, blank = np.zeros(5, int), 0
@@ -516,17 +561,18 @@ assert round(float(times[1]), 2) == 2.74
 assert round(float(times[0]), 3) == 1.004
 
 # %% [markdown]
-# > **82.7 % of the windows of MNIST are tied**, nine in ten of these on blank paper. **A rule that pays
+# > **82.7 % of the windows of MNIST are tied**, nine in ten of these on blank paper. **A rule that gives the full gradient to
 # > every tied maximum makes the gradient of the first layer's biases 2.74 times too large** once these
 # > are above 0; while they are 0, 1.004 times.
 #
-# Biases of a new network *are* 0 (lesson 11). So a test with a fresh network hardly sees this bug: it
+# The biases of a new network *are* 0 (lesson 11). So a test with a new network hardly sees this bug. It
 # grows once training has moved the first bias above 0.
 #
 # ## In minicnn
 #
 # - `MaxPooling2D` in [minicnn/layers.py](../minicnn/layers.py): its `forward` is your `max_pool`, and says
 #   what it does with cells of padding; its `backward` is your `max_pool_backward`.
+# - `AveragePooling2D` in [minicnn/keras/pooling.py](../minicnn/keras/pooling.py): the layer of the challenge.
 # - `sum_windows` in [minicnn/windows.py](../minicnn/windows.py): the sum for a cell that wins several windows.
 # - `relu_backward` in [minicnn/activations.py](../minicnn/activations.py): the rule at 0.
 # - `forward` and `grad_input` in [minicnn/engine/kernels/pooling.py](../minicnn/engine/kernels/pooling.py): the
