@@ -1,4 +1,4 @@
-"""Lesson 6: softmax, the loss of scores of any size with its gradient, and softmax backward."""
+"""Lesson 6: softmax, the loss of any scores with its gradient, in two steps, and in one pass."""
 
 import numpy as np
 
@@ -262,3 +262,101 @@ def _(dp, p):
 @softmax_backward.mistake("the factor p[i] stands before the difference, for both of its parts")
 def _(dp, p):
     return dp - (dp * p).sum(axis=1, keepdims=True)
+
+
+def streams():
+    """The maximum comes first, last and in between; scores that overflow, and empty pieces."""
+    yield [np.array([1.0, 3.0]), np.array([2.0])], 2
+    yield [np.array([0.5]), np.array([4.0, -1.0]), np.array([2.5, 0.25])], 0
+    yield [np.array([-1000.0, 5.0]), np.array([1000.0, 999.5]), np.array([-3.0])], 3
+    yield [np.array([800.25]), np.array([]), np.array([-800.0, 0.0])], 1
+    rng = np.random.default_rng(0)
+    for sizes in ([3, 1, 4], [1] * 6, [7], [2, 5, 2]):
+        pieces = [rng.normal(size=size) * 50 - 20 for size in sizes]
+        yield pieces, int(rng.integers(sum(sizes)))
+
+
+def streamed(function, pieces, label):
+    with np.errstate(all="ignore"):
+        return function(iter(pieces), label)
+
+
+@exercise(streams, tolerance=1e-9, run=streamed)
+def loss_in_pieces(pieces, label):
+    z = np.concatenate(list(pieces))
+    return float(np.log(np.exp(z - z.max()).sum()) - (z[label] - z.max()))
+
+
+def by_pieces(pieces, label, rescaled=lambda old, new: np.exp(old - new), running=True):
+    """The largest score and the sum so far, piece by piece."""
+    largest, total, scores = -np.inf, 0.0, []
+    for piece in pieces:
+        scores += list(piece)
+        highest = piece.max(initial=-np.inf)
+        higher = max(largest, highest) if running else highest
+        if higher != largest and np.isfinite(higher):
+            total *= rescaled(largest, higher)
+            largest = higher
+        total += np.exp(piece - largest).sum()
+    return np.log(total) - (scores[label] - largest)
+
+
+@loss_in_pieces.mistake("the old sum belongs to the old maximum: multiply it by exp(old - new)")
+def _(pieces, label):
+    return by_pieces(pieces, label, rescaled=lambda old, new: 1)
+
+
+@loss_in_pieces.mistake("the old sum has to become smaller: the factor is exp(old - new)")
+def _(pieces, label):
+    return by_pieces(
+        pieces, label, rescaled=lambda old, new: np.exp(new - old) if old > -np.inf else 0
+    )
+
+
+@loss_in_pieces.mistake("a new maximum does not make the old scores vanish")
+def _(pieces, label):
+    return by_pieces(pieces, label, rescaled=lambda old, new: 0)
+
+
+@loss_in_pieces.mistake("exp overflows: subtract the largest score so far")
+def _(pieces, label):
+    z = np.concatenate(list(pieces))
+    return np.log(np.exp(z).sum()) - z[label]
+
+
+@loss_in_pieces.mistake("the score at the label needs the maximum subtracted, too")
+def _(pieces, label):
+    z = np.concatenate(list(pieces))
+    return np.log(np.exp(z - z.max()).sum()) - z[label]
+
+
+@loss_in_pieces.mistake("the loss is of all pieces, not the sum of each piece's logarithm")
+def _(pieces, label):
+    pieces = [piece for piece in pieces if piece.size]
+    sums = [np.log(np.exp(piece - piece.max()).sum()) + piece.max() for piece in pieces]
+    return sum(sums) - np.concatenate(pieces)[label]
+
+
+@loss_in_pieces.mistake("this is the loss of the first piece")
+def _(pieces, label):
+    first = next(pieces)
+    rest = np.concatenate([first, *pieces])
+    return np.log(np.exp(first - first.max()).sum()) + first.max() - rest[label]
+
+
+@loss_in_pieces.refused
+def _(pieces, label):  # the sign
+    return -by_pieces(pieces, label)
+
+
+@loss_in_pieces.refused
+def _(pieces, label):  # clipped
+    z = np.concatenate(list(pieces))
+    p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    return -np.log(max(p[label], 1e-7))
+
+
+@loss_in_pieces.refused
+def _(pieces, label):  # goes through the pieces twice
+    largest = max(piece.max(initial=-np.inf) for piece in pieces)
+    return np.log(sum(np.exp(piece - largest).sum() for piece in pieces)) + largest

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 6 · How do scores become a loss that cannot overflow?
 #
-# *15 minutes · needs lesson 5*
+# *20 minutes · needs lesson 5*
 #
-# **You will build** `loss_and_gradient(z, labels)`: from the scores of a network to one number that
-# says how wrong they are, and to the direction in which each score should move. It takes scores of
-# 10,000 without blinking, which the formula of the textbooks does not.
+# **You will build** `loss_and_gradient(z, labels)`: it turns the scores of a network into one number that
+# says how wrong they are, and into the gradient with respect to each score. It works for scores of
+# 10,000, where the formula of the textbooks overflows.
 
 # %%
 import numpy as np
@@ -20,22 +20,22 @@ from minicnn.tutorial import scaled, tutorial_network
 # %% [markdown]
 # ## A tiny example, by hand
 #
-# The last layer of a network gives a *score* for each class, any number, the higher the more likely.
-# (In the literature: *logits*.) Three classes, scores `z`, and class 2 would have been right:
+# The last layer of a network gives a *score* (also called a *logit*) for each class. A score is any number; the higher it is,
+# the more likely is the class. Here are the scores `z` of three classes, of which class 2 is right:
 
 # %%
 z = np.array([1.0, 3.0, 2.0])
 label = 2
 
 # %% [markdown]
-# Two steps lead to the loss. **Softmax** makes probabilities of scores: positive, and 1 in sum.
-# **Cross-entropy** looks at the probability of the right class only, and takes its logarithm
-# (the natural one, as everywhere in this course):
+# Two steps lead to the loss. **Softmax** turns scores into probabilities, which are positive and add up to 1.
+# **Cross-entropy** is the negative logarithm of the probability of the right class
+# (the natural logarithm, as everywhere in this course):
 #
 # $$p[j] = \frac{e^{z[j]}}{\sum_k e^{z[k]}}, \qquad\qquad L = -\log p[label].$$
 #
-# We also want to know how $L$ answers to each score, $dz[j] = \partial L / \partial z[j]$. You
-# will see below that it is simply $p - onehot$, where $onehot$ is 1 at the label and 0 elsewhere. All
+# We also need the gradient of $L$ with respect to each score, $dz[j] = \partial L / \partial z[j]$. It is
+# derived below, and is simply $p - onehot$, where $onehot$ is 1 at the label and 0 elsewhere. These are all
 # numbers:
 
 # %% tags=["fold"]
@@ -60,8 +60,8 @@ bars.set(xlabel="class", ylabel="p - onehot", xticks=[0, 1, 2], ylim=(-1, 1))
 figure
 
 # %% [markdown]
-# Read the bars as lesson 5 taught: raise the score of class 0 by a tiny $t$, and $L$ rises by
-# $0.09 t$; raise that of class 2, the right one, and $L$ falls. Keras 3.15.1 agrees, up to the last digit
+# The bars are the gradient: if the score of class 0 rises by a tiny $t$, $L$ rises by
+# $0.09 t$; if that of class 2 rises, the right one, $L$ falls. Keras 3.15.1 agrees, up to the last digit
 # of its single precision:
 
 # %%
@@ -97,7 +97,8 @@ assert naive_loss(z, label) == loss
 # ## Where it breaks
 #
 # Networks compute in single precision, `float32`, whose largest number is about $3.4 \cdot 10^{38}$.
-# Exponentials get there soon. In the other direction they become 0:
+# Exponentials reach it soon. For very negative scores they become 0. **Guess before you run:** from which score on is
+# `exp` infinite?
 
 # %%
 with np.errstate(all="ignore"):  # NumPy would warn, and we are going to overflow a lot
@@ -111,32 +112,32 @@ with np.errstate(all="ignore"):  # NumPy would warn, and we are going to overflo
     assert np.exp(np.float32(-103)) > 0 == np.exp(np.float32(-104))
     assert np.isnan(naive_loss(np.float32([101, 103, 102]), label=2))
     assert np.isinf(naive_loss(np.float32([1, 106, 0]), label=2))
-for precision, wall in [("float32", 88.72), ("float64", 709.78)]:
-    assert round(np.log(float(np.finfo(precision).max)), 2) == wall
+for precision, limit in [("float32", 88.72), ("float64", 709.78)]:
+    assert round(np.log(float(np.finfo(precision).max)), 2) == limit
 
 # %% [markdown]
-# The second line of scores is the first one plus 100, so its loss should be the same. It is `nan`, not
-# a number: infinity divided by infinity. In the third, $p[label]$ becomes 0, and the loss infinite;
-# but it should be about 106. One `nan` is enough: it is in the mean over the batch, then in the gradients, and
-# after the next step in the weights.
+# The second row of scores is the first one plus 100, so its loss should be the same. It is `nan` (not
+# a number), because infinity is divided by infinity. In the third row $p[label]$ becomes 0 and the loss infinite,
+# but it should be about 106. A single `nan` is enough to ruin a training: it enters the mean over the batch, then the gradients,
+# and after the next step all weights.
 #
-# Double precision does not solve this, it moves the wall: there, exp overflows at 709.78 instead of 88.72.
+# Double precision does not solve this. It only moves the limit from 88.72 to 709.78.
 #
 # ## The derivation
 #
-# **First wall, exp.** Only differences of scores count, so take off the largest one,
-# $m = \max_k z[k]$. Now every exponent is 0 or less, every exponential 1 or less, and the sum of them at
+# **First problem: exp overflows.** Only differences of scores matter, so subtract the largest score,
+# $m = \max_k z[k]$, from all of them. Now every exponent is at most 0, every exponential at most 1, and their sum at
 # least 1, since one of them *is* 1. Nothing overflows. An exponential may still become 0, but next to a 1
-# that does no harm.
+# this does no harm.
 #
-# **Second wall, log.** The logarithm of a quotient is a difference, and the logarithm of $e^{z}$ is $z$. So
+# **Second problem: the logarithm of 0.** The logarithm of a quotient is a difference, and the logarithm of $e^{z}$ is $z$. So
 # the quotient need not be computed:
 #
 # $$L = -\log \frac{e^{z[label] - m}}{\sum_k e^{z[k] - m}}
 # = \log\Big(\sum_k e^{z[k] - m}\Big) - (z[label] - m).$$
 #
-# With $C$ classes the sum lies between 1 and $C$, its logarithm between 0 and $\log C$. There is nothing left
-# that could overflow. For the tiny example: $m = 3$, $\log(e^{-2} + e^0 + e^{-1}) - (2 - 3) = 0.4076 + 1$.
+# With $C$ classes the sum lies between 1 and $C$, and its logarithm between 0 and $\log C$. Nothing is left
+# that could overflow. In the tiny example $m = 3$, and $\log(e^{-2} + e^0 + e^{-1}) - (2 - 3) = 0.4076 + 1$.
 
 
 # %%
@@ -150,21 +151,21 @@ assert f"{np.log(np.exp(z - 3).sum()):.4f}" == "0.4076"
 assert fused_loss(np.float32([1, 106, 0]), label=2) == 106
 
 # %% [markdown]
-# It is called *fused*, since softmax and loss are no longer two steps. Here is why it takes both ideas,
-# and why a third one, which is popular, is not enough: the loss of the scores $(a, 0)$ if class 1 is right.
-# It is $\log(1 + e^a)$, for large $a$ just $a$.
+# This loss is called *fused*, because softmax and cross-entropy are no longer two steps. The picture shows why both ideas are
+# needed, and why a popular third one, clipping, is not enough. It has the loss of the scores $(a, 0)$ if class 1 is right. The true
+# loss is $\log(1 + e^a)$, which for large $a$ is nearly $a$.
 
 # %% tags=["cover", "fold"]
 
 
 def only_shifted(z, label):
-    """First wall only: softmax cannot overflow, but the logarithm sees a 0."""
+    """The first idea only: softmax cannot overflow, but the logarithm of 0 is infinite."""
     exps = np.exp(z - z.max())
     return -np.log((exps / exps.sum())[label])
 
 
 def clipped(z, label):
-    """Probabilities below 1e-7 are taken for 1e-7, so that there is a logarithm."""
+    """Probabilities below 1e-7 are replaced by 1e-7, so that there is a logarithm."""
     exps = np.exp(z - z.max())
     return -np.log(np.maximum((exps / exps.sum())[label], np.float32(1e-7)))
 
@@ -172,7 +173,7 @@ def clipped(z, label):
 a = np.geomspace(1, 1000, 400).astype("float32")
 ways = {
     "naive: infinite from 88.73": (naive_loss, plots.ORANGE, 8),
-    "largest score taken off: infinite from 104": (only_shifted, plots.YELLOW, 4.5),
+    "largest score subtracted: infinite from 104": (only_shifted, plots.YELLOW, 4.5),
     "and p clipped at 1e-7: never above 16.12": (clipped, plots.GREEN, 2.5),
     "fused: right": (fused_loss, "black", 1.2),
 }
@@ -189,9 +190,9 @@ with np.errstate(all="ignore"):
             axes.plot(
                 a[last], losses[last], "X", color=colour, markersize=13, mec="black"
             )
-    for function, wall in [(naive_loss, 88.73), (only_shifted, 104)]:
-        assert np.isfinite(function(np.float32([wall - 1, 0]), label=1))
-        assert np.isinf(function(np.float32([wall, 0]), label=1))
+    for function, limit in [(naive_loss, 88.73), (only_shifted, 104)]:
+        assert np.isfinite(function(np.float32([limit - 1, 0]), label=1))
+        assert np.isinf(function(np.float32([limit, 0]), label=1))
     assert f"{clipped(np.float32([1000, 0]), label=1):.2f}" == "16.12"
     assert fused_loss(np.float32([1000, 0]), label=1) == 1000
 axes.set(xlabel="score a", ylabel="loss", xscale="log", yscale="log")
@@ -202,14 +203,13 @@ axes.grid(color="#dddddd", linewidth=0.8)
 figure
 
 # %% [markdown]
-# The crosses mark the last finite values. Clipping has no cross, which makes it look safe; we come back to
-# what it does to the gradient.
+# The crosses mark the last finite values. Clipping has no cross, which makes it look safe. What it does to the gradient
+# follows below.
 #
 # ## Exercise 1: softmax
 #
-# The probabilities are still wanted, as the network's answer. Write softmax for a batch, a row for each of `n`
-# samples, such that no score is too large for it. (`keepdims=True` makes the maximum of rows a
-# column, which can be taken off row by row.)
+# The probabilities are still needed, as the network's answer. Write softmax for a batch with one row for each of `n`
+# samples. It must work for scores of any size.
 
 
 # %% tags=["exercise"]
@@ -225,11 +225,14 @@ def softmax(z):
 check.softmax(softmax)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>Subtract from each row its own maximum, then use the formula.</details>
+# <details><summary>Hint 2</summary><code>z.max(axis=1, keepdims=True)</code> is a column, which is subtracted row by row.</details>
+#
 # ## The gradient
 #
-# Take the loss without $m$, which is there for the computer's sake only:
-# $L = \log \sum_k e^{z[k]} - z[label]$. Now differentiate by one score $z[j]$. The logarithm gives
-# one over its argument, times the derivative of the argument, in which $z[j]$ appears once:
+# Take the loss without $m$, which only prevents overflow:
+# $L = \log \sum_k e^{z[k]} - z[label]$. Differentiate it with respect to one score $z[j]$. By the chain rule, the derivative
+# of the logarithm is one over its argument, times the derivative of the argument, in which $z[j]$ appears once:
 #
 # $$\frac{\partial}{\partial z[j]} \log \sum_k e^{z[k]} = \frac{e^{z[j]}}{\sum_k e^{z[k]}} = p[j].$$
 #
@@ -237,12 +240,12 @@ check.softmax(softmax)
 #
 # $$dz[j] = p[j] - onehot[j].$$
 #
-# There is no exponential in it that could overflow, no division by a small number, and its values lie
-# between -1 and 1. Its sum is $1 - 1 = 0$: what is taken from some scores is given to others.
+# No exponential here can overflow, nothing is divided by a small number, and all values lie
+# between -1 and 1. They add up to $1 - 1 = 0$.
 #
 # ## The check
 #
-# Numerically, as in lesson 5: raise and lower each score a little.
+# Compare it with a numerical gradient, as in lesson 5: raise and lower each score a little.
 
 # %%
 t = 1e-5
@@ -255,7 +258,9 @@ assert np.allclose(numerical, p - onehot, rtol=0, atol=1e-9)
 # %% [markdown]
 # ## The picture
 #
-# Ten scores, the right class is 3. Blue is the right class, which should rise; orange is what should fall.
+# Here are ten scores, of which class 3 is right. The score of the right class (blue) should rise, the others (orange) should fall.
+#
+# **Guess before you run:** the third network is sure and wrong, with a loss of about 6. How large is its largest gradient?
 
 # %% tags=["fold"]
 sure, unsure = np.zeros(10), np.array([0, 1, 0, 1.5, 0, 1.2, 0, 0, 1, 0])
@@ -275,13 +280,13 @@ figure.axes[0].set_ylabel("p - onehot")
 figure
 
 # %% [markdown]
-# Who is right and sure hears almost nothing any more. Who is wrong and sure is told so with the full
-# strength of -1 and 1, but never with more, however large the loss.
+# A network that is right and sure gets almost no gradient. One that is wrong and sure gets gradients near -1 and 1, but
+# never larger ones, however large the loss is.
 #
 # ## Exercise 2: loss and gradient
 #
 # For a batch of `n` samples, and for scores of any size. The loss of a batch is the *mean* of its samples'
-# losses; remember that the gradient is one of that mean.
+# losses, and `dz` is the gradient of that mean.
 
 
 # %% tags=["exercise"]
@@ -305,16 +310,22 @@ def loss_and_gradient(z, labels):
 check.loss_and_gradient(loss_and_gradient)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>Subtract each row's maximum first; the loss and the gradient both need
+# <code>exps = np.exp(z)</code> and its sums.</details>
+# <details><summary>Hint 2</summary><code>z[np.arange(n), labels]</code> picks each sample's score at its label.</details>
+# <details><summary>Hint 3</summary>The loss is <code>(np.log(sums) - picked).mean()</code>; dz is softmax with 1 subtracted at the
+# labels, divided by n.</details>
+#
 # ## In two steps after all?
 #
-# Layers pass their gradients on, one to the next. Could the loss not hand $dp = \partial L / \partial p$ to
-# softmax, and softmax make $dz$ of it, like any other layer? It can. One score moves all probabilities, so
-# its gradient is a sum over all of them (the *chain rule*):
+# In a network, each layer passes its gradient on to the layer before. Could the loss not pass $dp = \partial L / \partial p$ to
+# softmax, and softmax compute $dz$ from it, like any other layer? It can. One score changes all probabilities, so
+# by the *chain rule* its gradient is a sum over all of them:
 #
 # $$dz[i] = \sum_j dp[j] \cdot \frac{\partial p[j]}{\partial z[i]}.$$
 #
-# For the derivative call the denominator of softmax $S$; then $p[j] = e^{z[j]} / S$ and
-# $\partial S / \partial z[i] = e^{z[i]}$. By the rule for quotients,
+# Let $S$ be the denominator of softmax. Then $p[j] = e^{z[j]} / S$ and
+# $\partial S / \partial z[i] = e^{z[i]}$. By the quotient rule,
 #
 # $$\frac{\partial p[j]}{\partial z[i]} = \frac{[i = j] \cdot e^{z[j]} \cdot S - e^{z[j]} \cdot e^{z[i]}}{S^2}
 # = p[j] \cdot \big([i = j] - p[i]\big),$$
@@ -323,7 +334,7 @@ check.loss_and_gradient(loss_and_gradient)
 #
 # ## Exercise 3: softmax, backward
 #
-# Put the second formula into the first, and simplify, until there is only one sum left, the same for all `i`.
+# Put the second formula into the first, and simplify until only one sum is left, which is the same for all `i`.
 
 
 # %% tags=["exercise"]
@@ -337,14 +348,17 @@ def softmax_backward(dp, p):
 check.softmax_backward(softmax_backward)
 
 # %% [markdown]
-# For our loss, $dp$ is $-1 / p[label]$ at the label and 0 elsewhere. Put that in, and $p - onehot$ comes out:
-# on paper both ways are one. Not so in the computer. If $p[label]$ has become 0, $dp$ is minus infinity, softmax
-# multiplies it with 0, and that is `nan`.
+# <details><summary>Hint 1</summary>Split the sum in two: the part with [i = j], which has only one term, and the rest.</details>
+# <details><summary>Hint 2</summary>dz[i] = p[i] * (dp[i] - sum over j of dp[j] * p[j]).</details>
 #
-# Which is why it is so popular to clip: probabilities below $10^{-7}$ are taken for $10^{-7}$. Now everything
-# is finite. But a number that is clipped does not move when the scores do, so **its gradient is 0**. The worst
-# mistakes of all are those that teach nothing. Here are the scores 200, 0, 0, label 1, in Keras 3.15.1
-# (TensorFlow 2.21): once as a model computes them, once through probabilities of which it does not know that they
+# For our loss, $dp$ is $-1 / p[label]$ at the label and 0 elsewhere. With this, the formula gives $p - onehot$ again:
+# on paper both ways are the same. In floating point they are not. If $p[label]$ has become 0, $dp$ is minus infinity, and softmax
+# multiplies it by 0, which gives `nan`.
+#
+# That is why many programs clip: they replace probabilities below $10^{-7}$ by $10^{-7}$. Then everything
+# is finite. But a clipped number does not change when the scores change, so **its gradient is 0**, and the network
+# learns nothing from its worst mistakes. Here are the scores 200, 0, 0 with label 1 in Keras 3.15.1
+# (TensorFlow 2.21): first from scores, as a model computes them, and then from probabilities, where Keras does not know that they
 # come from softmax:
 
 # %%
@@ -365,8 +379,8 @@ assert dp.tolist() == [KERAS_FROM_PROBABILITIES[1]]
 # %% [markdown]
 # ## The fast version, and what it costs
 #
-# Fused *is* the fast version: one exponential for each score and one logarithm for each sample, and no
-# passing back through two layers. Even in double precision, as minicnn computes it, it is nothing compared with
+# The fused loss *is* the fast version: it takes one exponential for each score and one logarithm for each sample, and there is
+# only one backward pass instead of two. Even in double precision, in which minicnn computes it, it takes almost no time compared with
 # the rest of the network:
 
 # %%
@@ -388,16 +402,52 @@ layer_seconds = min(
 assert layer_seconds > 5 * loss_seconds
 
 # %% [markdown]
-# The price is in the design. A model ends in a layer with softmax, and the loss is named later, in `compile`:
-# now the two have to know of each other. minicnn looks whether the last layer ends in softmax, and if so, trains
-# on its scores (`without_softmax`). Keras, under TensorFlow, hangs the scores on the probabilities as an attribute
-# `_keras_logits`, and the loss looks for it. That is why the two results above differ, for the same
+# The price is a more complicated design. Softmax belongs to the last layer of a model, and the loss is named later, in `compile`;
+# now the two have to know about each other. minicnn checks whether the last layer ends in softmax, and if so, trains
+# on its scores (`without_softmax`). Keras, under TensorFlow, attaches the scores to the probabilities as an attribute
+# `_keras_logits`, and the loss looks for it. That is why the two results above differ for the same
 # probabilities.
+#
+# ## Challenge: in one pass
+#
+# Suppose there are so many classes that their scores come in pieces, one after the other, and are never in memory all at once. The
+# largest score is known only at the end. Compute the loss all the same, in one pass, with scores of any size. (Programs for large
+# language models compute softmax like this.)
+
+
+# %% tags=["exercise", "challenge"]
+def loss_in_pieces(pieces, label):
+    """The fused loss of one sample. `pieces` yields arrays of scores and can be
+    gone through only once; `label` counts through all of them together.
+    """
+    # solution
+    largest, total, before, score = -np.inf, 0.0, 0, None
+    for piece in pieces:
+        if before <= label < before + len(piece):
+            score = piece[label - before]
+        before += len(piece)
+        higher = max(largest, piece.max(initial=-np.inf))
+        if higher > largest:
+            total *= np.exp(largest - higher)
+            largest = higher
+        total += np.exp(piece - largest).sum()
+    return np.log(total) - (score - largest)
+
+
+# %%
+check.loss_in_pieces(loss_in_pieces)
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>Keep two numbers: the largest score so far, and the sum of <code>exp(z - largest)</code> so far.</details>
+# <details><summary>Hint 2</summary>When a piece has a larger score, the old sum belongs to the old maximum. By which factor is it
+# too large?</details>
+# <details><summary>Hint 3</summary>Multiply the old sum by <code>exp(old - new)</code>. With <code>-np.inf</code> as the first maximum
+# this is a factor of 0.</details>
 #
 # ## The fact
 #
-# A new network has small random weights, scores near 0 and probabilities near 1/10: its loss should be near
-# $\log 10$. Five new ones, on 200 digits each; and five more for which somebody forgot to divide the pixels by
+# A new network has small random weights, so its scores are near 0 and its probabilities near 1/10. Its loss should be near
+# $\log 10$. Here are five new networks, on 200 digits each, and the same five with pixels that somebody forgot to divide by
 # 255:
 
 
@@ -435,12 +485,12 @@ huge = np.float32([[1e4, -1e4, 0]])
 assert cross_entropy_of_logits(np.array([1]), huge)[0] == 20_000
 
 # %% [markdown]
-# > **The starting loss is ln 10 = 2.302585**, give or take 0.03 for a new network. **In single precision exp
-# > overflows at 88.72**; fused, the loss of the scores 10,000, -10,000 and 0 is 20,000, exactly.
+# > **A new network's loss is ln 10 = 2.302585**, within 0.03. **In single precision exp
+# > overflows at 88.72**; the fused loss of the scores 10,000, -10,000 and 0 is 20,000, exactly.
 #
 # Look at the first loss that a training prints. If it is far from the logarithm of the number of classes, something
-# is wrong before anything was learned. The first of the five networks in the second line would have started with an
-# infinite loss, had it been the naive one. The fused one goes on, and tells you by its size.
+# is wrong before anything has been learned. With the naive loss, the first network of the second row would have started at
+# infinity. The fused loss stays finite, and its size shows the mistake.
 #
 # ## In minicnn
 #
