@@ -1,4 +1,4 @@
-"""Lesson 8: the backward pass of a convolution, who is heard in it, what a lazy check lets pass."""
+"""Lesson 8: the backward pass of a convolution, by sliding too, and what a lazy check misses."""
 
 import itertools
 import math
@@ -49,13 +49,13 @@ def windows(x, kernel, dy, s):
         yield (i, j), np.s_[i * s : i * s + kh, j * s : j * s + kw]
 
 
-@conv_backward.mistake("in dx the kernel is turned by half a turn; stamp it as it is")
+@conv_backward.mistake("in dx the kernel is rotated by 180 degrees; stamp it as it is")
 def _(x, kernel, dy, s):
     _, *others = right(x, kernel, dy, s)
     return right(x, np.ascontiguousarray(kernel[::-1, ::-1]), dy, s)[0], *others
 
 
-@conv_backward.mistake("dkernel is turned by half a turn")
+@conv_backward.mistake("dkernel is rotated by 180 degrees")
 def _(x, kernel, dy, s):
     dx, dkernel, dbias = right(x, kernel, dy, s)
     return dx, dkernel[::-1, ::-1], dbias
@@ -81,25 +81,25 @@ def last_position_wins(x, kernel, dy, s):
     return dkernel
 
 
-@conv_backward.mistake("in dx each window overwrites what others have sent: write += for =")
+@conv_backward.mistake("in dx each window overwrites what others have added: write += for =")
 def _(x, kernel, dy, s):
     _, *others = right(x, kernel, dy, s)
     return last_window_wins(x, kernel, dy, s), *others
 
 
-@conv_backward.mistake("in dx each message overwrites the one before: write += for =")
+@conv_backward.mistake("in dx each contribution overwrites the one before: write += for =")
 def _(x, kernel, dy, s):
     _, *others = right(x, kernel, dy, s)
     return last_message_wins(x, kernel, dy, s), *others
 
 
-@conv_backward.mistake("in dkernel each message overwrites the one before: write += for =")
+@conv_backward.mistake("in dkernel each contribution overwrites the one before: write += for =")
 def _(x, kernel, dy, s):
     dx, _, dbias = right(x, kernel, dy, s)
     return dx, last_position_wins(x, kernel, dy, s), dbias
 
 
-@conv_backward.mistake("in dx and dkernel each message overwrites the one before: write += for =")
+@conv_backward.mistake("in dx and dkernel each contribution replaces the one before: write +=")
 def _(x, kernel, dy, s):
     dbias = dy.sum((0, 1))
     return last_message_wins(x, kernel, dy, s), last_position_wins(x, kernel, dy, s), dbias
@@ -137,7 +137,7 @@ def _(x, kernel, dy, s):
     return dx[: (oh - 1) * s + kh, : (ow - 1) * s + kw], *others
 
 
-@conv_backward.mistake("a pixel is sent dy times the weight, not dy times itself")
+@conv_backward.mistake("a pixel gets dy times the weight, not dy times itself")
 def _(x, kernel, dy, s):
     dx = np.zeros(x.shape)
     for place, window in windows(x, kernel, dy, s):
@@ -228,7 +228,7 @@ def _(n, k, s):
     return stamped(n, k, s, same_padding(n, k, s)[1])
 
 
-@coverage_of.mistake("the windows stand s cells apart, not one")
+@coverage_of.mistake("the windows start s cells apart, not one")
 def _(n, k, s):
     return stamped(n, k, 1, same_padding(n, k, s)[0], math.ceil(n / s))
 
@@ -324,3 +324,72 @@ def _(kernel):
 @passes_unnoticed.mistake("sorted: the mean is right, the standard deviation is not")
 def _(kernel):
     return np.sort(kernel, None).reshape(kernel.shape)
+
+
+def strided():
+    """Strides that fit and strides that leave rows and columns out."""
+    yield np.array([[1.0, 2], [-1, 3]]), np.array([[1.0, -1], [2, 0]]), 1, (3, 3)
+    for seed, (h, w, kh, kw, s) in enumerate(
+        [(4, 6, 2, 2, 2), (7, 5, 3, 2, 2), (8, 9, 2, 3, 3), (6, 7, 1, 2, 4), (9, 10, 3, 4, 2)]
+    ):
+        shape = (h - kh) // s + 1, (w - kw) // s + 1
+        yield whole(seed, *shape) / 2, whole(seed + 30, kh, kw) / 4, s, (h, w)
+
+
+@exercise(strided, tolerance=1e-9)
+def dx_by_sliding(dy, kernel, s, shape):
+    return stamps(dy, kernel, s, shape)
+
+
+def stamps(dy, kernel, s, shape, at=0):
+    (kh, kw), dx = kernel.shape, np.zeros(shape)
+    for i, j in np.ndindex(dy.shape):
+        place = dx[i * s + at : i * s + at + kh, j * s + at : j * s + at + kw]
+        place += dy[i, j] * kernel[: place.shape[0], : place.shape[1]]
+    return dx
+
+
+@dx_by_sliding.mistake("the kernel has to be rotated by 180 degrees before it slides")
+def _(dy, kernel, s, shape):
+    return stamps(dy, kernel[::-1, ::-1], s, shape)
+
+
+@dx_by_sliding.mistake("the stride is ignored: the numbers of dy have to be s apart")
+def _(dy, kernel, s, shape):
+    return stamps(dy, kernel, 1, shape)
+
+
+@dx_by_sliding.mistake("s zeros between the numbers of dy are one too many: they are s apart")
+def _(dy, kernel, s, shape):
+    return stamps(dy, kernel, s + 1, shape) if s > 1 else stamps(dy, kernel, s, shape)
+
+
+@dx_by_sliding.mistake("dx is one row and column off: dy[0, 0] stands in row kh - 1")
+def _(dy, kernel, s, shape):
+    return stamps(dy, kernel, s, shape, at=1)
+
+
+@dx_by_sliding.mistake("dx has the shape of x, also where no window came")
+def _(dy, kernel, s, shape):
+    (oh, ow), (kh, kw) = dy.shape, kernel.shape
+    return stamps(dy, kernel, s, ((oh - 1) * s + kh, (ow - 1) * s + kw))
+
+
+@dx_by_sliding.mistake("rows and columns of the kernel are exchanged")
+def _(dy, kernel, s, shape):
+    h, w = shape
+    larger = stamps(dy, kernel.T, s, (h + len(kernel.T), w + len(kernel)))
+    return larger[:h, :w]
+
+
+@dx_by_sliding.refused
+def _(dy, kernel, s, shape):  # np.zeros(..., int)
+    return stamps(dy, kernel, s, shape).astype(int)
+
+
+@dx_by_sliding.refused
+def _(dy, kernel, s, shape):  # of the last stamp alone
+    dx = np.zeros(shape)
+    for i, j in np.ndindex(dy.shape):
+        dx[i * s : i * s + len(kernel), j * s : j * s + len(kernel.T)] = dy[i, j] * kernel
+    return dx
