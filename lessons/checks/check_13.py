@@ -1,4 +1,4 @@
-"""Lesson 13: averages over samples, the record of a fit, and who is taken for whom."""
+"""Lesson 13: averages over samples, the record of a fit, confused classes, and confidence."""
 
 import numpy as np
 
@@ -25,22 +25,24 @@ def _(means, sizes):
     return np.cumsum(means) / np.arange(1, len(means) + 1)
 
 
-@running_means.mistake("all batches are taken to be as large as the first one")
+@running_means.mistake("this treats all batches as if they were as large as the first one")
 def _(means, sizes):
     return np.cumsum(means * sizes) / (sizes[0] * np.arange(1, len(means) + 1))
 
 
-@running_means.mistake("the sums are divided by the number of batches, not by that of samples")
+@running_means.mistake(
+    "divide the sums by the number of samples so far, not by the number of batches"
+)
 def _(means, sizes):
     return np.cumsum(means * sizes) / np.arange(1, len(means) + 1)
 
 
-@running_means.mistake("the means have to be multiplied by their sizes before they are added")
+@running_means.mistake("multiply the means by their sizes before you add them")
 def _(means, sizes):
     return np.cumsum(means) / np.cumsum(sizes)
 
 
-@running_means.mistake("these are sums, to be divided by the samples so far")
+@running_means.mistake("these are sums; divide them by the number of samples so far")
 def _(means, sizes):
     return np.cumsum(means * sizes)
 
@@ -50,12 +52,14 @@ def _(means, sizes):
     return np.cumsum(means * sizes) / sizes.sum()
 
 
-@running_means.mistake("these are the batches' own means: nothing is carried over")
+@running_means.mistake(
+    "these are the batches' own means; the bar shows the mean of all samples so far"
+)
 def _(means, sizes):
     return means
 
 
-@running_means.mistake("this is what the bar shows at the end, and not after each batch")
+@running_means.mistake("this is what the bar shows at the end; it is asked for after each batch")
 def _(means, sizes):
     return np.full(len(means), (means * sizes).sum() / sizes.sum())
 
@@ -68,7 +72,7 @@ def _(means, sizes):
     return np.array(shown)
 
 
-@running_means.mistake("one batch late: each number is what the bar shows before the batch")
+@running_means.mistake("this is one batch late: each number is what the bar shows before the batch")
 def _(means, sizes):
     return np.concatenate([[0], running_means.reference(means, sizes)[:-1]])
 
@@ -78,17 +82,19 @@ def predicted():
     return [2, 3, [0, 1, 2], 16, 40, 80]
 
 
-@predicted.mistake("a History is of one call: the second does not count on from the first")
+@predicted.mistake(
+    "a History belongs to one call: the second starts to count its epochs from 0 again"
+)
 def _():
     return [2, 3, [2, 3, 4], 16, 40, 80]
 
 
-@predicted.mistake("the first History is not continued: each fit makes a new one")
+@predicted.mistake("the second fit does not continue the first History; each fit makes a new one")
 def _():
     return [5, 3, [0, 1, 2], 16, 40, 80]
 
 
-@predicted.mistake("the second History starts empty; it does not hold the first one's epochs")
+@predicted.mistake("the second History starts empty; it does not contain the first one's epochs")
 def _():
     return [2, 5, [0, 1, 2, 3, 4], 16, 40, 80]
 
@@ -98,7 +104,7 @@ def _():
     return [2, 3, [1, 2, 3], 16, 40, 80]
 
 
-@predicted.mistake("the last batch is not left out: 1000 / 64 is rounded up")
+@predicted.mistake("the last batch is not dropped: 1000 / 64 is rounded up")
 def _():
     return [2, 3, [0, 1, 2], 15, 64, 75]
 
@@ -108,7 +114,7 @@ def _():
     return [2, 3, [0, 1, 2], 16, 64, 80]
 
 
-@predicted.mistake("Adam goes on from fit to fit; only compile starts it anew")
+@predicted.mistake("Adam continues from fit to fit; only compile starts it anew")
 def _():
     return [2, 3, [0, 1, 2], 16, 40, 48]
 
@@ -140,7 +146,7 @@ def _(labels, predictions, classes):
     return confusion.reference(labels, predictions, classes).T
 
 
-@confusion.mistake("counts[labels, predictions] += 1 adds 1 once a pair, however often it comes")
+@confusion.mistake("counts[labels, predictions] += 1 adds 1 only once for each pair of classes")
 def _(labels, predictions, classes):
     return np.minimum(confusion.reference(labels, predictions, classes), 1)
 
@@ -171,3 +177,194 @@ def _(labels, predictions, classes):
 @confusion.mistake("the counts are right, but as floats: make the array of integers, of dtype int")
 def _(labels, predictions, classes):
     return confusion.reference(labels, predictions, classes).astype(float)
+
+
+def with_confidences(confidences, answers, classes=3):
+    """Probabilities whose largest ones are these, at these classes; the others share the rest."""
+    confidences = np.asarray(confidences)[:, None]
+    rest = (1 - confidences) / (classes - 1)
+    return np.where(np.arange(classes) == np.asarray(answers)[:, None], confidences, rest)
+
+
+def forecasts():
+    """Probabilities, labels and numbers of bins; the lesson's own four answers first."""
+    yield with_confidences([0.6, 0.8, 0.8, 1], [0, 1, 2, 0]), np.array([1, 1, 2, 0]), 4
+    # On borders, of numbers that are exact in binary; in two classes, with a tie.
+    halves = np.array([[0.5, 0.5], [0.25, 0.75], [0.375, 0.625], [0, 1], [0.875, 0.125]])
+    yield halves, np.array([0, 0, 1, 1, 1]), 4
+    yield with_confidences([0.5, 0.75, 0.875, 1], [2, 1, 0, 1]), np.array([2, 0, 0, 2]), 8
+    yield with_confidences([0.7, 0.9], [1, 1]), np.array([1, 0]), 1
+    rng = np.random.default_rng(2)
+    for n, classes, bins in [(7, 3, 5), (60, 4, 10), (500, 10, 15)]:
+        scores = np.exp(rng.normal(0, 2, (n, classes)))
+        labels = np.where(rng.random(n) < 0.7, scores.argmax(axis=1), rng.integers(0, classes, n))
+        yield scores / scores.sum(axis=1, keepdims=True), labels, bins
+
+
+def sorted_in(probabilities, labels, bins):
+    """The confidences, which answers are right, and the interval of each."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    return confidence, right, np.minimum((confidence * bins).astype(int), bins - 1)
+
+
+def counted(confidence, right, interval, number):
+    """For each interval: how many answers, how many right ones, and the sum of the confidences."""
+    return [np.bincount(interval, each, minlength=number) for each in (None, right, confidence)]
+
+
+def total_gap(confidence, right, interval):
+    """The gaps of the intervals, each as often as it has answers."""
+    return abs(np.bincount(interval, confidence - right)).sum()
+
+
+def gaps(probabilities, labels, bins):
+    """The number of answers and the gap, with its sign, of each interval that is not empty."""
+    sizes, hits, sums = counted(*sorted_in(probabilities, labels, bins), bins)
+    full = sizes > 0
+    return sizes[full], (sums[full] - hits[full]) / sizes[full]
+
+
+@exercise(forecasts, tolerance=1e-9)
+def calibration_error(probabilities, labels, bins):
+    sizes, gap = gaps(probabilities, labels, bins)
+    return float((sizes * abs(gap)).sum() / len(labels))
+
+
+@calibration_error.mistake("this is a mean over intervals; each answer has to count once")
+def _(probabilities, labels, bins):
+    _, gap = gaps(probabilities, labels, bins)
+    return abs(gap).mean()
+
+
+@calibration_error.mistake("this is a mean over all intervals, empty ones included")
+def _(probabilities, labels, bins):
+    _, gap = gaps(probabilities, labels, bins)
+    return abs(gap).sum() / bins
+
+
+@calibration_error.mistake("an empty interval has no mean: 0 / 0 is nan; skip it")
+def _(probabilities, labels, bins):
+    sizes, hits, sums = counted(*sorted_in(probabilities, labels, bins), bins)
+    with np.errstate(invalid="ignore"):
+        return (sizes * abs(sums / sizes - hits / sizes)).sum() / len(labels)
+
+
+@calibration_error.mistake("a gap is a distance: take np.abs of each, or they cancel each other")
+def _(probabilities, labels, bins):
+    sizes, gap = gaps(probabilities, labels, bins)
+    return (sizes * gap).sum() / len(labels)
+
+
+@calibration_error.mistake(
+    "gaps are distances, without a sign: share right minus mean can be negative"
+)
+def _(probabilities, labels, bins):
+    sizes, gap = gaps(probabilities, labels, bins)
+    return -(sizes * gap).sum() / len(labels)
+
+
+@calibration_error.mistake("take np.abs of the gap of each interval, not of their sum")
+def _(probabilities, labels, bins):
+    sizes, gap = gaps(probabilities, labels, bins)
+    return abs((sizes * gap).sum()) / len(labels)
+
+
+@calibration_error.mistake(
+    "a gap is a difference of two means of an interval, not one for each answer"
+)
+def _(probabilities, labels, bins):
+    confidence, right, _ = sorted_in(probabilities, labels, bins)
+    return abs(confidence - right).mean()
+
+
+@calibration_error.mistake("these are sums over the answers; divide by their number at the end")
+def _(probabilities, labels, bins):
+    return calibration_error.reference(probabilities, labels, bins) * len(labels)
+
+
+@calibration_error.mistake("this is the largest gap; the mean over all answers is asked for")
+def _(probabilities, labels, bins):
+    _, gap = gaps(probabilities, labels, bins)
+    return abs(gap).max()
+
+
+@calibration_error.mistake("a confidence of 1 is left out; it belongs to the last interval")
+def _(probabilities, labels, bins):
+    confidence, right, interval = sorted_in(probabilities, labels, bins)
+    kept = confidence < 1
+    return total_gap(confidence[kept], right[kept], interval[kept]) / len(labels)
+
+
+@calibration_error.mistake(
+    "a confidence of 1 has its own interval here; it belongs to the last one"
+)
+def _(probabilities, labels, bins):
+    confidence, right, _ = sorted_in(probabilities, labels, bins)
+    return total_gap(confidence, right, (confidence * bins).astype(int)) / len(labels)
+
+
+@calibration_error.mistake(
+    "a confidence on a border belongs to the upper interval, not to the lower"
+)
+def _(probabilities, labels, bins):
+    confidence, right, _ = sorted_in(probabilities, labels, bins)
+    interval = np.ceil(confidence * bins).astype(int) - 1
+    return total_gap(confidence, right, interval) / len(labels)
+
+
+@calibration_error.mistake("the confidence is the largest probability, not that of the true class")
+def _(probabilities, labels, bins):
+    _, right, _ = sorted_in(probabilities, labels, bins)
+    confidence = probabilities[np.arange(len(labels)), labels]
+    interval = np.minimum((confidence * bins).astype(int), bins - 1)
+    return total_gap(confidence, right, interval) / len(labels)
+
+
+@calibration_error.mistake(
+    "take the mean confidence of an interval, not the middle of the interval"
+)
+def _(probabilities, labels, bins):
+    sizes, hits, _ = counted(*sorted_in(probabilities, labels, bins), bins)
+    middles = (np.arange(bins) + 0.5) / bins
+    return abs(sizes * middles - hits).sum() / len(labels)
+
+
+@calibration_error.mistake("the error is a share from 0 to 1, not a percentage")
+def _(probabilities, labels, bins):
+    return 100 * calibration_error.reference(probabilities, labels, bins)
+
+
+@calibration_error.refused
+def _(probabilities, labels, bins):  # the intervals go from 1 / classes to 1
+    confidence, right, _ = sorted_in(probabilities, labels, bins)
+    low = 1 / probabilities.shape[1]
+    interval = np.minimum(((confidence - low) / (1 - low) * bins).astype(int), bins - 1)
+    return total_gap(confidence, right, interval) / len(labels)
+
+
+@calibration_error.refused
+def _(probabilities, labels, bins):  # every probability is taken for a confidence
+    classes = probabilities.shape[1]
+    right = (np.arange(classes) == labels[:, None]).ravel()
+    interval = np.minimum((probabilities.ravel() * bins).astype(int), bins - 1)
+    return total_gap(probabilities.ravel(), right, interval) / probabilities.size
+
+
+@calibration_error.refused
+def _(probabilities, labels, bins):  # the intervals hold equally many answers
+    confidence, right, _ = sorted_in(probabilities, labels, bins)
+    parts = np.array_split(np.argsort(confidence), bins)
+    return sum(abs((confidence[part] - right[part]).sum()) for part in parts) / len(labels)
+
+
+@calibration_error.refused
+def _(probabilities, labels, bins):  # squares instead of distances
+    sizes, gap = gaps(probabilities, labels, bins)
+    return np.sqrt((sizes * gap**2).sum() / len(labels))
+
+
+@calibration_error.refused
+def _(probabilities, labels, bins):  # one gap for each interval
+    _, hits, sums = counted(*sorted_in(probabilities, labels, bins), bins)
+    return abs(sums - hits) / len(labels)

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # 13 · What do fit, evaluate and History report?
 #
-# *20 minutes · needs lessons 6, 11 and 12*
+# *25 minutes · needs lessons 6, 11 and 12*
 #
-# **You will build** the numbers of a progress bar, and a confusion matrix; and find out how one
-# network can be 80 % right and 20 % right on the same five samples, without anybody lying.
+# **You will build** the numbers of a progress bar, a confusion matrix, and a measure of whether a network is right as
+# often as it claims. You will also see how `fit` can report 80 % and `evaluate` 20 % for the same five samples, both
+# correctly.
 
 # %%
 import time
@@ -25,28 +26,27 @@ from minicnn.tutorial import scaled, tutorial_network
 # %% [markdown]
 # ## A tiny example, by hand
 #
-# Five samples. Each is the number 1; four have the label 0, the last one the label 1. The network is as
-# small as can be: two weights, which are also its two scores, and a softmax. Both weights start at 0.
+# Take five samples. Each is the number 1. The first four have the label 0, the last one has the label 1. The network
+# has two weights and a softmax. Since the input is 1, the weights are also the two scores. Both start at 0.
 #
 # Only the difference of the scores matters; call it $d = z_0 - z_1$. Then (lesson 6)
 #
 # $$p_0 = \frac{1}{1 + e^{-d}}, \qquad p_1 = 1 - p_0, \qquad loss = -\ln p_{label}.$$
 #
-# The gradient of the loss is $p - onehot$. A plain gradient step with learning rate 1 takes it from the
-# weights, and so changes $d$: by $+2 p_1$ if the labels of the batch are 0, by $-2 p_0$ if they are 1.
-# With batches of 2, in this order:
+# The gradient of the loss is $p - onehot$. A step of gradient descent with learning rate 1 subtracts it from the
+# weights. This changes $d$ by $+2 p_1$ if the labels of the batch are 0, and by $-2 p_0$ if they are 1. With batches of
+# 2, in this order:
 #
-# | batch | labels | $d$ | $p_0$ | loss of each | right? | the step makes of $d$ |
+# | batch | labels | $d$ | $p_0$ | loss of each sample | right? | $d$ after the step |
 # |---|---|---|---|---|---|---|
-# | 1 | 0, 0 | 0 | 0.5 | $-\ln 0.5$ = 0.6931 | yes: of equal scores the first counts | $0 + 2 \cdot 0.5$ = 1 |
+# | 1 | 0, 0 | 0 | 0.5 | $-\ln 0.5$ = 0.6931 | yes: the first of equal scores wins | $0 + 2 \cdot 0.5$ = 1 |
 # | 2 | 0, 0 | 1 | 0.7311 | $-\ln 0.7311$ = 0.3133 | yes | $1 + 2 \cdot 0.2689$ = 1.5379 |
 # | 3 | 1 | 1.5379 | 0.8231 | $-\ln 0.1769$ = 1.7325 | no | $1.5379 - 2 \cdot 0.8231$ = -0.1084 |
 #
-# So `fit` has seen 4 of 5 right, with a mean loss of
-# $(2 \cdot 0.6931 + 2 \cdot 0.3133 + 1 \cdot 1.7325) / 5 = 0.7491$.
+# So `fit` has seen 4 of 5 right, with a mean loss of $(2 \cdot 0.6931 + 2 \cdot 0.3133 + 1 \cdot 1.7325) / 5 = 0.7491$.
 #
-# Now let the *finished* network, $d = -0.1084$, look at the same five samples. It says 1 to all of them:
-# **1 of 5 right.**
+# Now give the same five samples to the *finished* network, with $d = -0.1084$. It answers 1 for all of them: **1 of 5
+# is right.**
 #
 # ## The naive code
 
@@ -55,8 +55,8 @@ from minicnn.tutorial import scaled, tutorial_network
 def judged(d, labels):
     """Each sample's loss, and whether it is right, where z0 - z1 = d."""
     p0 = 1 / (1 + np.exp(-d))
-    said = 0 if d >= 0 else 1  # of equal scores the first one counts
-    return -np.log(np.where(labels == 0, p0, 1 - p0)), labels == said
+    answer = 0 if d >= 0 else 1  # the first of equal scores wins
+    return -np.log(np.where(labels == 0, p0, 1 - p0)), labels == answer
 
 
 def step(d, labels):
@@ -81,7 +81,7 @@ assert np.round(fit_losses, 4).tolist() == [0.6931, 0.6931, 0.3133, 0.3133, 1.73
 assert [round(fit_losses.mean(), 4), fit_hits.mean(), hits.mean()] == [0.7491, 0.8, 0.2]
 
 # %% [markdown]
-# And here are the five samples as `fit` saw them, and as `evaluate` does afterwards:
+# The losses of the five samples, as `fit` saw them and as `evaluate` sees them afterwards:
 
 # %% tags=["fold"]
 figure = plots.new_figure(3.6)
@@ -96,7 +96,7 @@ for side, name, values, right, colour in [
     for x, value, is_right in zip(sample + side, values, right, strict=True):
         mark = "right" if is_right else "wrong"
         axes.text(x, value + 0.03, mark, ha="center", fontsize=plots.SMALL)
-for end in (2.5, 4.5):
+for end in (2.5, 4.5, 5.5):
     axes.axvline(end, color=plots.GREY, linestyle=":")
 ticks = [f"sample {i}\nlabel {label}" for i, label in enumerate(labels, start=1)]
 axes.set_xticks(sample, ticks)
@@ -106,13 +106,13 @@ axes.spines[["top", "right"]].set_visible(False)
 figure
 
 # %% [markdown]
-# Nobody lied. `fit` and `evaluate` answer two questions:
+# Both numbers are correct. `fit` and `evaluate` answer two different questions:
 #
-# - **`fit` reports how the network did on each batch when it met it**, with the weights of that moment,
-#   before the step. Three batches, three different networks, one average. Its last step is in no number.
+# - **`fit` reports how the network did on each batch**, with the weights it had just before the step on that batch.
+#   This makes three batches, three different networks, and one average. The last step is not in any of these numbers.
 # - **`evaluate` reports how one network does on all samples.**
 #
-# What Keras 3.15.1 (TensorFlow 2.21) printed for these five samples, and minicnn:
+# Here is what Keras 3.15.1 (TensorFlow 2.21) printed for these five samples, compared with minicnn:
 
 # %%
 KERAS = {
@@ -144,24 +144,25 @@ assert np.allclose(after, [losses.mean(), hits.mean()], atol=1e-6)
 # %% [markdown]
 # ## What a mean of means does
 #
-# There was another trap. The three batches had mean losses of 0.6931, 0.3133 and 1.7325, whose mean is
-# **0.9130**, not 0.7491; and accuracies of 1, 1 and 0, whose mean is 67 %, not 80 %. The lone sample of the
-# last batch counted for a third of everything.
+# There is another trap. The three batches had mean losses of 0.6931, 0.3133 and 1.7325. The mean of these is
+# **0.9130**, not 0.7491. The accuracies were 1, 1 and 0. Their mean is 67 %, not 80 %. The single sample of the last
+# batch counted for a third of the result.
 #
 # With $K$ batches of sizes $s_1, \dots, s_K$ and means $m_1, \dots, m_K$, the mean over the *samples* is
 #
 # $$\frac{s_1 m_1 + \dots + s_K m_K}{s_1 + \dots + s_K}, \qquad\text{and not}\qquad
 # \frac{m_1 + \dots + m_K}{K}.$$
 #
-# How far apart are they? Let $n$ samples be cut into $K - 1$ batches of size $s$ and a last one of size $r$. Call
-# $F$ the mean of the full batches' means and $L$ the last batch's mean. The samples of the last batch are a share of $r/n$ of all
-# samples, but the batch is a share of $1/K$ of all batches. So the first mean is
-# $(1 - \frac rn) F + \frac rn L$, the second one is $(1 - \frac1K) F + \frac1K L$, and the second exceeds the first by
+# How far apart are the two? Let $n$ samples be cut into $K - 1$ full batches and a last one of $r$ samples. Call $F$
+# the mean of the full batches' means and $L$ the last batch's mean. The last batch holds a share of $r/n$ of all
+# samples, but it is a share of $1/K$ of all batches. So the first mean is $(1 - \frac rn) F + \frac rn L$, and the
+# second one is $(1 - \frac1K) F + \frac1K L$. The second exceeds the first by
 #
 # $$(L - F) \cdot \Big(\frac1K - \frac rn\Big).$$
 #
-# The 10,000 test images make 312 batches of 32 and a last one of 16. Each of these 16 images would count twice; the
-# last factor is 0.0016. Nobody would notice. So the test of an average needs batches that are *very* unequal:
+# The 10,000 test images make 312 batches of 32 and a last one of 16. In a mean of means, each of these 16 images would
+# count twice as much as any other image. Still, the last factor is only 0.0016, so nobody would notice. A test of an
+# average therefore needs batches that are *very* unequal:
 
 # %%
 n = 10_000
@@ -174,11 +175,11 @@ assert [-(-n // 32), n - 312 * 32] == [313, 16]
 assert [round(1 / 313 - 16 / n, 4), 1 / 2 - 1 / n] == [0.0016, 0.4999]
 
 # %% [markdown]
-# With batches of 9,999 a single image would count for half of the whole result.
+# With batches of 9,999, a single image would count for half of the whole result.
 #
 # ## Exercise 1: the numbers of the bar
 #
-# While `fit` is under way, its bar shows after each batch the mean over all samples so far. You get what each
+# While `fit` runs, its progress bar shows after each batch the mean over all samples so far. You are given what each
 # batch reports: its mean loss (or accuracy) and its size.
 
 
@@ -196,12 +197,23 @@ def running_means(means, sizes):
 check.running_means(running_means)
 
 # %% [markdown]
-# ## A real one
+# <details><summary>Hint 1</summary>What is the sum of the losses of all samples so far? How many samples are
+# that?</details>
+# <details><summary>Hint 2</summary>The losses of one batch sum to its mean times its size.</details>
+# <details><summary>Hint 3</summary><code>np.cumsum</code> makes an array of running sums. You need two of
+# them.</details>
 #
-# The network of lesson 1, two epochs of only 6,000 digits: 187 batches of 32 and one of 16. Two
-# things are unusual. With `validation_data`, `fit` evaluates after each epoch, and calls the results `val_loss` and
-# `val_accuracy`; this is meant for images that are not learned from, but here, for once, it gets *the same* images. And minicnn's
-# `History` has a list that Keras' has not, `batches`: what each batch reported.
+# ## A real network
+#
+# Now the network of lesson 1, trained for two epochs on only 6,000 digits: 187 batches of 32 and one of 16. Two things
+# are unusual here:
+#
+# - With `validation_data`, `fit` evaluates after each epoch and calls the results `val_loss` and `val_accuracy`. This
+#   is meant for images that the network does not learn from. Here it gets *the same* images on purpose.
+# - minicnn's `History` has a list that Keras does not have, `batches`: what each batch reported.
+#
+# **Guess before you run:** `fit` reports an accuracy of about 85 % for the first epoch. What does `evaluate` report
+# right after it, for the same 6,000 images?
 
 # %% tags=["varies"]
 (x_train, y_train), (x_test, y_test) = mnist.load_data()
@@ -221,8 +233,8 @@ reported, evaluated = history.history["accuracy"][0], history.history["val_accur
 assert 0.8 < reported < 0.9 < 0.93 < evaluated < 0.97
 
 # %% [markdown]
-# The same 6,000 images, one after the other: the bar ended its first epoch with about 85 % right, and the network that
-# came out of it has about 95 % of them right. Batch by batch:
+# During the first epoch, the network was right on about 85 % of the images. At the end of that epoch, it was right on
+# about 95 % of the same images. Batch by batch:
 
 # %% tags=["cover", "fold"]
 figure = plots.new_figure(5.6)
@@ -269,18 +281,23 @@ all_axes[1].legend(loc="lower right")
 figure
 
 # %% [markdown]
-# The blue line starts anew with each epoch. In the first one it drags the mistakes of the untrained network along to the
-# end. This explains what puzzles everybody once: the tutorial's first epoch reports 0.9625 on the images it learns from, and then 0.9867 on
-# images it has never seen. It is not better at unseen images. It is better *afterwards*.
+# The blue line starts again with each epoch. In the first epoch it includes the mistakes of the untrained network until
+# the end. This explains a result that puzzles many people. The tutorial's first epoch reports 0.9625 on the images it
+# learns from, and then 0.9867 on images it has never seen. The network is not better on unseen images. It is better
+# *afterwards*.
 #
 # ## What History holds
 #
-# - `history.history`: for each name a list with one number an *epoch*; the names in alphabetical order.
+# - `history.history`: for each name a list with one number per *epoch*. The names are in alphabetical order.
 # - `history.epoch`: the numbers of the epochs, from 0.
-# - `history.params`: `verbose`, `epochs`, and `steps`, the batches of an epoch.
-# - `history.batches`: for each name a list with one number a *batch* (minicnn only).
+# - `history.params`: `verbose`, `epochs`, and `steps`, the number of batches in an epoch.
+# - `history.batches`: for each name a list with one number per *batch* (minicnn only).
 #
-# Every `fit` goes on with the weights and with Adam's state (lesson 11), but makes a new History, which `model.history` then is:
+# Every `fit` continues with the current weights and Adam's current state (lesson 11), but it makes a new History and
+# stores it as `model.history`.
+#
+# **Guess before you run:** the tiny network's first `fit` reported a loss of 0.7491, and `evaluate` then 0.7271. Does a
+# second `fit` report 0.7491 for its first epoch, 0.7271, or another number?
 
 # %%
 KERAS = [0.771928608417511, 0.7769875526428223]  # loss of the second fit, Keras 3.15.1
@@ -293,6 +310,9 @@ assert tiny.history is second
 assert len(first.history["loss"]) == 1
 
 # %% [markdown]
+# It is another number: again an average over three different networks, and only the first of them is the one that
+# `evaluate` saw.
+#
 # ## Exercise 2: predict a History
 #
 # `x` holds 1,000 images. Predict on paper:
@@ -305,11 +325,11 @@ assert len(first.history["loss"]) == 1
 
 # %% tags=["exercise"]
 def predicted():
-    """A list of six entries, of what is there after both calls:
+    """A list of six entries, all after both calls:
 
     len(first.history["loss"]); len(second.history["loss"]); second.epoch, a
     list; second.params["steps"]; how many images the last batch of an epoch
-    has; how many steps Adam has made since it was compiled."""
+    has; how many steps Adam has made since the model was compiled."""
     # solution
     return [2, 3, [0, 1, 2], 16, 1000 - 15 * 64, 5 * 16]
 
@@ -318,10 +338,18 @@ def predicted():
 check.predicted(predicted)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>A History belongs to one call of <code>fit</code>. Adam's state belongs to the
+# model.</details>
+# <details><summary>Hint 2</summary>1000 / 64 = 15.625. The incomplete batch counts as a batch, too.</details>
+# <details><summary>Hint 3</summary>Adam makes one step per batch, in all 2 + 3 epochs.</details>
+#
 # ## Which mistakes?
 #
-# An accuracy is one number for 10,000 answers. Let us have a look at the answers, by asking for the probabilities of all test
-# images, and for the loss of each.
+# An accuracy is one number for 10,000 answers. To see the answers themselves, ask for the probabilities of all test
+# images, and compute the loss of each image.
+#
+# **Guess before you run:** the network is wrong on fewer than 5 % of the test images. What share of the total loss
+# comes from these images?
 
 # %% tags=["varies"]
 test = scaled(x_test)
@@ -348,16 +376,17 @@ assert abs(of_means - test_accuracy) > 0.005
 assert [round(-np.log(p), 1) for p in (0.5, 0.001)] == [0.7, 6.9]
 
 # %% [markdown]
-# Two things to notice. `evaluate` is indeed the mean over all images, whatever the batches; had it been a mean of means, choosing batches of 9,999 would
-# have made the network better at once, since the last image happens to be an easy one.
+# Two results stand out. First, `evaluate` is indeed the mean over all images, whatever the batches are. With a mean of
+# means, batches of 9,999 would make the same network look better, since it happens to be right on the last image.
 #
-# And **a few images make most of the loss.** The loss is $-\ln p$ of the true class: an image that is wrong by a hair costs
-# 0.7, one that is wrong with 99.9 % certainty at least 6.9. So loss and accuracy are different things, and can move in different directions.
+# Second, **a few images make most of the loss.** The loss is $-\ln p$, with $p$ the probability of the true class. An
+# image that is wrong with $p$ just below 0.5 costs 0.7. One that is wrong with 99.9 % certainty costs at least 6.9. So
+# loss and accuracy are different things, and they can move in different directions.
 #
-# ## Exercise 3: who is taken for whom?
+# ## Exercise 3: which classes are confused?
 #
-# A *confusion matrix* counts answers: in row `i`, column `j` stands how many images of class `i` were taken for
-# class `j`. The right answers are on its diagonal.
+# A *confusion matrix* counts answers. The entry in row `i` and column `j` is the number of images of class `i` that the
+# network took for class `j`. The right answers are on the diagonal.
 
 
 # %% tags=["exercise"]
@@ -375,15 +404,21 @@ def confusion(labels, predictions, classes):
 check.confusion(confusion)
 
 # %% [markdown]
-# Drawn for the network above; the darker, the larger the share of its row:
+# <details><summary>Hint 1</summary>Start with <code>np.zeros((classes, classes), int)</code>.</details>
+# <details><summary>Hint 2</summary>Go through labels and predictions together, with <code>zip</code> or an
+# index.</details>
+# <details><summary>Hint 3</summary>Each image adds 1 to a single entry. The label gives the row.</details>
+#
+# The confusion matrix of the network above. The darker a cell, the larger its share of the row:
 
 # %%
 plots.confusion_matrix(y_test, predictions)
 
 # %% [markdown]
-# It is not symmetric, and need not be. How many 4s were taken for a 9, and how many 9s for a 4, are two questions.
+# The matrix is not symmetric, and need not be. How many 4s the network took for a 9, and how many 9s for a 4, are two
+# different questions.
 #
-# And these are the images with the largest losses, the most *certain* mistakes. Some are hard for people too:
+# These are the images with the largest losses, the most *certain* mistakes. Some are hard for people, too:
 
 # %%
 plots.worst_mistakes(x_test, y_test, probabilities, count=10)
@@ -391,9 +426,9 @@ plots.worst_mistakes(x_test, y_test, probabilities, count=10)
 # %% [markdown]
 # ## The fast version, and what it costs
 #
-# The running mean is the fast version. `Mean` in minicnn keeps two numbers, a total and a count, and the forward pass
-# it reports on has to be made for the gradient anyway: it costs nothing. The honest number, `evaluate`, costs another forward pass
-# over all images, though no backward pass. Side by side, for 480 images:
+# The running mean is the fast version. `Mean` in minicnn keeps only two numbers, a total and a count. The forward pass
+# it reports on is needed for the gradient anyway, so this number costs almost nothing. `evaluate` needs another forward
+# pass over all images, but no backward pass. Both, side by side, for 480 images:
 
 # %%
 other = tutorial_network()
@@ -407,25 +442,27 @@ evaluating = timeit.repeat(lambda: other.evaluate(*few, verbose=0), **clock)
 assert min(training) > 1.4 * min(evaluating)
 
 # %% [markdown]
-# That is why both exist: the cheap number to watch, the honest one to believe.
+# That is why both exist: the cheap number to watch, and the honest one to believe.
 #
 # ## How far can one number be believed?
 #
-# The tutorial reports 0.9867 after one epoch of all 60,000 digits. How much of that is the network, and how much is luck: the random
-# initial weights, the random order? The only way to know is to do it several times. Training for an epoch takes too long for a lesson, so here is what was measured, with
-# minicnn 0.1.0 and nothing changed but the seed (another processor rounds differently, and gets other numbers of the same kind):
+# The tutorial reports 0.9867 after one epoch of all 60,000 digits. How much of that is the network, and how much is
+# chance: the random initial weights and the random order? The only way to know is to repeat the training. One epoch
+# takes too long for a lesson, so the next cell holds results that were measured with minicnn 0.1.0. Only the seed
+# changed. (Another processor rounds differently, and gets other numbers of the same kind.)
 #
 # ```
 # python -m minicnn train --seed 0         and 1, 2, 3, 4
 # ```
 #
-# The tutorial's second experiment took batches of 64 from a shuffled Dataset (lesson 12), ten of them called an "epoch", and evaluated after 200, 400 and 600 steps:
-# 0.965, 0.975, 0.973. Repeated for the seeds 0 to 9 by this function:
+# The tutorial's second experiment used batches of 64 from a shuffled Dataset (lesson 12), and called ten of them an
+# "epoch". It evaluated after 200, 400 and 600 steps: 0.965, 0.975, 0.973. The function below repeated this for the
+# seeds 0 to 9:
 
 
 # %%
 def steps_experiment(seed, calls=3):
-    """Test accuracy after each of so many calls of fit, 200 batches of 64 each."""
+    """Test accuracy after each call of fit, of 200 batches of 64 each."""
     minicnn.set_random_seed(seed)
     model = tutorial_network()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -460,7 +497,7 @@ figure = plots.new_figure(3.8)
 axes = figure.subplots()
 for x, values in enumerate([*STEPS.T, ONE_EPOCH]):
     spread = np.linspace(-0.16, 0.16, len(values))  # side by side, by seed
-    label = "minicnn, one dot a seed" * (x == 0)
+    label = "minicnn, one dot per seed" * (x == 0)
     axes.plot(x + spread, values, "o", color=plots.BLUE, label=label)
 axes.plot(
     list(TUTORIAL.values()),
@@ -479,13 +516,72 @@ axes.spines[["top", "right"]].set_visible(False)
 figure
 
 # %% [markdown]
-# A second source of chance is the test set itself: other 10,000 digits would give another accuracy. One answer is a hit with
-# probability $p$, like a coin; its variance is $p(1 - p)$, and that of the mean of $n$ independent ones is $p(1 - p)/n$. So the standard deviation of an
-# accuracy is
+# A second source of chance is the test set itself: another 10,000 digits would give another accuracy. One answer is
+# right with probability $a$, like a biased coin that shows heads. Its variance is $a(1 - a)$. The mean of $n$
+# independent answers has the variance $a(1 - a)/n$. So the standard deviation of an accuracy is
 #
-# $$\sqrt{p (1 - p) / n},$$
+# $$\sqrt{a (1 - a) / n}.$$
 #
-# for $p = 0.987$ and $n$ = 10,000 about 0.0011, that is 11 images.
+# For $a = 0.987$ and $n$ = 10,000 this is about 0.0011, or 11 images.
+#
+# ## Challenge
+#
+# A network gives more than an answer: its largest probability is its *confidence* in that answer. Can the confidence be
+# believed, too? If so, about 80 % of the answers given with a confidence of 0.8 are right.
+#
+# On average it can. For the 10,000 test images:
+
+# %% tags=["varies"]
+confidence = probabilities.max(axis=1)
+print(f"mean confidence {confidence.mean():.4f}, share right {hits.mean():.4f}")
+assert abs(confidence.mean() - hits.mean()) < 0.02
+
+# %% [markdown]
+# But an average can hide a lot. A network might be too confident in one half of its answers, and not confident enough
+# in the other half. The **expected calibration error** finds this out:
+#
+# 1. Divide the confidences from 0 to 1 into `bins` intervals of equal width. A confidence on the border of two
+#    intervals belongs to the upper one. A confidence of 1 belongs to the last interval.
+# 2. For the answers in each interval, take the *gap*: the distance between their mean confidence and their share right.
+# 3. The error is the mean of the gaps over all *answers*: each answer counts with the gap of its interval.
+#
+# Example: four answers with confidences 0.6, 0.8, 0.8 and 1. The first one is wrong. With 4 bins, 0.6 is in the third
+# interval, and its gap is 0.6 - 0 = 0.6. The others are in the fourth one. Their gap is 1 - 0.8667 = 0.1333. The error
+# is $(1 \cdot 0.6 + 3 \cdot 0.1333) / 4 = 0.25$, although mean confidence (0.8) and share right (0.75) differ by only
+# 0.05.
+
+
+# %% tags=["exercise", "challenge"]
+def calibration_error(probabilities, labels, bins):
+    """The expected calibration error, a number from 0 to 1.
+
+    probabilities: (n, classes), of which the first largest one is the
+    answer; labels: (n,) integers; bins: the number of intervals."""
+    # solution
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    interval = np.minimum((confidence * bins).astype(int), bins - 1)
+    total = 0
+    for k in range(bins):
+        members = interval == k
+        if members.any():
+            gap = abs(confidence[members].mean() - right[members].mean())
+            total += members.sum() * gap
+    return total / len(labels)
+
+
+# %%
+check.calibration_error(calibration_error)
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>Make two arrays of length n: the confidence of each answer, and whether it is
+# right.</details>
+# <details><summary>Hint 2</summary>The interval is the confidence times <code>bins</code>, rounded down, but at most
+# <code>bins - 1</code>.</details>
+# <details><summary>Hint 3</summary>Loop over the intervals and select with <code>members = interval == k</code>. Skip
+# those without members. Add up <code>members.sum() * gap</code>.</details>
+#
+# When it passes, call it with `probabilities`, `y_test` and 10 bins. Can this network's confidence be believed?
 #
 # ## The fact
 
@@ -520,23 +616,25 @@ assert (KERAS[:, 2] > 0.973).all()
 assert (KERAS[:, 2] > KERAS[:, 1]).all()
 
 # %% [markdown]
-# > **After one epoch, five seeds: 98.55 to 98.89 %, mean 98.66 %, with a standard deviation of 0.14 points.** The tutorial's 98.67 %
-# > is one more such number: two of ours are above it, three below. Two runs that differ by 0.2 points differ by nothing.
+# > **After one epoch, five seeds: 98.55 to 98.89 %, mean 98.66 %, with a standard deviation of 0.14 points.** The
+# > tutorial's 98.67 % is one more such number: two of ours are above it, three below. Two runs can differ by 0.2 points
+# > by chance alone.
 #
-# And the tutorial's fall from 97.5 % at 400 steps to 97.3 % at 600? It is no law: of ten seeds, nine did not fall, and one
-# fell by 0.25 points. The 97.3 % itself lies below all ten of ours, the lowest being 97.70 %. Today's Keras agrees with
-# us: 97.96, 97.93 and 98.23 % for its seeds 0 to 2. So that was TensorFlow 2.0, or bad luck; one run cannot tell.
+# And the tutorial's fall from 97.5 % at 400 steps to 97.3 % at 600? It is not a rule. Of our ten seeds, nine did not
+# fall, and one fell by 0.25 points. The tutorial's 97.3 % itself is below all ten of ours, of which the lowest is
+# 97.70 %. Today's Keras agrees with us: 97.96, 97.93 and 98.23 % for its seeds 0 to 2. So the cause was TensorFlow 2.0,
+# or bad luck. One run cannot tell.
 #
 # ## In minicnn
 #
-# - `Mean` in [minicnn/metrics.py](../minicnn/metrics.py): your `running_means`, with two numbers to remember.
-# - `History` in [minicnn/callbacks/history.py](../minicnn/callbacks/history.py): what was noted; `Progress` in
+# - `Mean` in [minicnn/metrics.py](../minicnn/metrics.py): your `running_means`, with only two numbers kept.
+# - `History` in [minicnn/callbacks/history.py](../minicnn/callbacks/history.py): what is recorded. `Progress` in
 #   [minicnn/callbacks/progress.py](../minicnn/callbacks/progress.py): the bar.
-# - `Trainer.fit` and `Trainer.evaluate` in [minicnn/training.py](../minicnn/training.py): when it is noted;
+# - `Trainer.fit` and `Trainer.evaluate` in [minicnn/training.py](../minicnn/training.py): when it is recorded.
 #   `train_step` in [minicnn/step.py](../minicnn/step.py): one step.
 # - `confusion_matrix` in [minicnn/plots/matrices.py](../minicnn/plots/matrices.py), `worst_mistakes` in
 #   [minicnn/plots/images.py](../minicnn/plots/images.py), `learning_curve` in
 #   [minicnn/plots/curves.py](../minicnn/plots/curves.py).
 #
-# To watch a step of your own: `model.compile(..., run_eagerly=True)` makes `fit` run `step.py` and `layers.py` as they
-# are written, so a breakpoint in `Conv2D.backward` stops there and shows the arrays of your own training. It is slower.
+# To follow a step of your own training, use `model.compile(..., run_eagerly=True)`. Then `fit` runs `step.py` and
+# `layers.py` as they are written. A breakpoint in `Conv2D.backward` stops there and shows the arrays. This is slower.
