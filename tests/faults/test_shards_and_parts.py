@@ -100,6 +100,8 @@ def test_a_large_weight_is_trained_as_by_the_core(optimizer):
 class CtrlCInside(Counting):
     """Presses Ctrl-C in every part."""
 
+    elementwise = True  # a promise about this class's own `update`: it is not inherited
+
     def update(self, gradient, weight):
         super().update(gradient, weight)
         signal.raise_signal(signal.SIGINT)
