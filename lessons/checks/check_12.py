@@ -101,7 +101,7 @@ def _(items, buffer_size, choose):
     yield from drained(buffer, choose)
 
 
-@shuffled.mistake("what is in the buffer when the input ends is lost")
+@shuffled.mistake("the items still in the buffer when the input ends have to come out, too")
 def _(items, buffer_size, choose):
     buffer = []
     for item in items:
@@ -111,7 +111,7 @@ def _(items, buffer_size, choose):
 
 
 @shuffled.mistake(
-    "when the input has ended, the rest is to be drawn as well, not handed out in order"
+    "after the end of the input, draw from the buffer as before; do not hand out its items in order"
 )
 def _(items, buffer_size, choose):
     buffer = []
@@ -127,7 +127,7 @@ def _(items, buffer_size, choose):
     yield from drained(list(items), choose)
 
 
-@shuffled.mistake("the buffer holds one item too many when it is drawn from")
+@shuffled.mistake("the buffer holds one item too many at each draw")
 def _(items, buffer_size, choose):
     yield from shuffled.reference(items, buffer_size + 1, choose)
 
@@ -147,7 +147,9 @@ def _(items, buffer_size, choose):
     yield from drained(buffer, choose)
 
 
-@shuffled.mistake("choose(k) never gives k: with len(buffer) - 1 the newest item has no chance")
+@shuffled.mistake(
+    "choose(k) never gives k: after choose(len(buffer) - 1) the newest item cannot come out"
+)
 def _(items, buffer_size, choose):
     buffer = []
     for item in items:
@@ -197,7 +199,7 @@ def chances(n, buffer_size):
     return all_chances(n, buffer_size)
 
 
-@chances.mistake("at the end the buffer drains: at place p it holds no more than n - p items")
+@chances.mistake("at the end the buffer drains: at place p it holds at most n - p items")
 def _(n, buffer_size):
     return all_chances(n, buffer_size, drains=False)
 
@@ -287,6 +289,120 @@ def _(n, batch_size, steps, calls):
     return 1 - (1 - min(batch_size * steps / n, 1)) ** calls
 
 
+def repeated_cases():
+    return [
+        (4, 3, 2, 1),
+        (5, 2, 7, 1),
+        (4, 1, 3, 2),
+        (3, 7, 4, 1),
+        (6, 6, 6, 3),
+        (10, 4, 5, 2),
+        (40, 15, 130, 2),
+    ]
+
+
+def missed_by_a_call(n, buffer_size, draws, early=0, most=np.inf):
+    """The chance of each item, right unless `early` or `most` shift or limit its copies."""
+    item, missed = np.arange(n), np.ones(n)
+    for place in range(draws):
+        copies = (buffer_size + place - 1 + early - item) // n + 1
+        missed *= 1 - np.minimum(copies, most) / buffer_size
+    return missed
+
+
+@exercise(repeated_cases, tolerance=1e-9)
+def chance_seen(n, buffer_size, draws, calls):
+    return 1 - missed_by_a_call(n, buffer_size, draws) ** calls
+
+
+@chance_seen.mistake("the buffer can hold an item several times: count all copies that were read")
+def _(n, buffer_size, draws, calls):
+    return 1 - missed_by_a_call(n, buffer_size, draws, most=1) ** calls
+
+
+@chance_seen.mistake("this is shuffle, then repeat: here the buffer never drains")
+def _(n, buffer_size, draws, calls):
+    return 1 - (1 - all_chances(n, buffer_size)[:, :draws].sum(axis=1)) ** calls
+
+
+@chance_seen.mistake("every draw is taken from all n items here; draw from the buffer")
+def _(n, buffer_size, draws, calls):
+    return np.full(n, 1 - (1 - 1 / n) ** (draws * calls))
+
+
+@chance_seen.mistake(
+    "before the draw at place p, buffer_size + p items have been read, not one more"
+)
+def _(n, buffer_size, draws, calls):
+    return 1 - missed_by_a_call(n, buffer_size, draws, early=1) ** calls
+
+
+@chance_seen.mistake(
+    "before the draw at place p, buffer_size + p items have been read, not one less"
+)
+def _(n, buffer_size, draws, calls):
+    return 1 - missed_by_a_call(n, buffer_size, draws, early=-1) ** calls
+
+
+@chance_seen.mistake(
+    "the copies are counted at the end; at each place only those read so far count"
+)
+def _(n, buffer_size, draws, calls):
+    copies = (buffer_size + draws - 2 - np.arange(n)) // n + 1
+    return 1 - (1 - copies / buffer_size) ** (draws * calls)
+
+
+@chance_seen.mistake("a call does not continue the one before: it starts with a new buffer")
+def _(n, buffer_size, draws, calls):
+    return 1 - missed_by_a_call(n, buffer_size, draws * calls)
+
+
+@chance_seen.mistake("this is for one call; several calls see more")
+def _(n, buffer_size, draws, calls):
+    return 1 - missed_by_a_call(n, buffer_size, draws)
+
+
+@chance_seen.mistake("this is the chance to come out in every call; at least once is enough")
+def _(n, buffer_size, draws, calls):
+    return (1 - missed_by_a_call(n, buffer_size, draws)) ** calls
+
+
+@chance_seen.mistake("chances of several calls do not add up: multiply the chances to be missed")
+def _(n, buffer_size, draws, calls):
+    return np.minimum(calls * (1 - missed_by_a_call(n, buffer_size, draws)), 1)
+
+
+@chance_seen.mistake("this is the chance that an item is never seen")
+def _(n, buffer_size, draws, calls):
+    return missed_by_a_call(n, buffer_size, draws) ** calls
+
+
+@chance_seen.mistake("this is the expected number of items; the chance of each item is wanted")
+def _(n, buffer_size, draws, calls):
+    return chance_seen.reference(n, buffer_size, draws, calls).sum()
+
+
+@chance_seen.refused
+def _(n, buffer_size, draws, calls):  # of an item chosen at random
+    return np.full(n, chance_seen.reference(n, buffer_size, draws, calls).mean())
+
+
+@chance_seen.refused
+def _(n, buffer_size, draws, calls):  # whether it can be seen at all
+    return (np.arange(n) < buffer_size + draws - 1).astype(float)
+
+
+@chance_seen.refused
+def _(n, buffer_size, draws, calls):  # the last item first
+    return chance_seen.reference(n, buffer_size, draws, calls)[::-1]
+
+
+@chance_seen.refused
+def _(n, buffer_size, draws, calls):  # how often it is expected to come out
+    return np.full(n, draws * calls / n)
+
+
 # The lesson goes on with these where an exercise may be unsolved.
 chances_for_the_picture = chances.reference
 images_for_the_text = distinct_images.reference
+seen_for_the_text = chance_seen.reference

@@ -1,11 +1,10 @@
 # %% [markdown]
 # # 12 · What does a shuffle buffer do?
 #
-# *15 minutes · needs lesson 11*
+# *20 minutes · needs lesson 11*
 #
-# **You will build** `shuffled(items, buffer_size, choose)`, which mixes a stream of items that is
-# too long to be mixed as a whole; and find out how far an item gets in it, and how much of its data
-# a network really sees.
+# **You will build** `shuffled(items, buffer_size, choose)`, which shuffles a stream of items that is too long to be
+# held in memory. You will find out how far an item can move, and how much of its data a network really sees.
 
 # %%
 import numpy as np
@@ -19,10 +18,10 @@ from minicnn.layers import Dense, Flatten, Input
 from minicnn.tutorial import scaled
 
 # %% [markdown]
-# The gradient of a batch is to stand for all data. If a file is sorted, the first batches are full
-# of zeros, the next ones of ones, and each step undoes the one before. So data are mixed. But to
-# draw from all of them, all of them have to be there. `tf.data`, where Keras' input comes from, has
-# a way out: it draws from a *buffer*. The tutorial that our network comes from says
+# The gradient of a mini-batch should stand for all data. If a file is sorted by label, the first batches contain only
+# zeros and the next ones only ones, and each step undoes the one before. So data are shuffled. But a full shuffle
+# needs all items in memory. `tf.data`, the input pipeline of TensorFlow, needs less: it draws from a *buffer*. The
+# tutorial that our network comes from says
 #
 # ```python
 # ds = Dataset.from_tensor_slices((x_train, y_train))
@@ -31,13 +30,13 @@ from minicnn.tutorial import scaled
 #
 # ## A tiny example, by hand
 #
-# Six items, 0 to 5, and a buffer for three of them. It is filled first. Then, again and again, one
-# item is drawn, comes out, and makes room for *one* new item. When the input has ended, the buffer
+# There are six items, 0 to 5, and a buffer that holds three of them. First the buffer is filled. Then one item at a
+# time is drawn from it and comes out, and *one* new item takes the free place. When the input has ended, the buffer
 # drains.
 
 # %% tags=["fold"]
 buffers = [[0, 1, 2], [0, 1, 3], [1, 3, 4], [1, 3, 5], [3, 5], [3]]
-out = [2, 0, 4, 1, 5, 3]  # as the dice fell
+out = [2, 0, 4, 1, 5, 3]  # one way in which the draws can turn out
 
 cells, colours = np.full((6, 3), np.nan), {}
 for place, (buffer, item) in enumerate(zip(buffers, out, strict=True)):
@@ -63,20 +62,22 @@ for place, (buffer, item) in enumerate(zip(buffers, out, strict=True)):
     assert item in buffer
 
 # %% [markdown]
-# Blue is drawn, yellow has just come in; at place 2 item 4 is both.
+# The item in blue is drawn; the item in yellow has just come in. At place 2, item 4 is both.
 #
-# Two sentences of the tutorial can be judged already. That the buffer is filled before any item is
-# taken: right. That it is refilled when all examples have been used: no, it is refilled by one item
-# after *every* draw. And where it says that a smaller *batch* size saves memory and mixes worse, it
-# means the *buffer* size.
+# Now three statements of the tutorial can be judged:
+#
+# - The buffer is filled before any item is taken. This is right.
+# - The buffer is refilled when all examples have been used. This is wrong: *each* draw is followed by one new item.
+# - A smaller *batch* size saves memory and shuffles less well. This is true of the *buffer* size.
 #
 # ## Exercise 1: the buffer
 #
-# A *generator* is a function with `yield` in it: it hands out an item, and goes on from there when
-# it is asked for the next one. Here `items` can be read once, in a `for` loop, and nobody knows how
-# many there are. `choose(k)` draws: it gives a whole number from 0 to k - 1, each with the same
-# chance. The check tries every way in which the draws can turn out, so it knows the chances of your
-# generator exactly. It also watches how much you read ahead.
+# A *generator* is a function with `yield` in it. It hands out an item, and continues from there when it is asked for
+# the next one. Here `items` can be read only once, in a `for` loop, and its length is not known. `choose(k)` makes a
+# draw: it returns a whole number from 0 to k - 1, each with the same chance.
+#
+# The check tries every way in which the draws can turn out, so it knows the chances of your generator exactly. It also
+# watches how far you read ahead.
 
 
 # %% tags=["exercise"]
@@ -96,25 +97,31 @@ def shuffled(items, buffer_size, choose):
 check.shuffled(shuffled)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>Two loops: one over the items, and after it one that empties the buffer.</details>
+# <details><summary>Hint 2</summary>In the first loop, add the item to a list. When the list holds
+# <code>buffer_size</code> items, draw one.</details>
+# <details><summary>Hint 3</summary>To draw: <code>yield buffer.pop(choose(len(buffer)))</code>, in both
+# loops.</details>
+#
 # ## What can come out where
 #
-# Number the items $i = 0, 1, \dots, n - 1$ and the places at which they come out
-# $p = 0, 1, \dots, n - 1$. Let $B$ be the size of the buffer. Before the draw at place $p$, $B + p$
-# items have been read, as long as there are so many, and $p$ of them are gone. So
+# Number the items $i = 0, 1, \dots, n - 1$, and the places at which they come out $p = 0, 1, \dots, n - 1$. Let $B$ be
+# the size of the buffer. Before the draw at place $p$, $B + p$ items have been read (or all $n$, if there are fewer),
+# and $p$ of them have come out. So the buffer holds
 #
 # $$size_p = \min(B,\ n - p)$$
 #
-# items are in the buffer. Item $i$ is among them from place $first = \max(0,\ i - B + 1)$ on: that
-# is when $i + 1$ items have been read. **Earlier it cannot come out.** Later it can, at any time.
+# items. Item $i$ is in the buffer once $i + 1$ items have been read. That is the case from place
+# $first = \max(0,\ i - B + 1)$ on. **It cannot come out earlier.** It can come out at any later place.
 #
-# At each place everything in the buffer has the same chance. To come out at place $p$, an item has
-# to be spared at all the places before, and then be drawn:
+# At each place, everything in the buffer has the same chance. To come out at place $p$, an item must not be drawn at
+# any place before, and then be drawn:
 #
 # $$chance_{i,p} = \left(1 - \frac{1}{size_{first}}\right) \cdots
 # \left(1 - \frac{1}{size_{p-1}}\right) \cdot \frac{1}{size_p} \qquad \text{for} \quad p \geq first.$$
 #
-# By hand, for $n = 6$ and $B = 3$, item 3: it can come out from place 1 on, and there are 3, 3, 3,
-# 2, 1 items in the buffer at places 1 to 5. So its chances are
+# By hand, for item 3 with $n = 6$ and $B = 3$: it can come out from place 1 on. At places 1 to 5 the buffer holds 3, 3,
+# 3, 2 and 1 items. So its chances are
 #
 # $$\frac{1}{3}, \quad \frac{2}{3} \cdot \frac{1}{3} = \frac{2}{9}, \quad
 # \frac{2}{3} \cdot \frac{2}{3} \cdot \frac{1}{3} = \frac{4}{27}, \quad
@@ -142,10 +149,16 @@ def chances(n, buffer_size):
 check.chances(chances)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>For each item, go through the places from <i>first</i> on. Keep one number: the
+# chance that the item has not come out yet.</details>
+# <details><summary>Hint 2</summary>That number is 1 at first. Divided by the size of the buffer, it is the chance to
+# come out at this place.</details>
+# <details><summary>Hint 3</summary>After each place, subtract the chance of this place from it.</details>
+#
 # ## TensorFlow's numbers
 #
-# TensorFlow 2.21 sent six items 10,000 times through `shuffle(3)`. How often each item came out at
-# each place, and how often the formula expects it:
+# TensorFlow 2.21 sent six items through `shuffle(3)` 10,000 times. The tables show how often each item came out at each
+# place, and how often the formula expects it:
 
 # %% tags=["fold"]
 TENSORFLOW = [
@@ -179,32 +192,31 @@ assert (off <= 4 * np.sqrt(10_000 * expected * (1 - expected))).all()  # by chan
 assert not off[expected == 0].any()
 
 # %% [markdown]
-# White cells cannot happen, and did not happen. Item 5 waits for all the others to be read, and
-# comes out in the second half.
+# White cells cannot happen, and did not happen. Item 5 is read last, and comes out in the second half.
 #
-# How far does an item get? While the input lasts, an item in the buffer is drawn with the chance
-# $1/B$ each time, and so in the mean at the $B$-th time, as a die shows its first six at the sixth
-# throw in the mean. The first time is at place $i - B + 1$, the $B$-th at place $i$: in the mean an
-# item comes out **where it would have come out without a shuffle**, give or take about $B$ places.
+# How far does an item move? As long as there is input, an item in the buffer is drawn with a chance of $1/B$ each time.
+# So on average it is drawn at the $B$-th time, just as a die shows its first six at the sixth throw on average. The
+# first of these times is at place $i - B + 1$, the $B$-th at place $i$. So on average an item comes out **where it
+# would have come out without a shuffle**, give or take about $B$ places.
 
 # %% tags=["cover", "fold"]
-N = 10_000
+n = 10_000
 figure = plots.new_figure(7.2)
 all_axes = figure.subplots(2, 2, sharex=True, sharey=True)
 distances = {}
-for axes, buffer_size in zip(all_axes.flat, [1, 10, 1000, N], strict=True):
+for axes, buffer_size in zip(all_axes.flat, [1, 10, 1000, n], strict=True):
     counts = np.zeros((50, 50))
-    dataset = Dataset.from_tensor_slices(np.arange(N)).shuffle(buffer_size, seed=9)
+    dataset = Dataset.from_tensor_slices(np.arange(n)).shuffle(buffer_size, seed=9)
     for _ in range(4):  # passes, each in an order of its own
-        item = np.fromiter(dataset, int, N)
-        place = np.arange(N)
+        item = np.fromiter(dataset, int, n)
+        place = np.arange(n)
         assert (item <= place + buffer_size - 1).all()
         np.add.at(counts, (item // 200, place // 200), 1)
     distances[buffer_size] = int(np.median(abs(item - place)))
     shown = axes.imshow(
-        counts / 800, cmap="Blues", vmin=0, vmax=0.3, extent=(0, N, N, 0)
+        counts / 800, cmap="Blues", vmin=0, vmax=0.3, extent=(0, n, n, 0)
     )
-    axes.set(title=f"buffer of {buffer_size:,}", xticks=[0, N], yticks=[0, N])
+    axes.set(title=f"buffer of {buffer_size:,}", xticks=[0, n], yticks=[0, n])
 for side in (0, 1):
     all_axes[1, side].set_xlabel("place")
     all_axes[side, 0].set_ylabel("item")
@@ -213,25 +225,24 @@ figure.colorbar(shown, ax=all_axes, label=label, shrink=0.7, extend="max")
 figure
 
 # %%
-print("half of the items move by less than", distances)
+print("half of the items move by at most", distances)
 middle = check.chances_for_the_picture(400, 10)[100]  # of item 100
 assert abs(middle @ np.arange(400) - 100) < 1e-9
 assert distances[1] == 0
 assert round(1 / (1 - 1 / 1000) ** 9000, -3) == 8_000
 assert 5 < distances[10] < 9
 assert 500 < distances[1000] < 900
-assert 2700 < distances[N] < 3200
+assert 2700 < distances[n] < 3200
 
 # %% [markdown]
-# A buffer of 10 leaves 10,000 items practically as they were. One of 1,000 blurs the diagonal, to
-# the left by no more than its size, to the right with a long faint trail: an item of the first
-# tenth is spared until the last tenth with a chance of 1 in 8,000. Only a buffer as large as the
-# data gives every item every place.
+# A buffer of 10 leaves 10,000 items nearly in their order. A buffer of 1,000 blurs the diagonal: to the left by no more
+# than its size, to the right with a long faint trail. An item of the first tenth stays in the buffer until the last
+# tenth with a chance of 1 in 8,000. Only a buffer as large as the data can bring every item to every place.
 #
 # ## Sorted data
 #
-# Sort MNIST by its labels, and look at the first batch of 64 images that comes out.
-# (`from_tensor_slices` gets numbers of images here, not images. We come back to that.)
+# Sort MNIST by its labels, and look at the first batch of 64 images that comes out. (`from_tensor_slices` gets the
+# numbers of the images here, not the images. A later section says why.)
 
 # %% tags=["fold"]
 (x_train, y_train), (x_test, y_test) = mnist.load_data()
@@ -275,9 +286,12 @@ zeros = int((y_train == 0).sum())
 assert zeros == 5923
 
 # %% [markdown]
-# There are 5,923 zeros, so a buffer of 1,000 holds nothing else for a long time. Does it matter?
-# Let a network of a single layer learn from one pass over the sorted images. (`fit` takes a step
-# for each batch, `evaluate` counts what is right. Lesson 13 is about them.)
+#  There are 5,923 zeros, so for a long time a buffer of 1,000 holds nothing else. Does it matter? Train a network of a
+# single layer for one pass over the sorted images. (`fit` takes a step for each batch, `evaluate` measures the
+# accuracy. Lesson 13 is about them.)
+#
+# **Guess before you run:** without a shuffle, which digit does the network see in every image after this pass? And
+# which accuracy does it reach with a buffer of 1,000?
 
 
 # %% tags=["fold"]
@@ -312,15 +326,14 @@ assert reached[60_000] > 0.9
 assert abs(accuracy(np.arange(60_000), 1) - reached[60_000]) < 0.01  # as delivered
 
 # %% [markdown]
-# Not shuffled, it ends up by calling every image a 9, the last thing it has seen: 10.09 % of the
-# test images are. A buffer of 1,000, which looks like a lot, helps little. To be fair: MNIST as it
-# is delivered is mixed already, and does as well without any shuffle in the first pass. **What a
-# buffer can do depends on the file**, which is why sorted files should be mixed once and for all,
-# on disk.
+# Without a shuffle the network calls every image a 9, the last digit it has seen; 10.09 % of the test images are nines.
+# A buffer of 1,000 looks large, but helps little. To be fair: MNIST as it is delivered is already mixed, and one pass
+# over it does as well without any shuffle. **What a buffer can do depends on the file.** So a sorted file should be
+# shuffled once on disk.
 #
 # ## Passes
 #
-# `repeat` starts the recipe over: a new pass, a new order. It matters which of the two comes first:
+# `repeat` starts the recipe again: a new pass, in a new order. The order of `shuffle` and `repeat` matters:
 
 # %%
 six = Dataset.from_tensor_slices(np.arange(6))
@@ -328,27 +341,27 @@ apart = list(map(int, six.shuffle(6, seed=9).repeat(3)))
 blurred = list(map(int, six.repeat(3).shuffle(6, seed=9)))
 print("shuffle, then repeat:", apart[:6], apart[6:12], apart[12:])
 print("repeat, then shuffle:", blurred[:6], blurred[6:12], blurred[12:])
-assert all(sorted(apart[i : i + 6]) == list(range(6)) for i in (0, 6, 12))
-assert any(sorted(blurred[i : i + 6]) != list(range(6)) for i in (0, 6, 12))
+passes = [slice(0, 6), slice(6, 12), slice(12, 18)]
+assert all(sorted(apart[each]) == list(range(6)) for each in passes)
+assert any(sorted(blurred[each]) != list(range(6)) for each in passes)
 
 # %% [markdown]
-# In the first line every pass has every item once. In the second line the buffer does not see where
-# a pass ends, and an item can come twice before another one has come at all.
+# In the first line, every pass has every item once. In the second line, the buffer does not know where a pass ends, and
+# an item can come out twice before another one has come out at all.
 #
-# ## The tutorial on trial
+# ## How much of the data does the tutorial see?
 #
-# The pipeline above, with a buffer for all 60,000 images, goes to
-# `model.fit(ds, epochs=20, steps_per_epoch=10)`: twenty "epochs" of ten batches of 64, which is
-# 12,800 images. It is called three times. How many different images has the network seen then?
+# The pipeline above, with a buffer for all 60,000 images, goes to `model.fit(ds, epochs=20, steps_per_epoch=10)`:
+# twenty "epochs" of ten batches of 64, which is 12,800 images. It is called three times. How many different images has
+# the network seen then?
 #
-# Within a call, one iterator lives on through all twenty epochs, and no image comes twice before
-# all have come. But each call makes a *new* iterator, a new buffer, a new order. So with $s$ images
-# a call, an image is missed by one call with the chance $1 - s/n$, by all calls with the chance
-# $(1 - s/n)^{calls}$, and we can expect
+# Within a call, one iterator serves all twenty epochs, and no image comes twice before all have come. But each call
+# makes a *new* iterator, with a new buffer and a new order. Let $s$ be the number of images in a call. One call misses
+# a given image with the chance $1 - s/n$. All calls miss it with the chance $(1 - s/n)^{calls}$. So we can expect
 #
 # $$n \cdot \left(1 - (1 - s/n)^{calls}\right)$$
 #
-# different images. If a call goes on for longer than a pass, it has seen them all.
+# different images. A call that is longer than a pass sees them all.
 #
 # ## Exercise 3: how many different images?
 
@@ -366,13 +379,36 @@ def distinct_images(n, batch_size, steps, calls):
 check.distinct_images(distinct_images)
 
 # %% [markdown]
-# ## The fast version, and what it costs
+# <details><summary>Hint 1</summary>Which share of the images does one call see? And if it is longer than a
+# pass?</details>
+# <details><summary>Hint 2</summary><code>share = min(batch_size * steps / n, 1)</code></details>
+# <details><summary>Hint 3</summary>All calls miss an image with the chance <code>(1 - share) ** calls</code>.</details>
 #
-# If all data are in memory, nobody needs a buffer: `rng.permutation(n)` gives all numbers in a
-# random order, and a batch is `x_train[order[start : start + 64]]`. That is what
-# `model.fit(x_train, y_train)` does. In a pipeline, shuffle *numbers* of images and look the images
-# up batch by batch, with `map`, as above. Both mix as well as a buffer for all images. What does
-# that buffer cost?
+# That was for a buffer as large as the data. With a smaller one, a call reads only the first $B + s - 1$ items before
+# its last draw, and the next call starts again at item 0.
+#
+# **Guess before you run:** how many different images do the three calls see with a buffer of 1,000?
+
+# %%
+ds = Dataset.from_tensor_slices(np.arange(60_000)).shuffle(1_000, seed=9).repeat()
+seen = set()
+for _ in range(3):
+    call = iter(ds)
+    seen |= {int(next(call)) for _ in range(12_800)}
+print(f"{len(seen):,} different images; the last one is number {max(seen):,}")
+assert max(seen) < 1_000 + 12_800 - 1
+assert 13_350 < len(seen) < 13_600
+
+# %% [markdown]
+# These are nearly the same images in each call. No call gets beyond number 13,798, so more than three quarters of the
+# images are never seen.
+#
+# ## The fast version, and what a large buffer costs
+#
+# If all data are in memory, no buffer is needed: `rng.permutation(n)` gives all numbers in a random order, and a batch
+# is `x_train[order[start : start + 64]]`. That is what `model.fit(x_train, y_train)` does. In a pipeline, shuffle the
+# *numbers* of the images, and look up the images of each batch with `map`, as above. Both shuffle as well as a buffer
+# for all images. What does that buffer cost?
 
 # %%
 import time
@@ -406,10 +442,61 @@ assert np.shares_memory(next(iter(Dataset.from_tensor_slices(x_train))), x_train
 assert 60_000 * 28 * 28 * 8 == 376_320_000  # bytes, at 8 for a number
 
 # %% [markdown]
-# **Time** before the first batch, which has to wait until all 60,000 images have been read: more
-# than twenty times as long as for a later one, and that in each call of `fit`. And **memory**: a
-# buffer of copies, as in TensorFlow, holds 376 MB if images were divided by 255 in double
-# precision.
+# It costs **time** before the first batch, which has to wait until all 60,000 images have been read. It takes more than
+# twenty times as long as a later batch, in each call of `fit`. And it costs **memory**: a buffer of copies, as in
+# TensorFlow, holds 376 MB if the images were divided by 255 in double precision.
+#
+# ## Challenge
+#
+# Now `repeat` comes first: `ds.repeat().shuffle(buffer_size)`. The buffer reads items 0 to n - 1 again and again,
+# without end. It never drains, and it can hold the same item several times. Each call makes a new iterator and draws
+# `draws` items. How likely is it that item i has come out at least once?
+
+
+# %% tags=["exercise", "challenge"]
+def chance_seen(n, buffer_size, draws, calls):
+    """An array (n,): for each item, the chance that it comes out at least once
+    in so many calls, each of so many draws from repeat().shuffle(buffer_size).
+    """
+    # solution
+    item = np.arange(n)
+    missed = np.ones(n)  # the chance that one call has not drawn it so far
+    for place in range(draws):
+        copies = (buffer_size + place - 1 - item) // n + 1
+        missed *= 1 - copies / buffer_size
+    return 1 - missed**calls
+
+
+# %%
+check.chance_seen(chance_seen)
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>First one call. If the buffer holds <i>c</i> copies of an item, what is the chance
+# that the next draw takes none of them?</details>
+# <details><summary>Hint 2</summary>You only need the case that no copy has come out so far. Then all copies that were
+# read are still in the buffer.</details>
+# <details><summary>Hint 3</summary>Before the draw at place p, positions 0 to B + p - 1 of the stream have been read.
+# Item i is at positions i, i + n, i + 2n, ... Count those, and multiply the chances of all draws.</details>
+#
+# **Guess before you run:** a call draws 1,000 times from 1,000 items. With `shuffle` first and a large buffer, it sees
+# all of them. How many different items does it see with `repeat` first and a buffer of 1,000? Which buffer sees most?
+
+# %%
+endless = Dataset.from_tensor_slices(np.arange(1_000)).repeat()
+for buffer_size in [1, 10, 100, 1_000, 10_000]:
+    call = iter(endless.shuffle(buffer_size, seed=9))
+    different = len({int(next(call)) for _ in range(1_000)})
+    expected = check.seen_for_the_text(1_000, buffer_size, 1_000, calls=1).sum()
+    print(
+        f"buffer {buffer_size:6,}: {different:5,} different items, {expected:.1f} expected"
+    )
+    assert abs(different - expected) < 30
+    if buffer_size == 1_000:
+        assert round(expected) == 768
+
+# %% [markdown]
+# The better the buffer shuffles, the more items come out twice, and the more are missed: 23 % with a buffer as large as
+# the data. So put `shuffle` before `repeat`.
 #
 # ## The fact
 #
@@ -448,14 +535,14 @@ assert round(expected, -1) == 30_790
 assert abs(len(seen) - expected) < 400
 
 # %% [markdown]
-# > **One `fit` of 20 x 10 steps sees 12,800 images. Three such calls see about 30,790 different
-# > ones**, 51 % of the data, not 38,400, because each call starts a new shuffle.
+#  > **One `fit` of 20 x 10 steps sees 12,800 images. Three such calls see about 30,790 different ones**, 51 % of the
+# data > and not 38,400 images, because each call starts a new shuffle.
 #
 # ## In minicnn
 #
 # - `Dataset.shuffle` in [minicnn/data.py](../minicnn/data.py): your `shuffled`; `repeat`, `batch`
-#   and `map` are its neighbours.
-# - `Epochs` in [minicnn/batches.py](../minicnn/batches.py): one iterator for all epochs of a call;
-#   and `source`: the permutation that `fit(x, y)` draws.
+#   and `map` are next to it.
+# - `Epochs` in [minicnn/batches.py](../minicnn/batches.py): one iterator for all epochs of a call; and `source`: the
+#   permutation that `fit(x, y)` draws.
 # - [tests/test_data.py](../tests/test_data.py): the rules of this lesson; and
-#   [tests/test_pipelines.py](../tests/test_pipelines.py): random pipelines, next to TensorFlow's.
+#   [tests/test_pipelines.py](../tests/test_pipelines.py): random pipelines, compared with TensorFlow's.
