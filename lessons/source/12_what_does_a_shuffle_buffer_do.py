@@ -64,7 +64,7 @@ for place, (buffer, item) in enumerate(zip(buffers, out, strict=True)):
 # %% [markdown]
 # The item in blue is drawn; the item in yellow has just come in. At place 2, item 4 is both.
 #
-# Now three statements of the tutorial can be judged:
+# The tutorial makes three statements about this, which can be judged now:
 #
 # - The buffer is filled before any item is taken. This is right.
 # - The buffer is refilled when all examples have been used. This is wrong: *each* draw is followed by one new item.
@@ -286,7 +286,7 @@ zeros = int((y_train == 0).sum())
 assert zeros == 5923
 
 # %% [markdown]
-#  There are 5,923 zeros, so for a long time a buffer of 1,000 holds nothing else. Does it matter? Train a network of a
+# There are 5,923 zeros, so for a long time a buffer of 1,000 holds nothing else. Does it matter? Train a network of a
 # single layer for one pass over the sorted images. (`fit` takes a step for each batch, `evaluate` measures the
 # accuracy. Lesson 13 is about them.)
 #
@@ -381,8 +381,8 @@ check.distinct_images(distinct_images)
 # %% [markdown]
 # <details><summary>Hint 1</summary>Which share of the images does one call see? And if it is longer than a
 # pass?</details>
-# <details><summary>Hint 2</summary><code>share = min(batch_size * steps / n, 1)</code></details>
-# <details><summary>Hint 3</summary>All calls miss an image with the chance <code>(1 - share) ** calls</code>.</details>
+# <details><summary>Hint 2</summary>All calls miss an image with the chance <code>(1 - share) ** calls</code>.</details>
+# <details><summary>Hint 3</summary><code>share = min(batch_size * steps / n, 1)</code></details>
 #
 # That was for a buffer as large as the data. With a smaller one, a call reads only the first $B + s - 1$ items before
 # its last draw, and the next call starts again at item 0.
@@ -400,7 +400,7 @@ assert max(seen) < 1_000 + 12_800 - 1
 assert 13_350 < len(seen) < 13_600
 
 # %% [markdown]
-# These are nearly the same images in each call. No call gets beyond number 13,798, so more than three quarters of the
+# Each call sees nearly the same images. No call gets beyond number 13,798, so more than three quarters of the
 # images are never seen.
 #
 # ## The fast version, and what a large buffer costs
@@ -415,7 +415,7 @@ import time
 
 
 def seconds_by_batch(batches, count=20):
-    """Of the first batch, and in the mean of those after it."""
+    """Of the first batch, and on average of those after it."""
     batches = iter(batches)
     stamps = [time.perf_counter()]
     for _ in range(count):
@@ -478,8 +478,8 @@ check.chance_seen(chance_seen)
 # <details><summary>Hint 3</summary>Before the draw at place p, positions 0 to B + p - 1 of the stream have been read.
 # Item i is at positions i, i + n, i + 2n, ... Count those, and multiply the chances of all draws.</details>
 #
-# **Guess before you run:** a call draws 1,000 times from 1,000 items. With `shuffle` first and a large buffer, it sees
-# all of them. How many different items does it see with `repeat` first and a buffer of 1,000? Which buffer sees most?
+# **Guess before you run:** a call draws 1,000 times from 1,000 items. With `shuffle` first, it sees all of them.
+# How many different items does it see with `repeat` first and a buffer of 1,000? With which buffer does it see most?
 
 # %%
 endless = Dataset.from_tensor_slices(np.arange(1_000)).repeat()
@@ -535,13 +535,13 @@ assert round(expected, -1) == 30_790
 assert abs(len(seen) - expected) < 400
 
 # %% [markdown]
-#  > **One `fit` of 20 x 10 steps sees 12,800 images. Three such calls see about 30,790 different ones**, 51 % of the
-# data > and not 38,400 images, because each call starts a new shuffle.
+# > **One `fit` of 20 x 10 steps sees 12,800 images. Three such calls see about 30,790 different ones**, 51 % of the
+# > data. They do not see 38,400, because each call starts a new shuffle.
 #
 # ## In minicnn
 #
-# - `Dataset.shuffle` in [minicnn/data.py](../minicnn/data.py): your `shuffled`; `repeat`, `batch`
-#   and `map` are next to it.
+# - `Dataset.shuffle` in [minicnn/data.py](../minicnn/data.py): your `shuffled`; `repeat`, `batch` and `map` are next
+#   to it.
 # - `Epochs` in [minicnn/batches.py](../minicnn/batches.py): one iterator for all epochs of a call; and `source`: the
 #   permutation that `fit(x, y)` draws.
 # - [tests/test_data.py](../tests/test_data.py): the rules of this lesson; and
