@@ -49,6 +49,11 @@ def test_promise_7_the_losses_of_all_steps_are_those_of_keras(keras, mnist, size
     assert losses[-10:].mean() < 0.97 * losses[:10].mean()  # the network learns
 
 
+def by_filter(array):
+    """The norm of the part of each filter, unit or bias."""
+    return np.linalg.norm(array.reshape(-1, array.shape[-1]), axis=0)
+
+
 def test_promise_7_each_of_100_steps_of_adam_is_that_of_keras(keras, mnist):
     # Every step starts from the weights that Keras has reached; the moments are minicnn's.
     ours, theirs = pair(keras, "adam")
@@ -59,11 +64,12 @@ def test_promise_7_each_of_100_steps_of_adam_is_that_of_keras(keras, mnist):
         losses.append(ours.train_on_batch(x[part], y[part])[0])
         expected.append(keras_step(theirs, x[part], y[part]))
     assert_close(losses, expected, "float32 gradient")
-    # The moments hold the gradients of all steps. Whole arrays are compared: where rounding changes
-    # the sign of a ReLU's input, or the maximum of a window, single gradients differ.
+    # The moments hold the gradients of all steps. Where rounding, which depends on the processor,
+    # changes the sign of a ReLU's input or the maximum of a window, one filter's gradient differs.
     for ours_m, keras_m in zip(ours.optimizer.state["m"], theirs.optimizer._momentums, strict=True):
-        keras_m = keras_m.numpy()
-        assert np.linalg.norm(ours_m - keras_m) < RELATIVE * np.linalg.norm(keras_m)
+        apart, size = by_filter(ours_m - keras_m.numpy()), by_filter(keras_m.numpy()).max()
+        assert np.mean(apart > RELATIVE * size) <= 0.05
+        assert apart.max() < 0.05 * size
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) / 3
 
 

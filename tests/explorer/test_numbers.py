@@ -23,19 +23,23 @@ function updates(name, rate, text, gradients) {
 """
 
 
-def assert_same_passes(page, model, image, label):
+def assert_same_passes(page, model, image, label, gradients=True):
     expected = core_passes(model, image, label)
     found = page.passes(image, label, expected)
     for name, array in expected.items():
-        assert_close(found[name], array, "explorer")
+        if gradients or not name.startswith("d"):
+            assert_close(found[name], array, "explorer")
 
 
 def test_a_hundred_digits(v8, rng):
     model = with_random_biases(tutorial_network(), rng)
     page = Page(v8, model)
     (images, labels), _ = mnist.load_data()
-    for image, label in zip(scaled(images[:100]), labels[:100], strict=True):
-        assert_same_passes(page, model, image, label)
+    for n, (image, label) in enumerate(zip(scaled(images[:100]), labels[:100], strict=True)):
+        # On blank paper the cells of a window are equal but for rounding, which depends on the
+        # processor and decides where the gradient goes: so half of the digits get some noise.
+        noise = 0.05 * rng.standard_normal(image.shape, np.float32) * (n % 2)
+        assert_same_passes(page, model, image + noise, label, gradients=n % 2 == 1)
 
 
 @pytest.mark.parametrize("number", range(30))
