@@ -334,7 +334,7 @@ def images():
     )
     sizes = [(6, 6, 1, 3, 3, 1, 2, 2), (7, 7, 2, 2, 2, 1, 1, 1), (8, 8, 1, 3, 3, 2, 2, 2)]
     sizes += [(7, 5, 2, 4, 3, 2, 2, 1), (5, 8, 1, 2, 4, 3, 1, 3), (6, 9, 2, 3, 2, 2, 3, 2)]
-    sizes += [(7, 9, 1, 2, 1, 1, 3, 4)]
+    sizes += [(7, 9, 1, 2, 1, 1, 3, 4), (8, 8, 1, 2, 2, 1, 4, 4)]
     for seed, (h, w, c, kh, kw, f, *strides) in enumerate(sizes):
         arrays = whole(seed, h, w, c), whole(seed + 20, kh, kw, c, f), whole(seed + 40, f)
         yield *(array / 4 for array in arrays), tuple(strides)
@@ -404,6 +404,19 @@ def _(x, kernel, bias, strides):
 @conv_same.mistake("the bias is forgotten")
 def _(x, kernel, bias, strides):
     return conv_same.reference(x, kernel, 0 * bias, strides)
+
+
+@conv_same.mistake("windows move down by sh from row to row, and across by sw")
+def _(x, kernel, bias, strides):
+    return conv_same.reference(x, kernel, bias, (strides[0], strides[0]))
+
+
+@conv_same.refused
+def _(x, kernel, bias, strides):  # zeros needed may be negative
+    axes = zip(x.shape[:2], kernel.shape[:2], strides, strict=True)
+    if any((-(-n // s) - 1) * s + k < n for n, k, s in axes):
+        raise ValueError("index can't contain negative values")
+    return conv_same.reference(x, kernel, bias, strides)
 
 
 @conv_same.refused

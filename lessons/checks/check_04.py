@@ -27,7 +27,7 @@ def by_name(name, *names):
         result = function(*case)
         if result is None:
             return None
-        result = list(result) if isinstance(result, tuple | list | np.ndarray) else []
+        result = list(result) if isinstance(result, tuple | list) else []
         if len(result) != len(names):
             raise NotYet(f"{name} has to return {len(names)} results: {', '.join(names)}")
         plain = [each.item() if isinstance(each, np.generic) else each for each in result]
@@ -149,6 +149,7 @@ def ways():
     yield bowl, np.array([1.0, -0.5, 0.75]), 0.05, 6
     yield bowl, np.array([0.5]), 0.5, 3
     yield valley, np.array([0.5, 0.25]), 0.1, 0
+    yield valley, np.array([3, 1]), 0.1, 3  # integers: the points after the first are not
 
 
 def follow(start, steps, move):
@@ -341,7 +342,7 @@ def two_epochs(function, n, batch_size, rng):
         "sizes of the batches": [len(batch) for batch in first],
         "all numbers from 0 to n - 1": all(0 <= sample < n for sample in samples),
         "each sample once": len(samples) == len(set(samples)) == n,
-        "batches are mixed": is_mixed(first, n),
+        "samples are in random order, also within their batch": is_mixed(first, n),
         "another order in the next epoch": first != second,
         "the same rng gives the same batches": first == repeated,
     }
@@ -459,6 +460,8 @@ SHORTCUTS = [(1.0, 0.0, 2.0, 1.0, 1.0, 5.0), (0.5, 1.0, 0.75, -0.25, 2.0, 1.0)]
 SHORTCUTS += [(1.5, 0.5, -2.0, 1.0, 1.0, 3.0), (-1.0, 0.25, 2.0, 1.5, 2.0, 1.0)]
 SHORTCUTS += [(0.5, 0.75, 1.25, 0.5, -1.0, -2.0), (-0.5, 0.2, 0.3, -0.4, 1.5, 0.6)]
 SHORTCUTS += [(0.8, 0.1, -0.5, 1.7, 0.4, 1.1)]
+# At z = 0 the derivative of ReLU is taken to be 0: in the second neuron, and in the first.
+SHORTCUTS += [(1.0, 0.0, -1.0, 1.0, 1.0, 3.0), (1.0, -1.0, 0.5, 0.25, 1.0, 2.0)]
 
 
 class Shortcut(NamedTuple):
@@ -559,3 +562,29 @@ register(
     ],
     lambda formula: lambda w1, b1, w2, b2, x, t: formula(Shortcut(w1, b1, w2, b2, x, t)),
 )
+
+
+@shortcut_gradient.refused
+def _(w1, b1, w2, b2, x, t):  # the derivative of ReLU at 0 is taken to be 1
+    s = Shortcut(w1, b1, w2, b2, x, t)
+    dz2 = s.dy if s.second.z >= 0 else 0.0
+    dz1 = s.dy + dz2 * w2 if s.first.z >= 0 else 0.0
+    return dz1 * x, dz1, dz2 * s.first.y, dz2
+
+
+@shortcut_gradient.refused
+def _(w1, b1, w2, b2, x, t):  # of the second neuron only
+    s = Shortcut(w1, b1, w2, b2, x, t)
+    dz2 = s.dy if s.second.z >= 0 else 0.0
+    return s.gradient(s.dy + dz2 * w2, dz2)
+
+
+@descend.refused
+def _(gradient, start, lr, steps):  # cut to integers where the start has integers
+    path = follow(start, steps, lambda point: point - lr * gradient(point))
+    return path.astype(start.dtype)
+
+
+@momentum_step.refused
+def _(point, velocity, gradient, lr, momentum):  # the point alone
+    return point + momentum * velocity - lr * gradient

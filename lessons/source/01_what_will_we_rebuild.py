@@ -19,7 +19,8 @@ from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 # ## A network that reads digits
 #
 # The next cell makes a network, shows it 1,600 handwritten digits with their labels, and then lets it read digits that
-# it has never seen. You need not understand a line of it yet. It takes a few seconds.
+# it has never seen. You need not understand a line of it yet. It takes a few seconds (the first time on
+# a machine up to half a minute, because minicnn compiles its engine, and says so).
 # %% tags=["varies"]
 from minicnn.optimizers import Adam
 from minicnn.tutorial import scaled, tutorial_network
@@ -57,9 +58,9 @@ figure
 # ```
 #
 # It trains the network with all 60,000 digits, which takes about ten seconds (more the first time, when it compiles minicnn's
-# engine and says so), and opens a page in your browser, the *explorer*. Draw a digit and see what the network says. Click on any cell of `conv2d`: below, you see how its number is computed. In later lessons, lines that begin
-# with **See it move** name places of this page: replace all that follows `explorer.html` in the browser's address bar, for
-# example by `#layer=conv2d&mode=forward`.
+# engine and says so), and opens a page in your browser, the *explorer*. Draw a digit and see what the network says. Click on any cell of `conv2d`: below, you see how its number is computed.
+# In later lessons, lines that begin with **See it move** name places of this page. Write such a place after `explorer.html` in
+# the browser's address bar, so that the address ends in `explorer.html#layer=conv2d&mode=forward`, for example.
 #
 # ## Keras, minicnn, and this course
 #
@@ -110,7 +111,7 @@ model = minicnn.Sequential(
 )
 
 # %% [markdown]
-# Read it as *what happens to one image*. The same letters are used in the whole course, and in the code of minicnn: an image is
+# Read it as *what happens to one image*. The course and the code of minicnn use these letters: an image is
 # `h` rows high, `w` columns wide and has `c` channels (1 for grey, 3 for red, green and blue). The output of a layer is `oh` high,
 # `ow` wide and has `f` channels, which are called its *feature maps*.
 #
@@ -121,7 +122,7 @@ model = minicnn.Sequential(
 # - **MaxPooling2D** keeps the largest number of every block of 2 x 2. It has nothing to learn. An odd last row or column is
 #   dropped (lesson 5).
 # - **Flatten** writes the numbers of an image in one row, a vector of `h * w * c` numbers.
-# - **Dense** makes `units` numbers of `inputs`: each is a weighted sum of *all* inputs, plus a bias (lesson 7).
+# - **Dense** turns `inputs` numbers into `units` numbers. Each of them is a weighted sum of *all* inputs, plus a bias (lesson 7).
 # - **activation** is what is done to each number before it leaves a layer. `"relu"` replaces negative numbers by 0. `"softmax"`
 #   turns the last ten numbers into probabilities (lesson 6). Neither has anything to learn.
 #
@@ -297,8 +298,8 @@ plots.shape_ribbon(model)
 # %% [markdown]
 # An image comes in as 784 numbers, has become 25,088 after the first convolution, and leaves as 10.
 #
-# Look at the pairs of bars: **parameters and work are in different places.** A kernel is used at every position of its image, so the
-# second convolution computes 196 times as many products as its kernels have numbers (14 x 14 positions). A weight of a dense layer is
+# Look at the pairs of bars: **parameters and work are in different places.** A kernel is used at every position of its image. The kernels of
+# the second convolution have 51,200 numbers, and each of them is used in 14 x 14 = 196 products. A weight of a dense layer is
 # used exactly once for each image.
 #
 # Hence two rules of thumb. To make this network *faster*, look at its convolutions (lesson 15). To make its *file smaller*, look at its

@@ -87,7 +87,7 @@ assert slide(x, kernel, bias).tolist() == y.tolist()
 # %% [markdown]
 # ## What a kernel sees
 #
-# An output is large where the image under the window looks like the kernel. Here are three kernels for a real digit: the first one
+# An output is large where the image under the window is dark in the cells where the kernel is positive, and pale where it is negative. Here are three kernels for a real digit: the first one
 # compares right with left, the second one bottom with top, and the third one takes the mean.
 
 # %%
@@ -115,7 +115,7 @@ figure
 
 # %% [markdown]
 # Red is positive, blue is negative, white is zero. At an edge from paper to ink the output has one sign, at an edge from ink to
-# paper the other one. Inside of a stroke the first two kernels give 0, since their numbers add up to 0. In this course nobody
+# paper the other one. On even paper or ink the first two kernels give 0, since their numbers add up to 0. In this course nobody
 # chooses such kernels: the network *learns* them.
 #
 # **Guess before you run:** the digit is mirrored, left to right. What happens to the output of "right minus left"?
@@ -190,7 +190,7 @@ assert (slide(point, kernel) == kernel[::-1, ::-1]).all()
 # under the last cell of the kernel. When the window has moved on to the bottom right corner, the point lies under the first one.
 #
 # In mathematics, a convolution rotates the kernel first, so that a point gives the kernel as it is: $x[i - ki,\ j - kj]$ instead of
-# $x[i + ki,\ j + kj]$. What deep learning calls convolution is there called *cross-correlation*. For a network it makes no difference:
+# $x[i + ki,\ j + kj]$. There, the operation of this lesson is called *cross-correlation*. For a network it makes no difference:
 # a kernel that is learned is learned either way round. It does make a difference when kernels are moved between libraries (SciPy's
 # `convolve2d` rotates them), and in lesson 8 the rotated kernel appears by itself.
 #
@@ -218,7 +218,7 @@ check.kernel_of(kernel_of)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>What does <code>conv</code> say to an image of zeros? And to one with a single point?</details>
-# <details><summary>Hint 2</summary>Around the point there have to be as many zeros that each cell of the kernel gets to lie on it.</details>
+# <details><summary>Hint 2</summary>Put enough zeros around the point, so that each cell of the kernel covers it once.</details>
 #
 # ## Exercise 3: two in a row
 #
@@ -246,8 +246,8 @@ check.merged(merged)
 # <details><summary>Hint 1</summary>How many rows of the image does one number of the final result depend on?</details>
 # <details><summary>Hint 2</summary>Two convolutions in a row are a closed box, too.</details>
 #
-# This is why there is a ReLU after each convolution in the network of lesson 1. Without something in between that is no weighted sum,
-# two layers can do no more than one with a larger kernel.
+# This is why there is a ReLU after each convolution in the network of lesson 1. Two convolutions
+# with nothing between them compute no more than one convolution with a larger kernel.
 #
 # ## Challenge
 #
@@ -272,7 +272,7 @@ def opened_at_once(conv, kh, kw):
 check.opened_at_once(opened_at_once)
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>In exercise 2, what was the second image for? Can one image do both?</details>
+# <details><summary>Hint 1</summary>In exercise 2 one image of zeros shows the bias. Which part of your new image can show it?</details>
 # <details><summary>Hint 2</summary>Make the image so large that in some places the window does not see the point at all.</details>
 # <details><summary>Hint 3</summary>With zeros of shape <code>(3 * kh, 3 * kw)</code> and a 1 at <code>[kh - 1, kw - 1]</code>, the first
 # <code>kh</code> rows and <code>kw</code> columns of the output see the point, and the last number of the output sees only zeros.</details>
@@ -325,8 +325,8 @@ print(f"{digit.size} numbers became {cols.size}, 18.4 times as many")
 #
 # ## The fact
 #
-# What Keras 3.15.1 (TensorFlow 2.21, on a processor) gives for rows 10 to 14 of the digit and both filters of `big`, in single
-# precision; and what our loops give, in double precision:
+# Slide both filters of `big` over rows 10 to 14 of the digit. That gives one row of 24 outputs for each filter. Keras 3.15.1 (TensorFlow
+# 2.21) computes them in single precision (float32, about 7 digits), our loops in double precision (float64, about 16 digits):
 
 # %%
 KERAS = """
@@ -343,9 +343,9 @@ ours = np.stack(
 )
 
 largest = abs(ours - keras).max()
-print(f"largest difference {largest:.1e}, of outputs up to {abs(ours).max():.2f}")
+print(f"largest difference {largest:.2e}, of outputs up to {abs(ours).max():.2f}")
 assert ours.shape == keras.shape
-assert f"{largest:.1e}" == "1.2e-07"
+assert f"{largest:.2e}" == "1.19e-07"
 # Neighbouring numbers of single precision, just above 1, are 2 ** -23 apart.
 assert largest < 2**-23 == np.finfo(np.float32).eps
 

@@ -78,7 +78,7 @@ for name, (before, after) in {"after": (0, 1), "before": (1, 0)}.items():
 # number of its pixels (later it will be the number of images), `k` the size of the window, and `s` the **stride**: the
 # window moves on by `s` pixels at a time.
 #
-# With a stride, "same" cannot mean "as large as the image". It means: **as many windows as there are starting points 0, s, 2s, ... in
+# With a stride, "same" cannot mean "as large as the image". It means: **one window for each of the starting points 0, s, 2s, ... in
 # the row**. Their number is
 #
 # $$out = \lceil n / s \rceil.$$
@@ -115,8 +115,8 @@ for n, k, s in [(3, 2, 1), (28, 5, 1), (28, 3, 2), (7, 2, 1), (7, 3, 3), (8, 2, 
 #
 # $$total = \max\big((out - 1) \cdot s + k - n,\ 0\big).$$
 #
-# The $\max$ is needed for windows smaller than the stride, which may end before the row does. For `n=8, k=2, s=4` the last one starts at 4
-# and ends at 6, and two pixels are never seen. Then nothing is cut off, and no zero is added.
+# The $\max$ is needed if windows are smaller than the stride: the last one may end before the row does. For `n=8, k=2, s=4` the two windows
+# cover the pixels 0, 1, 4 and 5; the other four are under no window. Then no zeros are needed, and none are added.
 #
 # Half of the zeros are added before, half after. If their number is odd, the odd one is added after, as you saw.
 #
@@ -262,7 +262,7 @@ figure
 
 # %% [markdown]
 # No error, no warning, a plausible picture, and other numbers. This happens to weights that are moved from one library to the other. It is
-# also why a test of padding needs strides and windows of even size: with `(28, 5, 1)` alone, both rules pass.
+# also why a test of padding needs strides larger than 1 and windows of even size: with `(28, 5, 1)` alone, both rules pass.
 #
 # ## Exercise 2: the size of an output
 #

@@ -62,12 +62,12 @@ assert abs(change / step - -4) < 0.01
 #
 # ## The chain rule
 #
-# Nudging works, but a network with 253,514 parameters would need as many forward passes to get one gradient. There is
+# Nudging works, but for a network with 253,514 parameters, one gradient would take 253,514 forward passes. There is
 # a better way. The loss is computed in small steps, and the derivative of each step is known from school:
 #
 # | step | its derivative | here |
 # |---|---|---|
-# | $z = w x + b$ | $\partial z / \partial w = x$ and $\partial z / \partial b = 1$ | 2 and 1 |
+# | $z = w x + b$ | $\partial z / \partial w = x$ and $\partial z / \partial b = 1$ (and $\partial z / \partial x = w$) | 2 and 1 |
 # | $y = \max(z, 0)$ | $\partial y / \partial z = 1$ if $z > 0$, else $0$ | 1 |
 # | $L = (y - t)^2$ | $\partial L / \partial y = 2 (y - t)$ | $-2$ |
 #
@@ -162,7 +162,7 @@ check.neuron_gradient(neuron_gradient)
 # ## A valley, and a way down
 #
 # Now three samples: for $x = 1, 2, 3$ the targets are $2, 3, 4$. The loss is the *mean* of the three squared errors.
-# $w$ and $b$ act on it through all three samples. When a number acts on the loss in several ways, its effects *add up*: the
+# The loss depends on $w$ and $b$ through all three samples. When a number acts on the loss in several ways, its effects *add up*: the
 # gradient of the mean is the mean of the three gradients.
 
 # %%
@@ -243,8 +243,8 @@ all_axes[2].text(-0.9, -2.05, "plateau: the neuron is off", fontsize=9)
 figure
 
 # %% [markdown]
-# The loss is a long, narrow valley (the star marks its lowest point); darker is lower, but for the plateau at the
-# bottom left.
+# The loss is a long, narrow valley (the star marks its lowest point); darker is lower. At the bottom left
+# there is a high plateau.
 #
 # - **0.01 is too small.** Nothing goes wrong, but after 30 steps we are still far away.
 # - **0.1 is right.** The first step ends near the floor of the valley; the others follow it.
@@ -289,13 +289,13 @@ check.descend(descend)
 #
 # ## Momentum
 #
-# With a learning rate small enough not to jump across, the way along the floor takes long: it is almost flat, so the steps
+# With a learning rate small enough not to diverge, the path along the floor takes long: the floor is almost flat, so the steps
 # are short. A ball would roll faster and faster there. **Momentum** imitates it. The *velocity* $v$ begins at 0,
 # keeps a part of what it was, and moves the point:
 #
 # $$v \leftarrow momentum \cdot v - lr \cdot gradient \qquad\qquad point \leftarrow point + v$$
 #
-# Across the valley, gradients change their sign from step to step and cancel each other; along the valley they add up.
+# Across the valley, the gradients change their sign again and again and cancel each other; along the valley they add up.
 # With momentum 0 this is plain gradient descent; 0.9 is usual.
 
 # %%
@@ -428,9 +428,9 @@ assert of_the_mean > 0.99
 def mini_batches(n, batch_size, rng):
     """One epoch: a list of arrays of integers, the samples of each batch.
 
-    Each of 0 ... n - 1 is in one batch, in an order that rng, a generator of
-    NumPy as made by np.random.default_rng, makes new for every call. All
-    batches have batch_size entries, but the last one, which has what is left.
+    Each of 0 ... n - 1 is in exactly one batch, in random order. rng, made by
+    np.random.default_rng, gives a new order for every call. All batches have
+    batch_size entries, except the last one, which has what is left.
     """
     # solution
     order = rng.permutation(n)
