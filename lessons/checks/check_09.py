@@ -1,5 +1,7 @@
 """Lesson 9: central differences, how wrong a gradient is, and a checker that has to catch bugs."""
 
+import itertools
+
 import numpy as np
 
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Softmax
@@ -539,3 +541,96 @@ def _(layer, x):
 @gradients_right.mistake("even right layers are said to be wrong")
 def _(layer, x):
     return False
+
+
+def smooth():
+    def cube(a):
+        return a**3
+
+    def quartic(a):
+        return a**5 / 4 - a**4
+
+    yield from [
+        (cube, 1.0, 1.0, 1),
+        (cube, 1.0, 1.0, 2),
+        (quartic, 1.5, 1.0, 2),
+        (np.exp, 0.5, 0.5, 3),
+        (np.sin, 1.25, 0.8, 4),
+        (np.tanh, -0.3, 0.4, 5),
+    ]
+
+
+def table(f, a, h, levels, base=4, step=0.5, rounds=None, subtract=1, half=False):
+    row = []
+    for i in range(levels):
+        at = h * step**i
+        row.append((f(a + at) - f(a - at)) / (at if half else 2 * at))
+    for k in range(1, levels if rounds is None else min(levels, rounds + 1)):
+        factor = base(k) if callable(base) else base**k
+        pairs = itertools.pairwise(row)
+        row = [(factor * fine - coarse) / (factor - subtract) for coarse, fine in pairs]
+    return row[0]
+
+
+@exercise(smooth, tolerance=1e-9)
+def extrapolated(f, a, h, levels):
+    return table(f, a, h, levels)
+
+
+@extrapolated.mistake("only the first round is done: repeat it until one number is left")
+def _(f, a, h, levels):
+    return table(f, a, h, levels, rounds=1)
+
+
+@extrapolated.mistake(
+    "half the step leaves a quarter of h ** 2: the factors are 4, 16, 64, not 2, 4, 8"
+)
+def _(f, a, h, levels):
+    return table(f, a, h, levels, base=2)
+
+
+@extrapolated.mistake("the factor grows from round to round: 4, 16, 64")
+def _(f, a, h, levels):
+    return table(f, a, h, levels, base=lambda k: 4)
+
+
+@extrapolated.mistake("the steps are halved: h, h / 2, h / 4, not doubled")
+def _(f, a, h, levels):
+    return table(f, a, h, levels, step=2.0)
+
+
+@extrapolated.mistake("the coarse one is subtracted: (4 * fine - coarse) / 3")
+def _(f, a, h, levels):
+    row = [(f(a + s) - f(a - s)) / (2 * s) for s in h * 0.5 ** np.arange(levels)]
+    for k in range(1, levels):
+        row = [(4**k * c - d) / (4**k - 1) for c, d in itertools.pairwise(row)]
+    return row[0]
+
+
+@extrapolated.mistake("a central difference divides by 2 * h")
+def _(f, a, h, levels):
+    return table(f, a, h, levels, half=True)
+
+
+@extrapolated.mistake("the sum of the factors has to be 1: divide by 4 ** k - 1")
+def _(f, a, h, levels):
+    return table(f, a, h, levels, subtract=0)
+
+
+@extrapolated.mistake("this is the mean of the differences; choose factors that remove h ** 2")
+def _(f, a, h, levels):
+    return np.mean([(f(a + s) - f(a - s)) / (2 * s) for s in h * 0.5 ** np.arange(levels)])
+
+
+@extrapolated.refused
+def _(f, a, h, levels):  # the last difference alone
+    s = h * 0.5 ** (levels - 1)
+    return (f(a + s) - f(a - s)) / (2 * s)
+
+
+@extrapolated.refused
+def _(f, a, h, levels):  # forward differences
+    row = [(f(a + s) - f(a)) / s for s in h * 0.5 ** np.arange(levels)]
+    for k in range(1, levels):
+        row = [(4**k * d - c) / (4**k - 1) for c, d in itertools.pairwise(row)]
+    return row[0]

@@ -3,10 +3,12 @@
 #
 # *25 minutes · needs lesson 8*
 #
-# **You will build** `gradients_right(layer, x)`, which finds out whether the backward pass of *any* layer is
-# right, without knowing what is in it; and see which mistakes nobody can find like this.
+# **You will build** `gradients_right(layer, x)`, which checks the backward pass of *any* layer without knowing how the layer
+# works. You will also see which mistakes such a check cannot find.
 
 # %%
+import itertools
+
 import numpy as np
 
 from checks import check_09 as check
@@ -16,12 +18,12 @@ from minicnn import plots
 # ## A tiny example, by hand
 #
 # A gradient says how much a number $f$ changes if an entry $a$ changes a little. So change it a
-# little, by a *step* $h$, and look. Lessons 5 and 6 did so in passing, and never asked how far that can be
-# trusted. In lesson 8 any step would do, as a convolution changes in proportion. Now take $f(a) = a^3$ at $a = 1$. The slope there is $3a^2 = 3$. With $h = 1$:
+# little, by a *step* $h$, and look. Lessons 5 and 6 did this without asking how accurate it is. In lesson 8 any step would do,
+# because a convolution is linear. Now take $f(a) = a^3$ at $a = 1$. The slope there is $3a^2 = 3$. With $h = 1$:
 #
-# - one step **forward**, $\dfrac{f(a + h) - f(a)}{h} = \dfrac{8 - 1}{1} = 7$: poor.
-# - from a step below to a step above, the **central difference**,
-#   $\dfrac{f(a + h) - f(a - h)}{2h} = \dfrac{8 - 0}{2} = 4$: better.
+# - one step **forward** gives $\dfrac{f(a + h) - f(a)}{h} = \dfrac{8 - 1}{1} = 7$, which is poor;
+# - the **central difference**, from a step below to a step above, gives
+#   $\dfrac{f(a + h) - f(a - h)}{2h} = \dfrac{8 - 0}{2} = 4$, which is better.
 
 # %% tags=["fold"]
 figure = plots.new_figure(3.9)
@@ -44,14 +46,15 @@ axes.spines[["top", "right"]].set_visible(False)
 figure
 
 # %% [markdown]
-# Smaller steps: with $h = 0.1$ it is 3.31 forward, but 3.01 central. By hand one sees why. As
+# With the smaller step $h = 0.1$ the results are 3.31 forward, and 3.01 central. The formulas show why. Since
 # $(a \pm h)^3 = a^3 \pm 3a^2h + 3ah^2 \pm h^3$,
 #
 # $$\text{forward: } 3a^2 + 3ah + h^2, \qquad \text{central: } 3a^2 + h^2.$$
 #
-# What is even in $h$ cancels. It does so for every smooth $f$: with its first, second and third derivative at $a$,
-# $d_1, d_2, d_3$, it is $f(a \pm h) = f(a) \pm h\,d_1 + \frac{h^2}{2} d_2 \pm \frac{h^3}{6} d_3 + \dots$, so the
-# central difference is $d_1 + \frac{h^2}{6} d_3 + \dots$ A tenth of the step makes a hundredth of the error.
+# In the central difference the even powers of $h$ cancel. This holds for every smooth $f$: with the first, second and third
+# derivative $d_1, d_2, d_3$ at $a$, Taylor's formula is
+# $f(a \pm h) = f(a) \pm h\,d_1 + \frac{h^2}{2} d_2 \pm \frac{h^3}{6} d_3 + \dots$, so the
+# central difference is $d_1 + \frac{h^2}{6} d_3 + \dots$ With a tenth of the step, the error is a hundredth.
 #
 # ## The naive code
 
@@ -74,9 +77,9 @@ assert round(forward_difference(cube, 1, 0.1), 10) == 3.31
 assert round(central_difference(cube, 1, 0.1), 10) == 3.01
 
 # %% [markdown]
-# ## Exercise 1: of every entry
+# ## Exercise 1: the gradient of an array
 #
-# What lesson 5 did for pooling, now for anything: `a` is an array of any shape, and `f` makes *one* number of it. Move one entry at a time, and leave `a`
+# `a` is an array of any shape, and `f` returns *one* number for it. Move one entry at a time, and leave `a`
 # as it was.
 
 
@@ -98,19 +101,24 @@ def numeric_gradient(f, a, h):
 check.numeric_gradient(numeric_gradient)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary><code>for place in np.ndindex(a.shape)</code> goes through all entries of an array of any
+# shape.</details>
+# <details><summary>Hint 2</summary>Copy <code>a</code> twice, and add h to one entry of the first copy, -h to the same entry of the
+# second.</details>
+#
 # ## How small a step?
 #
-# So take a tiny $h$? A computer stores numbers to some digits only: one of size 1 is off by up to
-# $u = 6\cdot10^{-8}$ in float32, and $u = 1.1\cdot10^{-16}$ in float64. Both values of $f$ are, and dividing
-# by $2h$ makes that large. Together:
+# A smaller $h$ is not always better. A computer stores only some digits of a number: one of size 1 is off by up to
+# $u = 6\cdot10^{-8}$ in float32, and by up to $u = 1.1\cdot10^{-16}$ in float64. Both values of $f$ have this rounding error, and
+# dividing by $2h$ makes it larger. Together:
 #
-# $$\text{error} \approx \frac{u\,|f|}{h} + \frac{h^2}{6}\,|d_3|,$$
+# $$\text{error} \approx \frac{u\,|f|}{h} + \frac{h^2}{6}\,|d_3|.$$
 #
-# first the rounding, then the step. One falls with $h$, the other grows. The sum is smallest where its slope,
-# $-u\,|f|/h^2 + h\,|d_3|/3$, is zero; with $f$ and $d_3$ around 1 that is at $h = \sqrt[3]{3u}$.
+# The first term is rounding, which falls with $h$; the second one comes from the step, and grows. The sum is smallest where its
+# derivative, $-u\,|f|/h^2 + h\,|d_3|/3$, is zero. With $f$ and $d_3$ around 1 that is at $h = \sqrt[3]{3u}$.
 #
-# Try it on lesson 6's loss of ten scores, whose gradient is known, the probabilities minus 1 at the
-# label.
+# Try it on lesson 6's loss of ten scores, whose gradient is known: the probabilities, minus 1 at the
+# label. **Guess before you run:** how small can the error become in float32?
 #
 # **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): the table at `#layer=dense_1&mode=backward` is this gradient,
 # and `#mode=train` shows what a step against the gradients of all weights does to the loss.
@@ -180,14 +188,14 @@ assert 90 < errors["central, float64"][2] / errors["central, float64"][4] < 110
 assert 9 < errors["forward, float64"][2] / errors["forward, float64"][4] < 11
 
 # %% [markdown]
-# Each curve is a V. On its right side the step is to blame: with a tenth of it, a hundredth of the error is left, of
-# forward differences a tenth. On its left side it is rounding, which *grows* as the step shrinks, until in float32
-# the numbers do not move at all. The bottoms of the central ones are where the formula says.
+# Each curve looks like a V. On its right side the step causes the error: with a tenth of the step, a hundredth of the error is left
+# (of the forward difference a tenth). On its left side rounding causes it, which *grows* as the step shrinks, until in float32
+# the numbers do not change at all. The central curves are lowest where the formula says.
 #
-# - **float32 never gets below one in a million**, and with $h = 10^{-6}$, fine in float64, its answer is
-#   off by more than 5 %. Check gradients in float64, and train in float32.
-# - Central differences in float64 with $h$ around $10^{-5}$ leave room: a right gradient is right to
-#   $10^{-10}$, a wrong one, as a rule, to no digit at all. So the tolerance hardly matters:
+# - **In float32 the error never falls below one in a million**. With $h = 10^{-6}$, a good step in float64, it is
+#   more than 5 %. So check gradients in float64, and train in float32.
+# - In float64, central differences with $h$ around $10^{-5}$ separate right from wrong clearly: a right gradient has an error of
+#   $10^{-10}$, a wrong one usually has no correct digit at all. So the exact tolerance hardly matters:
 
 # %%
 STEP, TOLERANCE = 1e-5, 1e-7
@@ -195,12 +203,12 @@ STEP, TOLERANCE = 1e-5, 1e-7
 # %% [markdown]
 # ## Exercise 2: one number for "how wrong"
 #
-# Two arrays, the gradient that a layer claims and the one that was measured. Which entry is worst?
-# Differences mean nothing without a size to compare with. But not each entry with its own: rounding errors are of
-# the same size for all entries, and where the gradient is nearly 0 they would give false alarms. So the
-# error is **the largest |claimed - measured|, divided by the largest size |...| of any entry of the two
-# arrays.** If both are all zeros, it is 0. And mind the trap: a single NaN must give infinity, since
-# `nan > TOLERANCE` is false, and it would pass.
+# There are two arrays, the gradient that a layer claims and the one that was measured. How far are they apart? A difference
+# has to be compared with a size. It is not enough to divide each entry's difference by that entry: rounding errors have
+# the same size for all entries, so an entry near 0 would give a false alarm. Therefore the
+# error is **the largest |claimed - measured|, divided by the largest absolute value in the two
+# arrays.** If both arrays are zero, it is 0. One more case: if `claimed` has a NaN, the error is infinity. (Otherwise the check
+# would pass, because `nan > TOLERANCE` is false.)
 
 
 # %% tags=["exercise"]
@@ -218,15 +226,18 @@ def relative_error(claimed, measured):
 check.relative_error(relative_error)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>Two maxima: that of the difference, and that of all absolute values.</details>
+# <details><summary>Hint 2</summary>Three cases: not finite, all zeros, all others.</details>
+#
 # ## From one number to a layer
 #
-# All layers of minicnn keep a contract, which is all that a check has to know:
+# All layers of minicnn follow the same contract, and a check needs to know nothing else:
 #
 # - `y, cache = layer.forward(x)`, where `cache` is what the backward pass needs;
 # - `dx, grads = layer.backward(dy, cache)`, where `grads` has the gradients of the weights;
 # - `layer.params` holds the weights, under the names that `grads` has: `"kernel"`, `"bias"`, or none.
 #
-# A layer gives an array, and we need one number $f$. Its sum? Look what happens to softmax:
+# A layer returns an array, but we need one number $f$. Would its sum do? Look what happens with softmax:
 
 # %%
 from minicnn.layers import Softmax
@@ -240,9 +251,9 @@ print("probabilities", y.round(3), "dx", abs(dx).round(15))
 assert abs(dx).max() < 1e-15
 
 # %% [markdown]
-# Probabilities add up to 1, whatever the scores are. Their sum never changes, so its gradient is zero, and what a program
-# computes for it is rounding. **A check with `dy` of 1 cannot tell a right backward pass of softmax from one that returns
-# nothing but zeros:** the right one gives $10^{-17}$, the differences give $10^{-12}$, and next to the differences both look
+# Probabilities always add up to 1. Their sum never changes, so its gradient is zero, and what a program
+# computes for it is only rounding. **A check with `dy` of 1 cannot tell a right backward pass of softmax from one that always
+# returns zeros:** the right one gives $10^{-17}$, the differences give $10^{-12}$, and compared with the differences both look
 # equally wrong (or, with a tolerance for tiny numbers, equally right):
 
 # %%
@@ -259,8 +270,8 @@ for claimed in (dx[0], np.zeros(3)):
 assert abs(measured).max() < 1e-10
 
 # %% [markdown]
-# There are published libraries with just such tests. The remedy is the $L = \sum dy \cdot y$ of lesson 8, with *random* `dy`: every output gets a weight of its own, and
-# no cancellation is left but by chance. With `dy` of 1, -2, 3, Keras 3.15.1 and we agree:
+# Some published libraries have such tests. The remedy is the $L = \sum dy \cdot y$ of lesson 8, with a *random* `dy`: every output
+# gets its own weight, so that errors do not cancel. With `dy` of 1, -2, 3, Keras 3.15.1 and minicnn agree:
 
 # %%
 KERAS_DX = [[0.44434411692906456, -0.787870328693508, 0.3435262117644432]]
@@ -271,10 +282,10 @@ assert abs(dx - KERAS_DX).max() < 1e-15
 # %% [markdown]
 # ## Kinks
 #
-# ReLU is $\max(z, 0)$. At $z = 0.3$ its slope is 1. Measured with $h = 1$: $(1.3 - 0)/2 = 0.65$. No rounding
-# here, no curve; the step went over the **kink** at 0. Max pooling has kinks as well, wherever another cell becomes
-# the winner. A right gradient then looks wrong: a false alarm. *On* a kink there is no derivative at
-# all. Everybody has to say what they take instead:
+# ReLU is $\max(z, 0)$. At $z = 0.3$ its slope is 1, but measured with $h = 1$ it is $(1.3 - 0)/2 = 0.65$. The reason is neither
+# rounding nor curvature: the step crossed the **kink** at 0. Max pooling has kinks as well, wherever another cell becomes
+# the winner. Then a right gradient looks wrong, which is a false alarm. *On* a kink there is no derivative at
+# all, and every library has its own convention:
 
 # %%
 KERAS_RELU = [0, 0, 1]  # Keras 3.15.1: gradients of ReLU at -1, 0 and 2
@@ -320,11 +331,11 @@ for layer, x, keras in [
     assert dx.reshape(np.shape(keras)).tolist() == keras
 
 # %% [markdown]
-# Keras takes 0 for ReLU and pays the first maximum (lesson 5); the differences say one half. Neither is wrong.
+# Keras takes 0 for ReLU, and the first of equal maxima (lesson 5); the differences say one half. Neither is wrong.
 #
-# So a checker has to know when a step went over a kink, and then say nothing. Layers of minicnn tell: **`layer.branches(cache)`
+# So a checker has to notice when a step crosses a kink, and skip that entry. Layers of minicnn help: **`layer.branches(cache)`
 # is a list of arrays that say on which side of its kinks each cell was** (signs of ReLU, winners of pooling;
-# an empty list, if there are no kinks). If they differ before and after a step, it went over one.
+# the list is empty if there are no kinks). If they differ before and after a step, the step crossed a kink.
 
 
 # %%
@@ -343,8 +354,8 @@ def same(sides, others):
 
 
 # %% [markdown]
-# How often does it happen? A convolution of 3 x 3 with 8 filters and ReLU, on noise: all of its 480 gradients,
-# with large steps and small ones.
+# How often does this happen? Here are all 480 gradients of a convolution of 3 x 3 with 8 filters and ReLU, on noise,
+# with large and small steps. **Guess before you run:** how many of them cross a kink with a step of 0.001?
 
 # %% tags=["fold"]
 from minicnn.layers import Conv2D
@@ -403,18 +414,18 @@ assert shares[0] > 0.99
 assert shares[5] == shares[6] == 0
 
 # %% [markdown]
-# Two heaps, and nothing between them. Without the right one every gradient is right to twelve digits, and
-# with it every tolerance is wrong. The smaller the step, the fewer kinks in reach: with $10^{-5}$ there is none
-# here. One more reason for small steps, and float64.
+# The errors form two groups with nothing between them. Those whose step crosses no kink are right to twelve digits; for the others
+# no tolerance is right. The smaller the step, the fewer kinks it crosses: with $10^{-5}$ there is none
+# here. This is one more reason for small steps, and for float64.
 #
 # ## Exercise 3: the checker
 #
-# Does everything come together? `x` holds a few samples, one after the other in its first axis; all is in float64. Draw `dy` at random
+# `x` holds a few samples along its first axis; everything is in float64. Draw `dy` at random
 # (`np.random.default_rng(0).standard_normal(y.shape)`), and compare `dx` and *all* of `grads` with central differences of
-# $\sum dy \cdot y$. Leave out entries whose step crosses a kink; a gradient of the wrong shape is a wrong
-# gradient. `moved`, `same` and `relative_error` are there to be used.
+# $\sum dy \cdot y$. Skip entries whose step crosses a kink. A gradient of the wrong shape is a wrong
+# gradient. Use `moved`, `same` and `relative_error`.
 #
-# Your checker gets right layers, some of them close to their kinks, and layers with planted bugs. It has to catch
+# Your checker is tried on right layers, some of them close to their kinks, and on layers with planted bugs. It has to catch
 # every bug and raise no false alarm.
 
 
@@ -447,10 +458,15 @@ def gradients_right(layer, x):
 check.gradients_right(gradients_right)
 
 # %% [markdown]
-# ## On a digit, most of the world is a kink
+# <details><summary>Hint 1</summary>Make a list of pairs: (x, dx), and for each weight (layer.params[key], grads[key]).</details>
+# <details><summary>Hint 2</summary>For each entry call <code>moved</code> with STEP and with -STEP. The measured gradient is
+# <code>(dy * (above - below)).sum() / (2 * STEP)</code>.</details>
+# <details><summary>Hint 3</summary>Collect the entries that cross no kink, and compare only these. There may be none.</details>
 #
-# minicnn's checker does what yours does, and reports. A small network, as it is when it is new, and two
-# digits; of each array 400 entries at most, drawn at random:
+# ## On a digit, most entries are at a kink
+#
+# minicnn's checker does what yours does, and prints a report. Here it checks a small, untrained network on two
+# digits, for at most 400 random entries of each array:
 
 # %%
 import minicnn
@@ -490,13 +506,13 @@ assert (dbias_row.checked, dbias_row.skipped) == (0, 4)
 assert not new.ok
 
 # %% [markdown]
-# Nothing is wrong here, and yet **314 of 400 pixels cannot be checked, and not one of the biases.** A digit is mostly
-# blank paper. With biases of 0, as networks begin (lesson 11), every window that sees only paper gives exactly 0, on
+# Nothing is wrong here, and yet **314 of 400 pixels cannot be checked, and none of the biases.** A digit is mostly
+# blank paper. With biases of 0, as in a new network (lesson 11), every window on blank paper gives exactly 0, which is
 # the kink of ReLU. And four equal numbers in a pooling window are a tie. No step is small enough for that. A
-# checker that does not skip cries wolf here; one that skips in silence says "right" and has checked nothing. So minicnn's
-# counts, and a gradient of which most entries could not be checked does not count as right.
+# checker that does not skip such entries raises false alarms; one that skips them silently says "right" and has checked nothing. So
+# minicnn's checker counts them, and if most entries of a gradient could not be checked, it is not reported as right.
 #
-# The remedy is an input that has no kinks in reach: noise.
+# The remedy is an input without kinks nearby: noise.
 
 # %%
 noise = np.random.default_rng(1).standard_normal(digits.shape)
@@ -508,12 +524,14 @@ assert sum(row.skipped for row in on_noise.rows) == 0
 # %% [markdown]
 # ## Planted bugs
 #
-# A checker is trusted for what it catches. minicnn has a table of *planted bugs*, slips that somebody has made somewhere, each a
-# small change in its source. Let us plant 21 that concern gradients, and as the last one a bug of another kind, one after the
-# other, and let `check_gradients` look at a few layers and two small networks. The first ten are bugs of the formulas in
-# `layers.py` and its neighbours, the next eleven of the fast engine, whose gradients are checked in the second network.
+# How good is a checker? Plant bugs and see which ones it catches. minicnn has a table of *planted bugs*: mistakes that people have
+# made, each of them a small change in its source. The next cell plants 21 that concern gradients, and one of another kind, one after
+# the other, and lets `check_gradients` look at a few layers and two small networks. The first ten are bugs in the formulas in
+# `layers.py` and its neighbours, the next eleven in the fast engine, whose gradients are checked in the second network.
+#
+# **Guess before you run:** how many of the 21 are caught?
 
-# %%
+# %% tags=["fold"]
 import importlib
 from unittest import mock
 
@@ -602,19 +620,19 @@ for name, found in caught.items():
     print("caught  " if found else "NOT SEEN", name)
 
 # %% [markdown]
-# Read the list of those not seen. They teach more than the others.
+# The bugs that were not seen are the most instructive.
 #
-# - **last maximum wins, ReLU's gradient passes at zero**: wrong only *on* a kink, and not even wrong to a mathematician: at
-#   a kink both slopes are right. Only a comparison with Keras, element by element, objects, and on digits that
-#   matters a lot, as you just saw.
-# - **all tied maxima paid** is wrong on a kink alone, too, and yet it is caught. minicnn's checker also makes all inputs
-#   equal and lets them rise *together*: then a maximum rises exactly as much as they do, however many are tied, and there
-#   is no kink in that direction. Who pays each of four tied cells adds up to four times as much.
-# - **divided by the shard, not by the batch**: a large batch is cut into parts; a small one has only one part, and
-#   there it is the same. A check sees what it is shown.
-# - **odd padding on the wrong side**, the last one, is no bug of gradients at all: the *forward* pass is wrong, the
-#   zeros are on the wrong side (lesson 3), and the backward pass is its right gradient. *A right gradient of the wrong
-#   function:* a gradient check says nothing about the forward pass.
+# - **last maximum wins, ReLU's gradient passes at zero**: these differ from Keras only *on* a kink, where
+#   mathematically both slopes are possible. Only an element-by-element comparison with Keras finds them, and on digits they
+#   matter a lot, as you just saw.
+# - **all tied maxima paid** is also wrong only on a kink, and yet it is caught. minicnn's checker also makes all inputs
+#   equal and lets them rise *together*. Then a maximum rises exactly as much as they do, however many are tied, so there
+#   is no kink in that direction. A rule that gives the full gradient to four tied cells claims four times as much.
+# - **divided by the shard, not by the batch**: a large batch is cut into parts. A small batch has only one part, and
+#   there the bug makes no difference. A check only sees what it is shown.
+# - **odd padding on the wrong side**, the last one, is not a bug in a gradient: the *forward* pass is wrong, because the
+#   zeros are on the wrong side (lesson 3), and the backward pass is its right gradient. A gradient check says nothing about
+#   whether the forward pass is right.
 
 # %%
 ON_KINKS = {
@@ -632,17 +650,48 @@ assert {bugs[name].kind for name in FORWARD} == {"forward"}
 # %% [markdown]
 # ## The fast version, and what it costs
 #
-# Two forward passes for each entry: for lesson 1's network, 253,514 parameters, that is half a million, where the
-# backward pass finds all gradients at once for the price of about two. This is why networks learn by backpropagation, and
-# why the check is done on small arrays, or on some entries drawn at random. `check_gradients(..., directions=5)` moves *all*
-# entries at once, along random directions, and compares one slope for each: two passes for a whole array, which see one
-# wrong entry among thousands, but do not tell which.
+# The check needs two forward passes for each entry. For lesson 1's network with its 253,514 parameters that is half a million, while the
+# backward pass computes all gradients at once at the cost of about two. This is why networks are trained by backpropagation, and
+# why gradients are checked on small arrays, or on some random entries. `check_gradients(..., directions=5)` moves *all*
+# entries at once, in random directions, and compares one slope for each direction. Two passes for a whole array notice one
+# wrong entry among thousands, but do not tell which one it is.
 
 # %%
 forward_passes = 2 * 253_514
 assert forward_passes == 507_028
 
 # %% [markdown]
+# ## Challenge: more digits from large steps
+#
+# The error of a central difference is $c_2 h^2 + c_4 h^4 + c_6 h^6 + \dots$ with constants that depend on $f$ alone. With half
+# the step, the first term is a quarter. So the right combination of two central differences has no $h^2$ term left. Two such
+# combinations, the second one with half the steps, can be combined again, so that the $h^4$ term disappears, and so on. This is called
+# *Richardson extrapolation*. It reaches full accuracy with large steps, where rounding does no harm.
+
+
+# %% tags=["exercise", "challenge"]
+def extrapolated(f, a, h, levels):
+    """The derivative of f at the number a, from central differences with the
+    steps h, h / 2, h / 4, ..., `levels` of them; the error has no even power of
+    h up to 2 * levels - 2."""
+    # solution
+    row = [central_difference(f, a, h / 2**i) for i in range(levels)]
+    for k in range(1, levels):
+        pairs = itertools.pairwise(row)
+        row = [(4**k * fine - coarse) / (4**k - 1) for coarse, fine in pairs]
+    return row[0]
+
+
+# %%
+check.extrapolated(extrapolated)
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>D(h) = d + c * h², and D(h / 2) = d + c * h² / 4. Which multiples of the two add up to
+# d?</details>
+# <details><summary>Hint 2</summary>(4 * D(h / 2) - D(h)) / 3. Do this for all neighbours in the list of differences: the list
+# becomes shorter by one.</details>
+# <details><summary>Hint 3</summary>In the next round the error begins with h⁴, so the factor is 16, then 64.</details>
+#
 # ## The fact
 
 # %%
@@ -656,17 +705,16 @@ assert not_seen == ON_KINKS | NOT_SHOWN | FORWARD
 assert (false_alarms, looked_at) == (0, 6)
 
 # %% [markdown]
-# > **18 of 21 bugs of gradients are caught, with no false alarm.** The other three cannot be seen by any such check: two
-# > show only on a kink, one only in batches larger than it was given. On two digits 314 of 400 pixels had to be skipped
-# > for kinks, on noise none.
+# > **18 of 21 bugs in gradients are caught, with no false alarm.** The other three cannot be seen by such a check: two
+# > show only on a kink, one only in batches larger than those of the check. On two digits, 314 of 400 pixels had to be skipped
+# > because of kinks, on noise none.
 #
-# `python -m minicnn verify --planted-bugs` plants all bugs of the table and tries several kinds of checks on each: what
-# comparing shapes, means or accuracy is worth can be read there.
+# `python -m minicnn verify --planted-bugs` plants all bugs of the table and tries several kinds of checks on each. It shows how
+# little a comparison of shapes, means or accuracy finds.
 #
 # ## In minicnn
 #
 # - `check_gradients` in [minicnn/gradcheck/check.py](../minicnn/gradcheck/check.py): your `gradients_right`, with a
 #   report. It takes layers of your own, too.
 # - `Layer.branches` in [minicnn/layer.py](../minicnn/layer.py): how a layer tells of its kinks.
-# - `BUGS` in [minicnn/checking/planted_bugs.py](../minicnn/checking/planted_bugs.py): the table of planted bugs. Add the next
-#   slip you make.
+# - `BUGS` in [minicnn/checking/planted_bugs.py](../minicnn/checking/planted_bugs.py): the table of planted bugs.
