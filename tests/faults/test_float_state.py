@@ -7,6 +7,7 @@ import minicnn
 from minicnn import layers
 from minicnn.callbacks import Callback
 from minicnn.keras.callbacks import TerminateOnNaN
+from minicnn.losses import Loss
 from tests.twins import SPARSE, bits, classifier
 
 
@@ -65,6 +66,49 @@ def test_a_step_with_an_infinite_gradient_and_a_finite_loss_is_not_taken(run_eag
     with pytest.raises(FloatingPointError, match="step 1 of epoch 1, a gradient is not finite"):
         model.fit(x, y, batch_size=40, verbose=0)
     assert (bits(model), model.optimizer.iterations) == before
+
+
+class InfiniteGradient(Loss):
+    """A finite loss whose gradient is infinite for one score of one sample."""
+
+    samples_are_independent = True
+
+    def losses_and_gradient(self, y_true, y_pred):
+        gradient = np.zeros_like(y_pred)
+        gradient[y_true == 7, 1] = np.inf
+        return np.ones(len(y_pred)), gradient
+
+
+class StopGradient(layers.Layer):
+    """What comes after it teaches nothing to what is before."""
+
+    samples_are_independent = True
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+    def forward(self, x):
+        return x, None
+
+    def backward(self, dy, cache):
+        return np.zeros_like(dy), {}
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize("sample", [0, 9, 39])
+def test_no_gradient_is_left_out_of_that(run_eagerly, use_bias, sample):
+    """Only those of the last layer are infinite: without a bias, only a factor of its kernel's."""
+    parts = [layers.Dense(4), StopGradient(), layers.Dense(2, use_bias=use_bias)]
+    model = minicnn.Sequential([minicnn.Input((3,)), *parts])
+    model.compile("adam", InfiniteGradient(), run_eagerly=run_eagerly)
+    before = bits(model)
+    y = np.zeros(40, int)
+    y[sample] = 7
+    with pytest.raises(FloatingPointError, match="a gradient is not finite"):
+        model.fit(np.ones((40, 3)), y, batch_size=40, verbose=0)
+    assert bits(model) == before
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
