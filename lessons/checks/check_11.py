@@ -1,4 +1,4 @@
-"""Lesson 11: how large first weights are, a step of Adam, 200 steps of Keras, a hidden epsilon."""
+"""Lesson 11: initial weights, a step of Adam, 200 steps of Keras, a hidden epsilon, AdamW."""
 
 import numpy as np
 
@@ -364,3 +364,81 @@ def _(first_move):
 @epsilon_of.mistake("the sign is wrong: a positive gradient moves the weight down")
 def _(first_move):
     return -first_move.epsilon - 2 * np.sqrt(0.001)
+
+
+def decays():
+    by_hand = np.array([[4.0], [1.0], [-2.0]])
+    yield np.array([10.0]), by_hand, 0.5, 0.5, 0.75, 0.5, 0.25
+    rng = np.random.default_rng(0)
+    for steps, decay in [(5, 0.1), (20, 0.004), (3, 0.0)]:
+        gradients = rng.normal(size=(steps, 4)) * [1e-6, 0.01, 1, 300]
+        yield rng.normal(size=4), gradients, 0.01, 0.9, 0.999, 1e-7, decay
+
+
+@exercise(decays, tolerance=1e-12)
+def adamw(w, gradients, learning_rate, beta_1, beta_2, epsilon, decay):
+    settings = learning_rate, beta_1, beta_2, epsilon
+    return steps_of(w, gradients, settings, lambda w: w - learning_rate * decay * w)
+
+
+def steps_of(w, gradients, settings, before=None, after=None, more=None):
+    """Adam, with something done to the weights before or after it, or to the gradients."""
+    m, v, path = np.zeros_like(w), np.zeros_like(w), []
+    for t, g in enumerate(gradients, start=1):
+        old = w
+        w = before(w) if before else w
+        w, m, v = right(w, g + more(w) if more else g, m, v, t, *settings)
+        w = after(w, old) if after else w
+        path.append(w)
+    return np.array(path)
+
+
+def decayed(**how):
+    """A wrong `adamw`: each of `how` is called with the arrays, the learning rate and decay."""
+
+    def wrong(w, gradients, learning_rate, beta_1, beta_2, epsilon, decay):
+        settings = learning_rate, beta_1, beta_2, epsilon
+        given = {
+            name: lambda *arrays, each=each: each(*arrays, learning_rate, decay)
+            for name, each in how.items()
+        }
+        return steps_of(w, gradients, settings, **given)
+
+    return wrong
+
+
+for sentence, how in {
+    "the decay is in the gradient, and so in m and v; AdamW keeps it out of them": {
+        "more": lambda w, lr, decay: decay * w
+    },
+    "the decay is in the gradient with its factor 2, and so in m and v": {
+        "more": lambda w, lr, decay: 2 * decay * w
+    },
+    "the decay has to be multiplied by the learning rate, too": {
+        "before": lambda w, lr, decay: w - decay * w
+    },
+    "the weights decay before the step; here they do so after it": {
+        "after": lambda w, old, lr, decay: w - lr * decay * w
+    },
+    "weights have to shrink: the decay is subtracted": {
+        "before": lambda w, lr, decay: w + lr * decay * w
+    },
+    "the decay is missing: this is Adam": {"before": lambda w, lr, decay: w},
+    "the same amount is taken off all weights; the share of each is the same": {
+        "before": lambda w, lr, decay: w - lr * decay
+    },
+    "the sign alone decays: the amount has to be in proportion to the weight": {
+        "before": lambda w, lr, decay: w - lr * decay * np.sign(w)
+    },
+}.items():
+    adamw.mistake(sentence)(decayed(**how))
+
+
+@adamw.refused
+def _(w, gradients, *settings):  # the last weights alone
+    return adamw.reference(w, gradients, *settings)[-1]
+
+
+@adamw.refused
+def _(w, gradients, *settings):  # the start, and all but the last
+    return np.vstack([w, adamw.reference(w, gradients, *settings)[:-1]])

@@ -1,11 +1,10 @@
 # %% [markdown]
 # # 11 · What do Glorot and Adam really do?
 #
-# *20 minutes · needs lesson 8*
+# *25 minutes · needs lesson 8*
 #
-# **You will build** `glorot_uniform(shape, rng)`, which draws the weights that training starts
-# from, and `adam_step(...)`, which changes them; and find out that Adam's epsilon is not the number
-# that is printed in the program.
+# **You will build** `glorot_uniform(shape, rng)`, which draws the initial weights, and `adam_step(...)`, one update of the optimizer
+# Adam. You will also find out that Adam's epsilon acts differently from the number in the program.
 
 # %%
 import itertools
@@ -23,11 +22,11 @@ from minicnn.tutorial import scaled, tutorial_network
 # %% [markdown]
 # ## How large is a sum? By hand
 #
-# First weights are drawn at random: two units with the same weights would get the same gradients,
-# and stay alike for ever. But how large should they be?
+# Initial weights are random: two units with the same weights would get the same gradients,
+# and stay equal forever. But how large should the weights be?
 #
 # A unit has the weights 1 and 2, and two inputs that are -1 or 1. Its output is
-# $y = x_0 \cdot 1 + x_1 \cdot 2$. All four cases:
+# $y = x_0 \cdot 1 + x_1 \cdot 2$. These are all four cases:
 
 # %% tags=["fold"]
 x = np.array(list(itertools.product([-1, 1], repeat=2)))
@@ -46,45 +45,45 @@ assert (x**2).mean() == 1
 assert (y**2).mean() == 5 == 1**2 + 2**2
 
 # %% [markdown]
-# Inputs have a *mean square* of 1, outputs one of 5, the sum of the squared weights. That is no
-# accident: $y^2 = 1 \cdot x_0^2 + 4 \cdot x_1^2 + 4 \cdot x_0 x_1$, and the last term is positive
-# as often as negative. It drops out of the mean.
+# The inputs have a *mean square* of 1, the outputs one of 5, which is the sum of the squared weights. This is always so:
+# $y^2 = 1 \cdot x_0^2 + 4 \cdot x_1^2 + 4 \cdot x_0 x_1$, and the last term is positive
+# as often as negative, so it cancels in the mean.
 #
 # ## The derivation of the limit
 #
-# Let an output be a sum of $fan_{in}$ products of inputs and weights, and let the weights be drawn
-# around zero, each on its own, with the mean square $s^2$. Mixed terms drop out as above, so
+# Let an output be a sum of $fan_{in}$ products of inputs and weights. The weights are independent and random, with mean 0
+# and mean square $s^2$. The mixed terms cancel as above, so
 #
 # $$mean(y^2) = fan_{in} \cdot s^2 \cdot mean(x^2).$$
 #
-# Signals neither grow nor fade if $s^2 = 1 / fan_{in}$. In the backward pass (lesson 8) an input gets
-# its gradient from all the outputs that it had a part in, $fan_{out}$ of them: a sum of products
-# with weights again. Gradients neither grow nor fade if $s^2 = 1 / fan_{out}$. Both at once is too
-# much to ask. Glorot and Bengio (2010) put the mean of the two fans in their place:
+# The signal neither grows nor shrinks from layer to layer if $s^2 = 1 / fan_{in}$. In the backward pass (lesson 8) the gradient of an
+# input is again a sum of products with weights, one for each of the $fan_{out}$ outputs that depend on it. Gradients neither
+# grow nor shrink if $s^2 = 1 / fan_{out}$. Both conditions can hold only if the fans are equal, so Glorot and Bengio (2010) use the
+# mean of the two fans:
 #
 # $$s^2 = \frac{2}{fan_{in} + fan_{out}}.$$
 #
-# Numbers drawn evenly between $-limit$ and $limit$ have the mean square
+# Numbers drawn uniformly between $-limit$ and $limit$ have the mean square
 # $\frac{1}{2 \cdot limit} \int_{-limit}^{limit} z^2 dz = \frac{1}{3} limit^2$. So
 #
 # $$limit = \sqrt{3 s^2} = \sqrt{\frac{6}{fan_{in} + fan_{out}}}.$$
 #
 # What are the fans?
 #
-# - **Dense**, kernel `(inputs, units)`: an output sums `inputs` products, an input has a part in
+# - **Dense**, kernel `(inputs, units)`: an output is a sum of `inputs` products, and an input is used in
 #   `units` outputs. These are the fans.
-# - **Conv2D**, kernel `(kh, kw, c, f)`: an output sums `kh * kw * c` products, the first fan. An
-#   input lies in `kh * kw` windows (lesson 8; away from the edge), for `f` outputs each:
+# - **Conv2D**, kernel `(kh, kw, c, f)`: an output is a sum of `kh * kw * c` products, the first fan. An
+#   input lies in `kh * kw` windows (lesson 8; away from the edge), each with `f` outputs, so the second fan is
 #   `kh * kw * f`.
 #
-# ## Exercise 1: draw first weights
+# ## Exercise 1: initial weights
 #
-# Draw them all with one call of `rng.uniform(low, high, shape)`, so that they can be compared.
+# Draw all of them with one call of `rng.uniform(low, high, shape)`, so that they can be compared.
 
 
 # %% tags=["exercise"]
 def glorot_uniform(shape, rng):
-    """An array of first weights, for a shape (inputs, units) or (kh, kw, c,
+    """An array of initial weights, for a shape (inputs, units) or (kh, kw, c,
     f)."""
     # solution
     *window, inputs, outputs = shape
@@ -97,10 +96,17 @@ def glorot_uniform(shape, rng):
 check.glorot_uniform(glorot_uniform)
 
 # %% [markdown]
-# ## What it is good for, and what it overlooks
+# <details><summary>Hint 1</summary>Both kinds of kernels have inputs and outputs as their last two axes. What comes before are the cells
+# of the window, of which a dense kernel has one.</details>
+# <details><summary>Hint 2</summary><code>*window, inputs, outputs = shape</code>; <code>np.prod</code> of an empty list is
+# 1.</details>
 #
-# A thousand random inputs go through twelve dense layers of 256 units, with Glorot's limit, half of
-# it, twice of it; and with a ReLU after each layer.
+# ## What it achieves, and what it ignores
+#
+# A thousand random inputs go through twelve dense layers of 256 units, with Glorot's limit, with half of
+# it, and with twice as much; and once more with a ReLU after each layer.
+#
+# **Guess before you run:** by which factor is the signal larger after twelve layers if the limit is twice Glorot's?
 
 
 # %% tags=["fold"]
@@ -131,7 +137,7 @@ for (name, values), colour, marker in zip(
     strict=True,
 ):
     axes.semilogy(values, color=colour, marker=marker, label=name)
-axes.set(xlabel="layers passed", ylabel="mean square of the signal")
+axes.set(xlabel="layers", ylabel="mean square of the signal")
 axes.legend(frameon=False)
 figure
 
@@ -143,13 +149,13 @@ assert 0.7 < last["half the limit"] * 4**12 < 1.4
 assert 0.5 < last["Glorot's limit, with ReLU"] * 2**12 < 2
 
 # %% [markdown]
-# With Glorot's limit the line is flat. A factor of 2 in the limit is one of 4 in the mean square,
-# and after twelve layers one of $4^{12}$, sixteen million.
+# With Glorot's limit the line is flat. A factor of 2 in the limit means a factor of 4 in the mean square,
+# and after twelve layers a factor of $4^{12}$, which is sixteen million.
 #
-# And it is *not* flat with ReLU, which sets half of all numbers to zero: half of the mean square is
-# gone at each layer, $2^{12} = 4096$ in the end. Glorot's derivation knows nothing of ReLU. *He's*
-# rule (2015) does, $s^2 = 2 / fan_{in}$. Keras' default is Glorot all the same, and for the four
-# layers of our network it will do.
+# With ReLU the line is *not* flat. ReLU sets half of all numbers to zero, so each layer loses half of the mean square,
+# a factor of $2^{12} = 4096$ in the end. Glorot's derivation ignores ReLU. *He's*
+# rule (2015), $s^2 = 2 / fan_{in}$, takes it into account. Keras' default is Glorot's rule all the same, which is good enough for the
+# four layers of our network.
 #
 # ## The four limits of our network
 
@@ -173,8 +179,8 @@ for axes, (name, kernel) in zip(all_axes.flat, kernels.items(), strict=True):
     title = f"{name}: fans {fans[0]} and {fans[1]}, limit {limit:.6f}"
     axes.set_title(title, fontsize=plots.SMALL)
 all_axes[0, 0].set_ylabel("how many")
-all_axes[1, 0].set(xlabel="first weight", ylabel="how many")
-all_axes[1, 1].set(xlabel="first weight")
+all_axes[1, 0].set(xlabel="initial weight", ylabel="how many")
+all_axes[1, 1].set(xlabel="initial weight")
 figure
 
 # %%
@@ -185,16 +191,16 @@ for kernel, limit, keras_largest in each:
     assert abs((kernel**2).mean() / (limit**2 / 3) - 1) < 0.1
 
 # %% [markdown]
-# About flat, the more so the more weights there are, and cut off sharply. The largest first weight
-# of each kernel in Keras lies just below the same limit; *which* weights it draws is up to its own
-# random numbers. Biases start at zero.
+# The histograms are flat, and end sharply at the limits. In Keras the largest initial weight
+# of each kernel lies just below the same limit. (The weights themselves differ, because Keras has other random numbers.) Biases start
+# at zero.
 #
 # ## Adam, by hand
 #
-# The plain way to learn, *gradient descent*, is `w - learning_rate * g`, for each weight `w` and its gradient `g`. Of
-# two weights, the one whose gradient is a thousand times smaller then moves a thousand times less.
-# Adam (Kingma and Ba, 2014) takes each gradient *in units of its usual size*. For that it remembers
-# two numbers a weight, both 0 at first: `m`, a running mean of `g`, and `v`, a running mean of `g`
+# *Gradient descent* (lesson 4) updates each weight `w` with its gradient `g` to `w - learning_rate * g`. If the gradient of one weight
+# is a thousand times smaller than that of another, it moves a thousand times less.
+# Adam (Kingma and Ba, 2014) divides each gradient by its *usual size*. For that it keeps
+# two numbers for each weight, both 0 at first: `m`, a running mean of `g`, and `v`, a running mean of `g`
 # squared. Step number $t = 1, 2, 3, \dots$ is, with `lr` for `learning_rate`,
 #
 # $$m \leftarrow m + (g - m)(1 - \beta_1), \qquad v \leftarrow v + (g^2 - v)(1 - \beta_2),$$
@@ -202,8 +208,8 @@ for kernel, limit, keras_largest in each:
 # $$w \leftarrow w - \alpha \cdot \frac{m}{\sqrt{v} + \epsilon} \qquad \text{with} \qquad
 # \alpha = lr \cdot \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t}.$$
 #
-# One weight, `w = 10`, and three gradients, 4, 1 and -2. With numbers that are easy to handle,
-# `learning_rate=1`, `beta_1=0.5`, `beta_2=0.75`, `epsilon=0.5`, do it on paper before you look:
+# Take one weight, `w = 10`, and three gradients, 4, 1 and -2, with numbers that are easy to compute with:
+# `learning_rate=1`, `beta_1=0.5`, `beta_2=0.75`, `epsilon=0.5`. Do the first step on paper before you look:
 
 # %% tags=["fold"]
 by_hand = np.array(
@@ -234,34 +240,34 @@ for (t, g, m, v, root, alpha, move, after), keras in zip(by_hand, KERAS, strict=
     assert abs(w[0] - keras) < 1e-14
 
 # %% [markdown]
-# The first gradient is four times the second, but it does not move the weight four times as far.
-# And a gradient of -2 hardly turns it round, because `m` remembers the others.
+# The first gradient is four times the second one, but it does not move the weight four times as far.
+# And the gradient of -2 hardly reverses the direction, because `m` still contains the others.
 #
-# ## Why it corrects
+# ## The bias correction
 #
-# Write `m` out, from $m_0 = 0$ on. Each step keeps the share $\beta_1$ of it and adds
+# Write `m` out, starting from $m_0 = 0$. Each step multiplies it by $\beta_1$ and adds
 # $(1 - \beta_1) g$, so
 #
 # $$m_t = (1 - \beta_1) \cdot (g_t + \beta_1 g_{t-1} + \beta_1^2 g_{t-2} + \dots
 # + \beta_1^{t-1} g_1).$$
 #
 # The shares of all these gradients add up to
-# $(1 - \beta_1)(1 + \beta_1 + \dots + \beta_1^{t-1}) = 1 - \beta_1^t$, which is less than 1: the
-# zero at the beginning has the rest, and pulls `m` towards itself. Divided by $1 - \beta_1^t$, `m`
-# is a proper mean, $\hat m$; and `v`, divided by $1 - \beta_2^t$, is $\hat v$. Now leave epsilon
-# aside:
+# $(1 - \beta_1)(1 + \beta_1 + \dots + \beta_1^{t-1}) = 1 - \beta_1^t$, which is less than 1. The rest belongs to the
+# initial zero, so `m` is too small. Divided by $1 - \beta_1^t$ it
+# becomes a proper mean, $\hat m$; and `v`, divided by $1 - \beta_2^t$, becomes $\hat v$. Ignore epsilon
+# for a moment:
 #
 # $$\alpha \cdot \frac{m}{\sqrt v}
 # = lr \cdot \frac{m}{1 - \beta_1^t} \cdot \frac{\sqrt{1 - \beta_2^t}}{\sqrt v}
 # = lr \cdot \frac{\hat m}{\sqrt{\hat v}}.$$
 #
-# So $\alpha$ is both corrections at once, computed once a step instead of once a weight. As long as
-# a gradient does not change, $\hat m = g$ and $\hat v = g^2$, and each step is as long as
+# So $\alpha$ contains both corrections, and is computed once for each step instead of once for each weight. As long as
+# a gradient does not change, $\hat m = g$ and $\hat v = g^2$, and each step has the length
 # `learning_rate`, however large `g` is.
 #
 # ## Exercise 2: one step
 #
-# `w`, `g`, `m` and `v` are arrays of one shape. Give new arrays, do not change these.
+# `w`, `g`, `m` and `v` are arrays of one shape. Return new arrays, and do not change these.
 
 
 # %% tags=["exercise"]
@@ -279,12 +285,14 @@ def adam_step(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 check.adam_step(adam_step)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>The four formulas above, in their order: m, v, alpha, w. Use the new m and v for w.</details>
+# <details><summary>Hint 2</summary><code>m = m + ...</code> makes a new array, <code>m += ...</code> changes the argument.</details>
+#
 # ## Exercise 3: two hundred steps of Keras
 #
 # `gradients` has a row for each step and a column for each weight. The weights start at 0.
-# `step(w, g, m, v, t)` is a right `adam_step` with Keras' default numbers, 0.001, 0.9, 0.999 and
-# 1e-7. The check compares with what Keras 3.15.1 made of the gradients of four weights, in double
-# precision.
+# `step(w, g, m, v, t)` is a right `adam_step` with Keras' default settings, 0.001, 0.9, 0.999 and
+# 1e-7. The check compares your result with that of Keras 3.15.1 in double precision, for the gradients of four weights.
 
 
 # %% tags=["exercise"]
@@ -303,8 +311,11 @@ def adam(gradients, step):
 check.adam(adam)
 
 # %% [markdown]
-# Here are Keras' numbers, and minicnn's `Adam` in step with them. The gradients of the four weights
-# are about 0.000001, 0.001, 1 and 1000:
+# <details><summary>Hint 1</summary>Three arrays of zeros, and a loop over the rows of <code>gradients</code>.</details>
+# <details><summary>Hint 2</summary><code>for t, g in enumerate(gradients, start=1)</code>: the first step has t = 1.</details>
+#
+# Here are Keras' numbers, which minicnn's `Adam` reproduces. The gradients of the four weights
+# are about 0.000001, 0.001, 1 and 1000. **Guess before you run:** how far apart are the weights after 200 steps?
 
 # %%
 optimizer, w = Adam(), np.zeros(4)
@@ -319,22 +330,22 @@ assert t == 200
 # Gradients that differ by a factor of $10^9$ move their weights by nearly the same amount. Only the
 # first weight moves less. Why?
 #
-# ## Where epsilon acts
+# ## What epsilon does
 #
-# Epsilon is there so that nothing is divided by zero. It says 1e-7. Now put the first step
-# together: $m = (1 - \beta_1) g$, $v = (1 - \beta_2) g^2$ and $\alpha$, for $t = 1$. The factors
+# Epsilon prevents a division by zero. Its value in the program is 1e-7. Now write down the first step:
+# $m = (1 - \beta_1) g$, $v = (1 - \beta_2) g^2$, and $\alpha$ for $t = 1$. The factors
 # $1 - \beta_1$ cancel, and
 #
 # $$move = -lr \cdot \frac{\sqrt{1 - \beta_2} \cdot g}{\sqrt{1 - \beta_2} \cdot |g| + \epsilon}
 # = -lr \cdot \frac{g}{|g| + \epsilon / \sqrt{1 - \beta_2}}.$$
 #
-# Epsilon has been divided by $\sqrt{1 - 0.999} = 0.0316$. It acts as if it were **31.6 times
+# Epsilon is divided by $\sqrt{1 - 0.999} = 0.0316$. It acts as if it were **31.6 times
 # larger**, 3.16e-6: a gradient of that size moves its weight half as far as a large one. In step
 # $t$, by the same calculation, it acts as $\epsilon / \sqrt{1 - \beta_2^t}$.
 #
-# It could have been otherwise. Algorithm 1 of the paper divides by $\sqrt{\hat v} + \epsilon$, and
-# there epsilon is what it says. Then the paper gives the form above as a faster one, and calls its
-# epsilon $\hat\epsilon$, since it is not the same number. Keras took the second form, PyTorch the
+# Algorithm 1 of the paper divides by $\sqrt{\hat v} + \epsilon$ instead. There, epsilon acts as printed. The paper then gives the
+# form above as a faster one, and calls its
+# epsilon $\hat\epsilon$, because it is a different number. Keras uses the second form, PyTorch the
 # first, with 1e-8.
 
 # %% tags=["fold"]
@@ -361,20 +372,20 @@ assert abs(-0.001 * 1e-6 / (1e-6 + 1e-8) - PYTORCH) < 1e-8
 assert round(PYTORCH / KERAS, 1) == 4.1
 
 # %% [markdown]
-# For 287 steps epsilon acts more than twice as large as printed, for 3,924 steps more than one per
-# cent too large. With a gradient of a millionth, PyTorch's first step is 4.1 times as long as
+# For 287 steps epsilon acts more than twice as large as printed, and for 3,924 steps more than one per
+# cent too large. For a gradient of one millionth, PyTorch's first step is 4.1 times as long as
 # Keras'.
 #
 # ## Exercise 4: look into a closed box
 #
-# Someone hands you an Adam with `learning_rate=0.001`, `beta_1=0.9`, `beta_2=0.999` and an epsilon
-# that you do not know. `first_move(g)` tells what its first step adds to a weight whose gradient
-# is `g`. Which epsilon was it given?
+# There is an Adam with `learning_rate=0.001`, `beta_1=0.9`, `beta_2=0.999` and an unknown epsilon.
+# `first_move(g)` returns what its first step adds to a weight whose gradient
+# is `g`. What is its epsilon?
 
 
 # %% tags=["exercise"]
 def epsilon_of(first_move):
-    """The epsilon of this Adam, as it is printed in its program."""
+    """The epsilon of this Adam, as it stands in its program."""
     # solution
     g = 1.0
     acts = -0.001 * g / first_move(g) - g
@@ -385,11 +396,14 @@ def epsilon_of(first_move):
 check.epsilon_of(epsilon_of)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>Solve the formula of the first move for epsilon / sqrt(1 - beta_2).</details>
+# <details><summary>Hint 2</summary>Any g will do that is neither 0 nor much larger than epsilon; g = 1 is large enough for what the check
+# asks.</details>
+#
 # ## One step of our network
 #
-# `train_on_batch` makes a forward and a backward pass over 32 images (lessons 2 to 8), and lets
-# Adam move the weights. After its first step $m = (1 - \beta_1) g$, so the gradients can be read from what Adam
-# remembers:
+# `train_on_batch` runs a forward and a backward pass over 32 images (lessons 2 to 8), and one step of
+# Adam. After the first step $m = (1 - \beta_1) g$, so the gradients can be computed from Adam's `m`:
 
 # %%
 (x_train, y_train), _ = mnist.load_data()
@@ -413,15 +427,14 @@ assert not moves[g == 0].any()
 assert 4e-4 < middle < 6e-4
 
 # %% [markdown]
-# Gradients of very different sizes, and steps that are nearly all alike. That is what Adam really
-# does at first: it looks at the *sign* of a gradient, and goes `learning_rate` the other way. Only
-# a weight whose gradient is exactly zero stays where it is, one that sees nothing but blank paper,
-# for instance.
+# The gradients have very different sizes, and yet nearly all steps have the same length. At first, Adam uses only the *sign* of a
+# gradient, and moves the weight by `learning_rate` in the opposite direction. Only
+# a weight whose gradient is exactly zero stays where it is, for instance one that sees only blank paper.
 #
-# ## Three errors, and a learning curve that likes one of them
+# ## Three errors, and a learning curve that does not show them
 #
-# Let us plant errors in Adam. Left: the length of its steps if the gradient is always 5e-4, a
-# common size in our network. Right: the loss while the network learns.
+# Plant three errors in Adam. On the left is the length of its steps if the gradient is always 5e-4, a
+# common size in our network. On the right is the loss during training. **Guess before you run:** which of the four learns fastest?
 
 
 # %%
@@ -492,19 +505,19 @@ assert max(late.values()) < 1  # all began at about 2.3
 assert min(late, key=late.get) == "no correction"
 
 # %% [markdown]
-# Two surprises. Leaving the correction out does not make the first steps *shorter*. Both `m` and
-# `v` are too small at first, but `v` stays so for longer, and it divides: steps are three times too
-# long, then six times. The correction is a brake.
+# There are two surprises. Without the correction the first steps are *longer*, not shorter. Both `m` and
+# `v` are too small at first, but `v` stays too small for longer, and the step is divided by its root. So the steps are three times,
+# and later six times too long. The correction is a brake.
 #
-# And **all of them learn.** The lowest loss even belongs to a wrong one, as longer steps happen to
-# suit this network at first. A learning curve does not tell whether an optimizer is right. Steps
-# next to Keras' do: the check of exercise 2 calls each of these errors by its name.
+# And **all of them learn.** The lowest loss even belongs to a wrong one, because longer steps happen to
+# help this network at first. A learning curve does not show whether an optimizer is right. A comparison with Keras, step by step,
+# does: the check of exercise 2 names each of these errors.
 #
 # ## The fast version, and what it costs
 #
-# With NumPy, each operation of exercise 2 goes over a whole array and writes a new one, and of long
-# arrays the fetching takes more time than the computing. minicnn's core does so, too. Its engine
-# has a loop, compiled like that of lesson 2, that does all of it for one weight, then for the next.
+# In NumPy, each operation of exercise 2 goes over a whole array and writes a new one. For long
+# arrays, moving the numbers takes more time than computing with them. minicnn's core does it like this. Its engine
+# has one compiled loop, as in lesson 2, which does everything for one weight before it goes on to the next.
 
 # %%
 import time
@@ -540,8 +553,41 @@ remembered = [array for slot in model.optimizer.state.values() for array in slot
 assert sum(array.size for array in remembered) == 2 * model.count_params() == 507_028
 
 # %% [markdown]
-# The cost of Adam, fast or not, is memory: a network of 253,514 weights takes along 507,028 more
-# numbers while it learns.
+# The cost of Adam is memory: for a network of 253,514 weights it keeps 507,028 more
+# numbers during training.
+#
+# ## Challenge: weight decay
+#
+# *Weight decay* makes all weights a little smaller in every step, so that only those stay large that the gradients keep large
+# (lesson 14 says what for). If it were a part of the gradient, Adam would divide it by $\sqrt{v}$ like everything else. **AdamW**
+# (Loshchilov and Hutter, 2019) keeps it out of `m` and `v`: before the step, each weight is reduced by the share
+# `learning_rate * decay`; then comes Adam's step as before. In the example by hand, with `learning_rate=0.5` and a decay of 0.25, Keras'
+# AdamW gives 8.35, 7.0190 and 6.1878.
+
+
+# %% tags=["exercise", "challenge"]
+def adamw(w, gradients, learning_rate, beta_1, beta_2, epsilon, decay):
+    """The weights after each step of AdamW: an array of the shape of gradients.
+
+    w (weights,): where it starts; gradients (steps, weights).
+    """
+    # solution
+    m, v, path = np.zeros_like(w), np.zeros_like(w), []
+    settings = learning_rate, beta_1, beta_2, epsilon
+    for t, g in enumerate(gradients, start=1):
+        w = w - learning_rate * decay * w
+        w, m, v = adam_step(w, g, m, v, t, *settings)
+        path.append(w)
+    return np.array(path)
+
+
+# %%
+check.adamw(adamw)
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>It is the loop of exercise 3 with one more line.</details>
+# <details><summary>Hint 2</summary>The line multiplies w by 1 - learning_rate * decay, before the step, and touches neither m nor
+# v.</details>
 #
 # ## The fact
 
@@ -558,9 +604,8 @@ for size in np.logspace(-9, 3, 25):
         assert abs(w[0] / (-0.001 * g / (abs(g) + 3.1623e-6)) - 1) < 1e-4
 
 # %% [markdown]
-# > **The limits are 0.085280, 0.050000, 0.043301 and 0.284747. The first step of Adam has the
-# > length** $lr \cdot |g| / (|g| + 3.16 \cdot 10^{-6})$: epsilon acts 31.6 times larger than it is
-# > printed.
+# > **Glorot's limits are 0.085280, 0.050000, 0.043301 and 0.284747. The first step of Adam has the
+# > length** $lr \cdot |g| / (|g| + 3.16 \cdot 10^{-6})$: epsilon acts as if it were 31.6 times larger.
 #
 # ## In minicnn
 #
@@ -570,4 +615,4 @@ for size in np.logspace(-9, 3, 25):
 # - `adam` in [minicnn/engine/kernels/adam.py](../minicnn/engine/kernels/adam.py): the same in one
 #   pass over the weights.
 # - `test_item_8_a_thousand_steps_follow_keras` in
-#   [tests/test_optimizers.py](../tests/test_optimizers.py): next to Keras itself.
+#   [tests/test_optimizers.py](../tests/test_optimizers.py): the comparison with Keras itself.
