@@ -15,7 +15,12 @@ import numpy as np
 
 from minicnn import engine
 from minicnn.session import random_stream
-from minicnn.validation import AnswersUnknownNames, Check, answers_unknown_keywords
+from minicnn.validation import (
+    AnswersUnknownNames,
+    Check,
+    ClassAnswersUnknownNames,
+    answers_unknown_keywords,
+)
 
 INFINITE_CARDINALITY = -1
 UNKNOWN_CARDINALITY = -2
@@ -23,7 +28,7 @@ AUTOTUNE = -1  # for prefetch: choose for me
 experimental = SimpleNamespace(AUTOTUNE=AUTOTUNE)  # its home in TensorFlow 2.0
 
 
-class Dataset(AnswersUnknownNames):
+class Dataset(AnswersUnknownNames, metaclass=ClassAnswersUnknownNames):
     """A recipe for a stream of elements; an element is an array or a tuple of elements.
 
     Parameters

@@ -14,13 +14,18 @@ from typing import Any
 from minicnn.validation.arrays import is_plain, plain, usual_float_errors
 from minicnn.validation.data import DataChecks
 from minicnn.validation.finite import require_finite, require_finite_gradients
-from minicnn.validation.keywords import AnswersUnknownNames, answers_unknown_keywords
+from minicnn.validation.keywords import (
+    AnswersUnknownNames,
+    ClassAnswersUnknownNames,
+    answers_unknown_keywords,
+)
 from minicnn.validation.models import ModelChecks
 from minicnn.validation.tensors import Number, Tensor
 
 __all__ = [
     "AnswersUnknownNames",
     "Check",
+    "ClassAnswersUnknownNames",
     "Number",
     "Tensor",
     "answers_unknown_keywords",

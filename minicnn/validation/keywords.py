@@ -92,15 +92,47 @@ INSTEAD = {
 WITHOUT_EFFECT = {"deterministic", "num_parallel_calls"}
 
 
+# What to use instead of methods that Keras and tf.data have.
+METHODS_INSTEAD = {
+    "Dataset": {
+        "as_numpy_iterator": "iterate over the Dataset itself: its elements are NumPy arrays",
+        "cache": "leave it out: arrays given to from_tensor_slices stay in memory; to do slow work "
+        "once, do it before that",
+        "concatenate": "join the arrays with np.concatenate before from_tensor_slices",
+        "enumerate": "use Python's enumerate(dataset) in a for loop",
+        "filter": "select samples with NumPy before from_tensor_slices: keep = y < 5; "
+        "from_tensor_slices((x[keep], y[keep]))",
+        "interleave": "join the streams in a generator, for from_generator",
+        "padded_batch": "bring all samples to one shape before batch, in map",
+        "range": "use from_tensor_slices(np.arange(n))",
+        "reduce": "use functools.reduce, or a for loop",
+        "shard": "use skip and take, or give from_tensor_slices x[rank::workers]",
+        "unbatch": "leave out the batch before it, or split batches in a generator",
+        "zip": "pass a tuple: from_tensor_slices((x, y))",
+    }
+}
+
+
+def _unknown_name(kind: type, name: str) -> AttributeError:
+    reason = METHODS_INSTEAD.get(kind.__name__, {}).get(name)
+    if reason is None:
+        has = ", ".join(each for each in dir(kind) if not each.startswith("_"))
+        reason = f"a {kind.__name__} has {has}"
+    return AttributeError(f"{kind.__name__}.{name} is not part of minicnn; {reason}")
+
+
 class AnswersUnknownNames:
     """Base class of objects whose missing attributes are answered in words."""
 
     def __getattr__(self, name: str) -> Any:
-        kind = type(self)
-        has = ", ".join(each for each in dir(kind) if not each.startswith("_"))
-        raise AttributeError(
-            f"{kind.__name__}.{name} is not part of minicnn; a {kind.__name__} has {has}"
-        )
+        raise _unknown_name(type(self), name)
+
+
+class ClassAnswersUnknownNames(type):
+    """The same for a class itself, which has static methods in Keras: `Dataset.zip`."""
+
+    def __getattr__(cls, name: str) -> Any:
+        raise _unknown_name(cls, name)
 
 
 def answers_unknown_keywords(function: Callable) -> Callable:

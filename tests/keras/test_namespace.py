@@ -122,7 +122,22 @@ def test_an_import_of_what_is_not_there_says_so(line, words):
         (lambda: tf.reduce_mean, "of TensorFlow it has keras, data"),
         (lambda: tf.nn.conv2d, "the layer of that name"),
         (lambda: tf.nn.zeta, "it has .*relu"),
-        (lambda: tf.data.Dataset.from_tensor_slices([1]).cache, "Dataset.cache is not part of"),
+        (
+            lambda: tf.data.Dataset.from_tensor_slices([1]).cache,
+            "Dataset.cache is not part of minicnn; leave it out",
+        ),
+        (
+            lambda: tf.data.Dataset.zip,
+            r"Dataset.zip is not part of minicnn; .* from_tensor_slices\(\(x, y\)\)",
+        ),
+        (
+            lambda: tf.data.Dataset.range,
+            r"Dataset.range is not part of minicnn; .*np.arange\(n\)",
+        ),
+        (
+            lambda: tf.data.Dataset.window,
+            "Dataset.window is not part of minicnn; a Dataset has batch, cardinality,",
+        ),
     ],
 )
 def test_an_attribute_that_is_not_there_says_so(get, words):
