@@ -421,9 +421,8 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "epsilon corrected for bias",
         "training",
         "engine/updates.py",
-        "optimizer.beta_2, optimizer.epsilon,",
-        "optimizer.beta_2, "
-        "optimizer.epsilon * (1 - optimizer.beta_2**optimizer.iterations) ** 0.5,",
+        "(*rates, optimizer.epsilon,",
+        "(*rates, optimizer.epsilon * (1 - optimizer.beta_2**optimizer.iterations) ** 0.5,",
     ),
     Bug(
         "Dense: dkernel of the last shard alone",

@@ -4,8 +4,9 @@ Sums and updates of number-by-number optimizers run in parts on all threads. An 
 user's own receives whole weights, and runs as its author wrote it.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -74,12 +75,13 @@ def update_weights(
         for parts, own in zip(arrays(gradients), own_arrays, strict=True):
             optimizer.update(_sum(parts), *own)
         return
-    update = _adam if type(optimizer) is Adam else _as_written
+    update = _adam(optimizer) if type(optimizer) is Adam else optimizer.update
+    flat = [[array.reshape(-1) for array in arrays] for arrays in own_arrays]
 
     def update_part(part: Slices) -> None:
         for index, numbers in part:
             total = _sum([_numbers(gradient, numbers) for gradient in gradients[index]])
-            update(optimizer, total, *(array.reshape(-1)[numbers] for array in own_arrays[index]))
+            update(total, *[array[numbers] for array in flat[index]])
 
     threads.run(update_part, cut([weight.size for weight in weights]))
 
@@ -133,13 +135,17 @@ def _sum(parts: list[np.ndarray]) -> np.ndarray:
     return total
 
 
-def _as_written(optimizer: Optimizer, gradient: np.ndarray, *arrays: np.ndarray) -> None:
-    optimizer.update(gradient, *arrays)
+def _adam(optimizer: Adam) -> Callable[..., None]:
+    """`optimizer.update` by the kernel; what does not depend on the weight is computed once."""
 
+    @functools.cache
+    def settings(dtype: np.dtype) -> list[np.floating]:
+        # As in Keras, 1 - beta is computed in double precision and rounded once.
+        rates = optimizer.alpha(dtype), 1 - optimizer.beta_1, 1 - optimizer.beta_2
+        return [dtype.type(number) for number in (*rates, optimizer.epsilon, SMALLEST[dtype])]
 
-def _adam(optimizer: Adam, gradient: np.ndarray, weight: Any, m: Any, v: Any) -> None:
-    dtype = weight.dtype
-    # As in Keras, 1 - beta is computed in double precision and rounded once.
-    settings = 1 - optimizer.beta_1, 1 - optimizer.beta_2, optimizer.epsilon, SMALLEST[dtype]
-    numbers = (dtype.type(number) for number in (optimizer.alpha(dtype), *settings))
-    adam.adam(weight, np.ascontiguousarray(gradient, dtype), m, v, *numbers)
+    def update(gradient: np.ndarray, weight: np.ndarray, m: np.ndarray, v: np.ndarray) -> None:
+        gradient = np.ascontiguousarray(gradient, weight.dtype)
+        adam.adam(weight, gradient, m, v, *settings(weight.dtype))
+
+    return update
