@@ -133,7 +133,8 @@ assert np.allclose(mirrored, -slide(digit, kernels["right minus left"])[:, ::-1]
 # The input of a real layer has `c` channels, its output `f` of them, the **feature maps**. One output is a sum over the window
 # *and over all channels* of the input. Each feature map has its own kernel and its own bias (together also called a *filter*):
 #
-# $$y[i, j, o] = bias[o] + \sum_{ki,\ kj,\ ch} x[i + ki,\ j + kj,\ ch] \cdot kernel[ki, kj, ch, o]$$
+# $$\begin{aligned} y[i, j, o] = {} & bias[o] \\
+# & + \sum_{ki,\ kj,\ ch} x[i + ki,\ j + kj,\ ch] \cdot kernel[ki, kj, ch, o] \end{aligned}$$
 #
 # The arrays are `x` $(h, w, c)$, `kernel` $(kh, kw, c, f)$, `bias` $(f,)$ and `y` $(oh, ow, f)$.
 #

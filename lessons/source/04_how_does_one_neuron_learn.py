@@ -293,7 +293,7 @@ check.descend(descend)
 # are short. A ball would roll faster and faster there. **Momentum** imitates it. The *velocity* $v$ begins at 0,
 # keeps a part of what it was, and moves the point:
 #
-# $$v \leftarrow momentum \cdot v - lr \cdot gradient \qquad\qquad point \leftarrow point + v$$
+# $$v \leftarrow momentum \cdot v - lr \cdot gradient \qquad point \leftarrow point + v$$
 #
 # Across the valley, the gradients change their sign again and again and cancel each other; along the valley they add up.
 # With momentum 0 this is plain gradient descent; 0.9 is usual.
@@ -520,7 +520,9 @@ figure
 #
 # Two neurons, and a *shortcut* around the second one:
 #
-# $$a = \max(w_1 x + b_1, 0) \qquad\qquad y = a + \max(w_2 a + b_2, 0) \qquad\qquad L = (y - t)^2$$
+# $$a = \max(w_1 x + b_1, 0)$$
+#
+# $$y = a + \max(w_2 a + b_2, 0) \qquad\qquad L = (y - t)^2$$
 #
 # Networks with such shortcuts are called *residual networks*; some have more than a hundred layers.
 

@@ -227,7 +227,7 @@ assert all(
 # gradient of $L$ with respect to its output,
 #
 # $$dy[i, j] = \frac{\partial L}{\partial y[i, j]},
-# \qquad\text{and has to find}\qquad dx[r, c] = \frac{\partial L}{\partial x[r, c]}.$$
+# \quad\text{and has to find}\quad dx[r, c] = \frac{\partial L}{\partial x[r, c]}.$$
 #
 # $dy[i, j] = 3$ means: if $y[i, j]$ rises by a tiny $t$, then $L$ rises by $3 t$. In the code, `dy` comes in and `dx` goes out; `dy`
 # has the shape of `y`, and `dx` the shape of `x`.

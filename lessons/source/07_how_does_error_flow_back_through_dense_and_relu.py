@@ -19,7 +19,11 @@ from minicnn.losses import cross_entropy_of_logits
 # One sample with two inputs; a dense layer with three units and ReLU; a dense layer with two units, whose outputs are
 # the scores (*logits*) of two classes. A **dense layer** multiplies its input by a matrix and adds a bias:
 #
-# $$y = x \cdot kernel + bias \qquad\text{or, entry by entry,}\qquad y_j = bias_j + \sum_i x_i \cdot kernel_{ij}$$
+# $$y = x \cdot kernel + bias$$
+#
+# or, entry by entry,
+#
+# $$y_j = bias_j + \sum_i x_i \cdot kernel_{ij}.$$
 
 # %%
 x = np.array([[1.0, 2]])  # (n, inputs), here one sample

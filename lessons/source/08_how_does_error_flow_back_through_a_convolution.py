@@ -156,8 +156,8 @@ assert dbias == KERAS_DBIAS
 #
 # Now with `c` channels, `f` filters and a stride `s`, still without padding. There,
 #
-# $$y[i, j, o] = bias[o] + \sum_{ki}\ \sum_{kj}\ \sum_{ch}
-# x[i \cdot s + ki,\ j \cdot s + kj,\ ch] \cdot kernel[ki, kj, ch, o].$$
+# $$\begin{aligned} y[i, j, o] = {} & bias[o] + \sum_{ki,\ kj,\ ch} kernel[ki, kj, ch, o] \\
+# & \cdot x[i \cdot s + ki,\ j \cdot s + kj,\ ch]. \end{aligned}$$
 #
 # Which two contributions does one of *these* products make?
 

@@ -118,14 +118,17 @@ check.shuffled(shuffled)
 # any place before, and then be drawn:
 #
 # $$chance_{i,p} = \left(1 - \frac{1}{size_{first}}\right) \cdots
-# \left(1 - \frac{1}{size_{p-1}}\right) \cdot \frac{1}{size_p} \qquad \text{for} \quad p \geq first.$$
+# \left(1 - \frac{1}{size_{p-1}}\right) \cdot \frac{1}{size_p}$$
+#
+# for $p \geq first$.
 #
 # By hand, for item 3 with $n = 6$ and $B = 3$: it can come out from place 1 on. At places 1 to 5 the buffer holds 3, 3,
 # 3, 2 and 1 items. So its chances are
 #
 # $$\frac{1}{3}, \quad \frac{2}{3} \cdot \frac{1}{3} = \frac{2}{9}, \quad
-# \frac{2}{3} \cdot \frac{2}{3} \cdot \frac{1}{3} = \frac{4}{27}, \quad
-# \frac{8}{27} \cdot \frac{1}{2} = \frac{4}{27}, \quad
+# \frac{2}{3} \cdot \frac{2}{3} \cdot \frac{1}{3} = \frac{4}{27},$$
+#
+# $$\frac{8}{27} \cdot \frac{1}{2} = \frac{4}{27}, \quad
 # \frac{8}{27} \cdot \frac{1}{2} \cdot 1 = \frac{4}{27}.$$
 #
 # ## Exercise 2: all chances

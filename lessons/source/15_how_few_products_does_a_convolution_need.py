@@ -181,8 +181,9 @@ else:
 #
 # $$V_2 = \begin{pmatrix}1&0\\1&1\\0&1\end{pmatrix} \quad
 # V_3 = \begin{pmatrix}1&0&0\\1&1&1\\0&0&1\end{pmatrix} \quad
-# V_3^{-1} = \begin{pmatrix}1&0&0\\-1&1&-1\\0&0&1\end{pmatrix} \quad
-# coefficients = V_3^{-1}\big[(V_2\,g) * (V_2\,a)\big]$$
+# V_3^{-1} = \begin{pmatrix}1&0&0\\-1&1&-1\\0&0&1\end{pmatrix}$$
+#
+# $$coefficients = V_3^{-1}\big[(V_2\,g) * (V_2\,a)\big]$$
 #
 # Here $a$ and $g$ are the two lists of coefficients, and $*$ multiplies cell by cell, as in NumPy.
 
@@ -220,7 +221,7 @@ assert (inverse @ ((V2 @ g) * (V2 @ a))).tolist() == [10, 13, -3]
 #
 # $$p_0 = g_0\,(d_0 - d_1), \quad p_1 = (g_0 + g_1)\,d_1, \quad p_2 = g_1\,(d_2 - d_1),$$
 #
-# $$y_0 = p_0 + p_1 = g_0 d_0 + g_1 d_1, \qquad y_1 = p_1 + p_2 = g_0 d_1 + g_1 d_2.$$
+# $$y_0 = p_0 + p_1 = g_0 d_0 + g_1 d_1, \quad y_1 = p_1 + p_2 = g_0 d_1 + g_1 d_2.$$
 #
 # For the first row of lesson 2's image, $d = (1, 2, 0)$, and its kernel's, $g = (1, -1)$: the products
 # are $1\cdot(-1) = -1$, $0\cdot2 = 0$, $-1\cdot(-2) = 2$, and $y = (-1, 2)$. And indeed $1 - 2 = -1$, $2 - 0 = 2$.
@@ -237,7 +238,9 @@ assert (V2.T @ ((V2 @ g) * (inverse.T @ d))).tolist() == [-1, 2]
 # infinity. Let $V_k$ be the matrix with a row $1, p, p^2, \dots, p^{k-1}$ for each number $p$, and a last row
 # $0, \dots, 0, 1$ for infinity. The three matrices have names:
 #
-# $$y = A'\,\big[(G\,g) * (B'\,d)\big], \qquad A = V_m, \quad G = V_r, \quad B = V_{m+r-1}^{-1}.$$
+# $$y = A'\,\big[(G\,g) * (B'\,d)\big]$$
+#
+# $$A = V_m, \quad G = V_r, \quad B = V_{m+r-1}^{-1}.$$
 #
 # This takes $m + r - 1$ products instead of $m \cdot r$, and Winograd proved that fewer are not possible. It is
 # called F(m, r); the example above was F(2, 2).

@@ -283,8 +283,9 @@ assert np.count_nonzero(dy) == 3
 # Lesson 8's formula for the gradient of the kernel adds up 16 windows of the input, each times its number of `dy`. Thirteen of these
 # numbers are 0, so three windows are enough:
 #
-# $$dkernel = \sum_{i,\,j} dy[i, j] \cdot x[i : i + k,\ j : j + k]
-# = 1 \cdot x[0 : k,\ 1 : 1 + k] \;-\; 2 \cdot x[1 : 1 + k,\ 2 : 2 + k] \;+\; 4 \cdot x[3 : 3 + k,\ 3 : 3 + k].$$
+# $$\begin{aligned} dkernel & = \sum_{i,\,j} dy[i, j] \cdot x[i : i + k,\ j : j + k] \\
+# & = 1 \cdot x[0 : k,\ 1 : 1 + k] - 2 \cdot x[1 : 1 + k,\ 2 : 2 + k] \\
+# & \quad + 4 \cdot x[3 : 3 + k,\ 3 : 3 + k]. \end{aligned}$$
 #
 # ## Exercise 3: the gradient without its zeros
 #
