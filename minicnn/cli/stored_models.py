@@ -1,16 +1,17 @@
 """Models from files that commands are given."""
 
 from pathlib import Path
+from typing import Any
 
 from minicnn import Sequential, load_model
 from minicnn.saving import model_file, npz
 from minicnn.tutorial import tutorial_network
 
 
-def read(path: Path, image_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10) -> Sequential:
+def read(path: Path, *shapes: Any) -> Sequential:
     """The model in a file of `model.save`, or the tutorial's network with weights from a file.
 
-    `image_shape` and `classes` are those of the tutorial's network.
+    `shapes` are those of the tutorial's network, if they are not MNIST's: image shape and classes.
 
     Raises
     ------
@@ -21,6 +22,6 @@ def read(path: Path, image_shape: tuple[int, ...] = (28, 28, 1), classes: int = 
         is_model = f"{model_file.JSON}.npy" in archive.namelist()
     if is_model:
         return load_model(path)
-    model = tutorial_network(image_shape, classes)
+    model = tutorial_network(*shapes)
     model.load_weights(path)
     return model

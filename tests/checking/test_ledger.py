@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn import optimizers
-from minicnn.checking import cases, golden, ledger
+from minicnn.checking import cases, environment, golden, ledger
 from minicnn.checking.case_types import LayerCase, Numbers, TrainingCase
 from minicnn.checking.lockstep import lockstep
 from minicnn.cli.verify import tutorial_lockstep
@@ -141,3 +141,25 @@ def _with_epsilon_inside_the_root(adam):
         weight -= alpha * m / np.sqrt(v + adam.epsilon)
 
     return update
+
+
+def test_random_cases_have_all_sizes_and_activations():
+    found = list(cases.random_cases("Conv2D", 500))
+    for name, numbers in {"filters": 5, "kernel_size": 5, "strides": 4}.items():
+        values = [np.atleast_1d(case.arguments[name]) for case in found]
+        for part in zip(*values, strict=True):  # height and width by themselves
+            assert {*range(1, numbers + 1)} <= set(map(int, part)), name
+    softmax = {c.arguments["filters"] for c in found if c.arguments.get("activation") == "softmax"}
+    assert softmax == {3, 4, 5}
+    assert {case.x_shape[-1] for case in found} == {1, 2, 3, 4}
+    assert max(case.x_shape[0] for case in found) == 33
+
+
+def test_the_full_ledger_has_1700_random_geometries():
+    """Each for some algorithms and in both precisions: the README's 7,698 comparisons."""
+    assert ledger.FULL == {"Conv2D": 1000, "MaxPooling2D": 500, "Dense": 200}
+
+
+def test_versions_are_said_in_words():
+    versions = {"python": "3.12.1", "numpy": "2.4.0", "numba": "0.68"}
+    assert environment.in_words(versions) == "python 3.12.1, numpy 2.4.0, numba 0.68"

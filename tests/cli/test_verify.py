@@ -6,10 +6,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minicnn
-from minicnn.checking import cases, ledger
+from minicnn.checking import cases, ledger, lockstep
+from minicnn.cli import verify
 
 
 def test_verify_prints_the_ledger(run, tmp_path):
@@ -64,6 +66,32 @@ def test_the_error_names_what_needs_tensorflow(run, monkeypatch, flag):
 )
 def test_wrong_flags_end_in_one_line(run, flags, named):
     run("verify", *flags.split()).assert_one_line_error(named)
+
+
+@pytest.mark.parametrize("apart", [0, 1e-2])
+def test_verify_lockstep_prints_and_draws(run, monkeypatch, tmp_path, apart):
+    """From made-up runs: real ones take a minute."""
+
+    def made_up(dtype):
+        losses = np.linspace(2.3, 0.5, 200)
+        error = apart if dtype == "float64" else 2e-3
+        ours = losses * (1 + error * (np.arange(200) >= 99))
+        return lockstep.Lockstep(dtype, ours, losses, np.full(200, 1e-9))
+
+    monkeypatch.setattr(verify, "tutorial_lockstep", made_up)
+    monkeypatch.setattr(verify.keras_reference, "require_keras", lambda: None)
+    folder = tmp_path / "new" / "figures"
+    for _ in range(2):  # the second time the folder exists
+        result = run("verify", "--lockstep", "--figures", folder, "--json", tmp_path / "l.json")
+    assert result.status == (apart > 0)
+    assert "float32" in result.out
+    assert "losses are more than 0.001 apart for the first time at step 100" in result.out
+    right = "In double precision they agree, so the differences in single precision are rounding."
+    assert (right in result.out) == (apart == 0)
+    assert (folder / "lockstep.png").stat().st_size > 5000
+    assert f"Picture saved: {folder / 'lockstep.png'}" in result.out
+    written = json.loads((tmp_path / "l.json").read_text())
+    assert len(written["steps"]["float64"]["keras"]) == 200
 
 
 FROM_A_ZIP = """

@@ -253,10 +253,11 @@ def test_a_model_of_other_images_gets_one_line(run, tmp_path):
     assert not (tmp_path / "explorer.html").exists()
 
 
-def test_predict_prints_the_three_likeliest_digits(run, tmp_path):
+@pytest.mark.parametrize("activation", [None, "softmax"])  # scores, or probabilities
+def test_predict_prints_the_three_likeliest_digits(run, tmp_path, activation):
     from PIL import Image
 
-    model = Sequential([Input((28, 28, 1)), ReLU(), Flatten(), Dense(10)])
+    model = Sequential([Input((28, 28, 1)), ReLU(), Flatten(), Dense(10, activation)])
     bias = np.zeros(10)
     bias[[4, 7, 2]] = 3, 2, 1
     model.set_weights([np.zeros((784, 10)), bias])
@@ -269,14 +270,14 @@ def test_predict_prints_the_three_likeliest_digits(run, tmp_path):
         tmp_path / "model.npz",
         tmp_path / "stroke.png",
         "--figures",
-        tmp_path / "f",
+        tmp_path / "new" / "f",
     )
     status, out, err = run(*command)
     assert (status, err) == (0, "")
     of_classes = 100 * np.exp(bias) / np.exp(bias).sum()
     best = ", ".join(f"{n} ({of_classes[n]:.1f} %)" for n in (4, 7, 2))
     assert out.splitlines()[0] == f"{tmp_path / 'stroke.png'}: {best}"
-    assert (tmp_path / "f" / "1_stroke.png").stat().st_size > 5000
+    assert (tmp_path / "new" / "f" / "1_stroke.png").stat().st_size > 5000
     (tmp_path / "text.png").write_text("no picture")
     status, out, err = run("predict", tmp_path / "model.npz", tmp_path / "text.png")
     assert (status, out, err.count("\n")) == (2, "", 1)

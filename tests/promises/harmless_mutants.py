@@ -19,6 +19,11 @@ compiled code does not look at the end of a slice; plain Python raises an error
 lists get more room than they need
     engine/kernels/pooled_gradients.py _put_input_gradient:
         -pool.kw // pool.sw -> -pool.kw * pool.sw
+only how much is prepared ahead may differ
+    data.py Dataset.prefetch:
+        2 if ahead == AUTOTUNE else ahead -> 3 if ahead == AUTOTUNE else ahead
+the largest absolute difference is the same the other way round
+    checking/lockstep.py lockstep: difference(own, other) -> difference(other, own)
 it has the same value
     engine/kernels/pooled_gradients.py _transpose: left + 16 -> left + 17
 ACCUMULATORS is 20 or 5
