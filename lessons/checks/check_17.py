@@ -440,8 +440,12 @@ def attacks():
         goal = images + rng.choice([-0.08, 0.15, 2, -2], shape)
         mixing = rng.normal(size=shape) / 3
 
-        def gradient(x, goal=goal, mixing=mixing):
-            return 2 * (np.asarray(x) - goal) + mixing * np.sin(9 * np.asarray(x).sum())
+        without_effect = np.zeros(shape)
+        without_effect.ravel()[1::5] = 1  # pixels whose gradient is 0: they stay as they are
+
+        def gradient(x, goal=goal, mixing=mixing, without_effect=without_effect):
+            slope = 2 * (np.asarray(x) - goal) + mixing * np.sin(9 * np.asarray(x).sum())
+            return np.where(without_effect, 0, slope)
 
         yield gradient, images, epsilon, size, steps
 
@@ -461,6 +465,16 @@ def descended(
 @exercise(attacks, tolerance=1e-9)
 def toward(gradient, images, epsilon, size, steps):
     return descended(gradient, images, epsilon, size, steps)
+
+
+@toward.mistake("a pixel whose gradient is 0 stays as it is: np.sign gives 0 there")
+def _(*case):
+    return descended(*case, move=lambda g: np.where(g > 0, 1, -1))
+
+
+@toward.refused
+def _(*case):
+    return descended(*case, move=lambda g: np.where(g >= 0, 1, -1))
 
 
 @toward.mistake("this goes up: the loss is to become small, so move against the gradient")

@@ -13,7 +13,9 @@ def with_lists(function, *case):
     result = function(*case)
     for old, new in zip(before, case, strict=True):
         if len(old) != len(new) or not all(map(same_array, map(np.array, old), map(np.array, new))):
-            raise NotYet("a list that the function was given has changed; work on a copy of it")
+            raise NotYet(
+                "a list that the function was given has changed, or an array in it; work on copies"
+            )
     return result
 
 
@@ -79,7 +81,7 @@ def _(ours, theirs):
     return same_number(ours, theirs, lambda a, b: a.shape == b.shape and np.allclose(a, b))
 
 
-@same_bits.mistake("zip without strict=True stops at the end of the shorter list")
+@same_bits.mistake("zip stops at the end of the shorter list: compare the lengths first")
 def _(ours, theirs):
     return all(same_array(*pair) for pair in zip(ours, theirs, strict=False))
 
@@ -162,6 +164,8 @@ def losses():
         (np.array([1.0, 1.5]), np.array([1.0, 1.0]), 0.5),
         (np.array([1.0, 2.0]), np.array([1.0, 1.0]), 0.6),
         (np.array([1.0, 1.21]), np.array([1.0, 1.0]), 0.2),
+        (np.array([-1.0, -1.5]), np.array([-1.0, -1.0]), 0.2),
+        (np.array([1e-9, 3e-9]), np.array([1e-9, 1e-9]), 0.2),
     ]
     noise = 1 + 1e-3 * rng.normal(size=(5, 40))
     return cases + [(theirs * shaken, theirs, 1e-3) for shaken in noise]
@@ -195,6 +199,16 @@ def _(ours, theirs, limit):
 @first_apart.mistake("the difference is to be a share of theirs")
 def _(ours, theirs, limit):
     return first_true(np.abs(ours - theirs) > limit)
+
+
+@first_apart.mistake("the share is of the size of theirs: losses below 0 need np.abs there, too")
+def _(ours, theirs, limit):
+    return first_true(np.abs(ours - theirs) / theirs > limit)
+
+
+@first_apart.refused
+def _(ours, theirs, limit):  # np.isclose with its absolute tolerance
+    return first_true(~np.isclose(ours, theirs, rtol=limit))
 
 
 @first_apart.mistake("it is a share of theirs, not of ours")

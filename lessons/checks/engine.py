@@ -119,15 +119,21 @@ class Exercise:
         if isinstance(got, BaseException):
             return self._case(case) + _raised(got, function)
         expected = self._outcome(self.reference, case)
-        if got is None and expected is not None and not self._may_be_none():
+        if got is None and expected is not None and not self._may_be_none(function):
             return f"{self.name} returns nothing; write its body, with a `return` at its end"
         if self.hidden:
             return _wrong_entry(expected, got, self.tolerance)
         wrong = difference(expected, got, self.tolerance)
         return wrong and self._case(case) + wrong
 
-    def _may_be_none(self) -> bool:
-        return any(self._outcome(self.reference, tuple(case)) is None for case in self.cases())
+    def _may_be_none(self, function: Callable) -> bool:
+        """Whether None is the right answer of some case, and the function has other answers too."""
+        cases = [tuple(case) for case in self.cases()]
+        by_reference, by_function = (
+            [self._outcome(each, case) is None for case in cases]
+            for each in (self.reference, function)
+        )
+        return any(by_reference) and not all(by_function)
 
     def _require_callable(self, function: Any) -> None:
         if function is None:

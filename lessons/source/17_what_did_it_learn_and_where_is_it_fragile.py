@@ -194,7 +194,7 @@ figure
 # ## What it learned
 #
 # Now train the network on 8,000 digits, 250 mini-batches of 32. After the first five steps, and at the end, we count
-# the units of the first dense layer that are 0 for each of 500 test images.
+# the units of the first dense layer that are 0 for all 500 of some test images.
 #
 # **Guess before you run:** of 64 units, how many will be silent at the start, after 5 steps, and after 250?
 
@@ -408,8 +408,8 @@ assert abs(all_drops[0][0, 0]) < 1e-3 < abs(all_drops[0]).max()  # a blank corne
 #
 # ## Exercise 3: the accuracy without each filter
 #
-# For a small network: feature maps, `Flatten`, and one dense layer whose outputs are the scores. Flatten writes an
-# image's numbers row by row and cell by cell, with the `f` channels of a cell next to each other.
+# Write it for a small network of `Flatten` and one dense layer, whose input are feature maps and whose outputs are scores. Flatten
+# writes an image's numbers row by row and cell by cell, with the `f` channels of a cell next to each other.
 
 
 # %% tags=["exercise"]
@@ -537,8 +537,8 @@ assert shares[63] < 0.25
 # own weights no longer change: it is a **dead ReLU**. It can only come back if the layers before it change its inputs
 # enough. About a third of this layer does nothing, and most of it died **in the first five steps.**
 #
-# The cause is Adam's first step, which moves every weight by about the learning rate, 0.001, however small its gradient
-# (lesson 11). The inputs of this layer come from a ReLU, so none is negative. Where the first gradients want a unit to
+# The cause is Adam's first step, which moves nearly every weight by about the learning rate, 0.001: small gradients move it as far
+# as large ones, unless they are as small as epsilon (lesson 11). The inputs of this layer come from a ReLU, so none is negative. Where the first gradients want a unit to
 # be smaller, all of its 3,136 weights go down together, and its sum $z$ falls by 0.001 times the sum of its inputs, for
 # every image. Is that much? And does SGD, whose steps are small where gradients are small, leave more units alive?
 
@@ -563,9 +563,9 @@ assert 15 < min(KERAS_DEAD) < max(KERAS_DEAD) < 40
 # %% [markdown]
 # ## Where it is fragile
 #
-# Three disturbances, none of which would bother you:
+# Three disturbances that hardly bother a human reader:
 #
-# - **Shift** the digit to the right. Feature maps of a convolution shift along (it is **equivariant**), but the dense
+# - **Shift** the digit to the right. (By 4 pixels, one digit in seven loses a little ink at the edge; by 6 and 8 many do.) Feature maps of a convolution shift along (it is **equivariant**), but the dense
 #   layer has learned what belongs to which *place*, and MNIST's digits are all centred. The remedy is lesson 14's
 #   **data augmentation**: train with shifted digits, too.
 # - **Random noise**: add or subtract $\varepsilon$ at each pixel, with a random sign, and clip to 0 ... 1.
@@ -648,7 +648,8 @@ figure
 # 784 small changes; but random ones cancel in every weighted sum, and chosen ones all pull in the same direction.
 #
 # So this is the answer to this lesson's question. The network learned what distinguishes *these* digits from each
-# other, centred, dark on light, spread over all filters. It did not learn what a 7 is.
+# other, centred, with ink as large numbers on a background of zeros. With black and white exchanged it reads a 3. It did not learn what
+# a 7 is.
 #
 # ## The fact
 

@@ -241,11 +241,12 @@ if have_keras():
     for dtype in ("float32", "float64"):
         images, labels = x[: 32 * STEPS], y[: 32 * STEPS]
         runs[dtype] = lockstep(new_model(dtype), images, labels, batch_size=32)
-        print(f"{dtype}: a thousandth apart at step {runs[dtype].first_apart(1e-3)}")
+        step = runs[dtype].first_apart(1e-3)
+        print(f"{dtype}: losses differ by more than a thousandth first at step {step}")
     single, double = runs["float32"].weights, runs["float64"].weights
     keras_weights = [keras_alone(onednn) for onednn in "10"]
     itself = abs(keras_weights[0] - keras_weights[1]).max(axis=1)
-    print("largest difference of two weights after the last step but one:")
+    print(f"largest difference of two weights before step {STEPS}:")
     print(f"   minicnn and Keras: float32 {single[-1]:.0e}, float64 {double[-1]:.0e}")
     print(f"   Keras with and without oneDNN: float32 {itself[-1]:.0e}")
     assert single[0] == double[0] == itself[0] == 0  # before the first step: equal
@@ -277,13 +278,15 @@ if have_keras():
 figure
 
 # %% [markdown]
-# In single precision the weights drift apart, in some steps by leaps, although no one would see it in the loss; Keras
-# drifts away from itself in the same way. A small bug in minicnn would look just like that! But in double precision,
-# where rounding is $2^{53-24} \approx 5 \cdot 10^8$ times smaller, they stay together. **A bug is as large in float64 as
+# In single precision the weights drift apart, in some steps by leaps, although the loss does not show it. Keras, with and without
+# oneDNN, drifts away from itself, too, but in this run more slowly, since Winograd's rounding errors are several times as large
+# as those of a plain sum (lesson 15). A small bug in minicnn would look just like that! But in double precision,
+# where rounding is $2^{53-24} \approx 5 \cdot 10^8$ times smaller, they stay together. (The ratio of the two differences is even
+# larger, because the leaps at kinks, below, do not happen there.) **A bug is as large in float64 as
 # in float32; rounding is not.** So it is the same network, and rounding parts them.
 #
-# Which step is the first to exceed a thousandth depends on the batches and on the processor, which decides the order of
-# sums. Over twelve starts (`python tests/promises/lockstep.py`) the median is step 27 for minicnn and Keras, about
+# At which step the losses first differ by more than a thousandth depends on the batches and on the processor, which decides the order
+# of sums. Over twelve starts (`python tests/promises/lockstep.py`) the median is step 27 for minicnn and Keras, about
 # 57 with `algorithm="im2col"`, and about 42 for Keras with and without oneDNN.
 #
 # ## Why a rounding error grows
@@ -308,8 +311,8 @@ if have_keras():
 # It is not: for the same gradients Adam's steps in minicnn are Keras' to the last bit, in `float32`. What differs are the
 # gradients, and Adam *magnifies* their differences.
 #
-# A gradient is right to about 7 digits *of the largest products in its sum*. If they cancel, the sum is small, and its
-# error is not. Call the gradient $g$, and its error $\delta$. Gradient descent would move the weight by
+# A gradient is a sum of products, and its rounding error is about $10^{-7}$ times the *largest* of them. If the products cancel, the
+# sum is small, but its error is not. Call the gradient $g$, and its error $\delta$. Gradient descent would move the weight by
 # $\text{lr} \cdot \delta$ too far, which is nothing. Adam's first move was, in lesson 11,
 #
 # $$\text{move}(g) = -\text{lr} \cdot \frac{g}{|g| + e},
@@ -625,7 +628,7 @@ def ulps_apart(ours, theirs):
 
     ours, theirs: float32 arrays of one shape, without NaN.
     Returns an array of integers, none negative, of that shape. For
-    example, from np.float32([1]) to np.nextafter of it, it is [1].
+    example, it is [1] from x to the next number, np.nextafter(x, 2 * x).
     """
     # solution
     places = []

@@ -134,7 +134,7 @@ print("z of image 0, alone:                  ", alone.ravel().round(2))
 # All of them. This has three consequences:
 #
 # 1. **No shards.** minicnn cuts a batch into parts for several threads (lesson 16). Normalized in parts, an image would
-#    get other statistics, as in the last line. This layer needs the whole batch.
+#    get other statistics, as in the last line of the output above. This layer needs the whole batch.
 # 2. **Inference needs other statistics.** What the network says about an image must not depend on which other images
 #    are asked about at the same time.
 # 3. **The backward pass is longer**, since each $x$ acts on all $y$ of its channel.
@@ -149,8 +149,8 @@ print("z of image 0, alone:                  ", alone.ravel().round(2))
 # take the places of $\mu$ and $v$, and nothing is updated. By hand, with a momentum of 0.9, after one step with our batch:
 # the moving mean is $0.9 \cdot 0 + 0.1 \cdot 5 = 0.5$, and the moving variance $0.9 \cdot 1 + 0.1 \cdot 4 = 1.3$.
 #
-# After $t$ steps, such an average has gone a share of $1 - \text{momentum}^t$ of its way: with 0.9 two thirds after 10
-# steps, with 0.99, Keras' default, not before 100.
+# After $t$ steps, such an average has gone a share of $1 - \text{momentum}^t$ of its way: with 0.9 about two thirds after 10
+# steps, with 0.99, Keras' default, only after about 100.
 #
 # Libraries differ here. What Keras calls a momentum of 0.9 is 0.1 in
 # [PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html), which multiplies the *new* statistics
@@ -251,7 +251,7 @@ for n in (0, 1):
 figure
 
 # %% [markdown]
-# Two sums test such a gradient without any differences. Add 1 to *all* $x$: the mean rises by 1 as well, and no $z$
+# Two sums test such a gradient without finite differences. Add 1 to *all* $x$: the mean rises by 1 as well, and no $z$
 # changes, so the eight gradients have to add up to 0. Double all distances from the mean: with $\epsilon = 0$ the
 # division undoes it, so the sum of $dx \cdot z$ has to be 0, too. The direct path alone fails.
 
@@ -642,7 +642,7 @@ if have_keras():
 #
 # ## Challenge
 #
-# **Layer normalization** (Ba, Kiros and Hinton, [2016](https://arxiv.org/abs/1607.06450)), the layer of every transformer,
+# **Layer normalization** (Ba, Kiros and Hinton, [2016](https://arxiv.org/abs/1607.06450)), the layer of the first transformers,
 # does not look at other samples at all. As in Keras, its mean and variance are those of *one position*, over its `c`
 # channels: $n \cdot h \cdot w$ means of $c$ values each, instead of $c$ means of $n \cdot h \cdot w$ values. $\gamma$ and
 # $\beta$ still have one number for each channel. Training and inference are the same, and it may run in shards. Write

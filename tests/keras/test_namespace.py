@@ -9,6 +9,8 @@ import pytest
 import minicnn as tf
 from minicnn import keras
 from minicnn.keras import left_out
+from minicnn.validation import answers_unknown_keywords
+from minicnn.validation.keywords import DEFAULTS
 
 NOTEBOOK = """
 from tensorflow.data import Dataset, experimental
@@ -143,6 +145,30 @@ def test_an_import_of_what_is_not_there_says_so(line, words):
 def test_an_attribute_that_is_not_there_says_so(get, words):
     with pytest.raises(AttributeError, match=words):
         get()
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_options_that_are_left_out_are_accepted_at_their_defaults_alone(name):
+    @answers_unknown_keywords
+    def function():
+        return "called"
+
+    for value in DEFAULTS[name]:
+        assert function(**{name: value}) == "called"
+    others = [0, 0.0, 1, 1.0, 0.5, 2, -1, True, False, None, "other", (), [2, 2], (1,)]
+    kinds = {(type(value), str(value)) for value in DEFAULTS[name]}
+    for value in others:
+        if (type(value), str(value)) not in kinds:
+            with pytest.raises(TypeError, match=name):
+                function(**{name: value})
+
+
+def test_the_defaults_are_those_of_keras():
+    """No more than what Keras does anyway may be accepted in silence."""
+    numbers = {name: d for name, d in DEFAULTS.items() if any(type(v) is float for v in d)}
+    assert numbers["label_smoothing"] == numbers["channel_shift_range"] == (0, 0.0)
+    assert numbers["fill_value"] == (0, 0.0)
+    assert {d for d in numbers.values() if len(d) == 2 and d[0] == 0} == {(0, 0.0)}
 
 
 def test_names_that_keras_has_not_either_are_plain_errors():

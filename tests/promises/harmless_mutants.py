@@ -15,11 +15,13 @@ the image is larger than the windows only without padding, and then g.top is 0
 compiled code does not look at the end of a slice; plain Python raises an error
     engine/kernels/im2col.py _im2col: ki + 1 -> ki - 1
     engine/kernels/winograd_tiles.py _put_group: p + 1 -> p - 1
+    engine/kernels/winograd_tiles.py add_gradients: p + 1 -> p - 1
     engine/kernels/winograd_tiles.py _put_group: (p + 1) * c -> p + 1 + c
 lists get more room than they need
     engine/kernels/pooled_gradients.py _put_input_gradient:
         -pool.kw // pool.sw -> -pool.kw * pool.sw
-only how much is prepared ahead may differ
+only how much is prepared ahead, or how long is waited, may differ
+    scale_out/cluster.py _answer_of: 2 -> 3
     data.py Dataset.prefetch:
         2 if ahead == AUTOTUNE else ahead -> 3 if ahead == AUTOTUNE else ahead
 the largest absolute difference is the same the other way round
@@ -45,6 +47,7 @@ empty in both
     engine/kernels/winograd.py grad_input: _new_du(dx, dy)[:0] -> _new_du(dx, dy)[1:0]
 a tile at the right edge is copied, though it need not be
     engine/kernels/winograd_tiles.py _transform: column + q <= w -> column + q < w
+    engine/kernels/winograd_tiles.py _transform: column >= 0 -> column >= 1
 NumPy takes any negative length for the remaining size
     engine/operations.py sum_of_rows: -1 -> -2
 """
