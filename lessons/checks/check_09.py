@@ -1,12 +1,10 @@
-"""Lesson 9: central differences, how wrong a gradient is, and a checker that has to catch bugs."""
-
-import itertools
+"""Lesson 9: central differences, a checker that has to catch bugs, and a search with few calls."""
 
 import numpy as np
 
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Softmax
 
-from .engine import exercise
+from .engine import NotYet, exercise
 
 
 def cubes(a):
@@ -543,94 +541,146 @@ def _(layer, x):
     return False
 
 
-def smooth():
-    def cube(a):
-        return a**3
-
-    def quartic(a):
-        return a**5 / 4 - a**4
-
-    yield from [
-        (cube, 1.0, 1.0, 1),
-        (cube, 1.0, 1.0, 2),
-        (quartic, 1.5, 1.0, 2),
-        (np.exp, 0.5, 0.5, 3),
-        (np.sin, 1.25, 0.8, 4),
-        (np.tanh, -0.3, 0.4, 5),
-    ]
+CALLS = 50
 
 
-def table(f, a, h, levels, base=4, step=0.5, rounds=None, subtract=1, half=False):
-    row = []
-    for i in range(levels):
-        at = h * step**i
-        row.append((f(a + at) - f(a - at)) / (at if half else 2 * at))
-    for k in range(1, levels if rounds is None else min(levels, rounds + 1)):
-        factor = base(k) if callable(base) else base**k
-        pairs = itertools.pairwise(row)
-        row = [(factor * fine - coarse) / (factor - subtract) for coarse, fine in pairs]
-    return row[0]
+def squares(a):
+    """Products of neighbours: the derivative with respect to an entry depends on others."""
+    line = a.reshape(-1)
+    return (line**2).sum() / 2 - (line[1:] * line[:-1]).sum() / 4
 
 
-@exercise(smooth, tolerance=1e-9)
-def extrapolated(f, a, h, levels):
-    return table(f, a, h, levels)
+def bend(a):
+    """n log2(mean of exp(a)): each derivative depends on all entries."""
+    return a.size * np.log2(np.exp(a).mean())
 
 
-@extrapolated.mistake("only the first round is done: repeat it until one number is left")
-def _(f, a, h, levels):
-    return table(f, a, h, levels, rounds=1)
+def with_one_wrong():
+    def claim(f, a, place=None, off=0.0):
+        gradient = numeric_gradient.reference(f, a, STEP).round(8)
+        if place is not None:
+            gradient[place] += off
+        return f, a, gradient
+
+    yield claim(squares, np.array([[0.5, -1.5], [2, 0.25]]), (1, 0), 0.5)
+    yield claim(squares, np.array([[0.5, -1.5], [2, 0.25]]))
+    yield claim(wave, random(3, 5), (0, 0), -0.25)
+    yield claim(bend, random(2, 3, 2), (1, 2, 1), 0.0625)
+    yield claim(squares, random(1), (0,), -0.125)
+    yield claim(squares, random(40, 50), (21, 17), 0.015)
+    yield claim(squares, random(50, 40, seed=2), (49, 39), -0.015)
+    yield claim(bend, random(7, 11, 13), (3, 0, 12), 1.5)
+    yield claim(bend, random(40, 50, seed=3))
 
 
-@extrapolated.mistake(
-    "half the step leaves a quarter of h ** 2: the factors are 4, 16, 64, not 2, 4, 8"
-)
-def _(f, a, h, levels):
-    return table(f, a, h, levels, base=2)
+def with_few_calls(function, f, a, claimed):
+    calls = 0
+
+    def counted(a):
+        nonlocal calls
+        calls += 1
+        return f(a)
+
+    found = function(counted, a, claimed)
+    if calls > CALLS:
+        raise NotYet(
+            f"f was called {calls:,} times for {a.size:,} entries; at most {CALLS} are allowed"
+        )
+    return found
 
 
-@extrapolated.mistake("the factor grows from round to round: 4, 16, 64")
-def _(f, a, h, levels):
-    return table(f, a, h, levels, base=lambda k: 4)
+@exercise(with_one_wrong, run=with_few_calls)
+def wrong_entry(f, a, claimed):
+    return halved(f, a, claimed)
 
 
-@extrapolated.mistake("the steps are halved: h, h / 2, h / 4, not doubled")
-def _(f, a, h, levels):
-    return table(f, a, h, levels, step=2.0)
+def all_along(claimed, v):
+    return (claimed * v).sum()
 
 
-@extrapolated.mistake("the coarse one is subtracted: (4 * fine - coarse) / 3")
-def _(f, a, h, levels):
-    row = [(f(a + s) - f(a - s)) / (2 * s) for s in h * 0.5 ** np.arange(levels)]
-    for k in range(1, levels):
-        row = [(4**k * c - d) / (4**k - 1) for c, d in itertools.pairwise(row)]
-    return row[0]
+def halved(f, a, claimed, expected=all_along, wide=2 * STEP, is_off=abs, may_be_right=True):
+    """The wrong entry by halving the suspects, in the right way unless told otherwise."""
+
+    def off(v):
+        slope = (f(a + STEP * v) - f(a - STEP * v)) / wide
+        return is_off(slope - expected(claimed, v)) > 0.005
+
+    if may_be_right and not off(np.ones(a.shape)):
+        return None
+    first, last = 0, a.size
+    while last - first > 1:
+        middle = (first + last) // 2
+        v = np.zeros(a.size)
+        v[first:middle] = 1
+        first, last = (first, middle) if off(v.reshape(a.shape)) else (middle, last)
+    return tuple(int(i) for i in np.unravel_index(first, a.shape))
 
 
-@extrapolated.mistake("a central difference divides by 2 * h")
-def _(f, a, h, levels):
-    return table(f, a, h, levels, half=True)
+@wrong_entry.mistake("each entry is measured by itself; a direction can ask about many at once")
+def _(f, a, claimed):
+    off = abs(numeric_gradient.reference(f, a, STEP) - claimed)
+    if off.max() < 0.005:
+        return None
+    return tuple(int(i) for i in np.unravel_index(off.argmax(), a.shape))
 
 
-@extrapolated.mistake("the sum of the factors has to be 1: divide by 4 ** k - 1")
-def _(f, a, h, levels):
-    return table(f, a, h, levels, subtract=0)
+@wrong_entry.mistake("the slope along v belongs to (claimed * v).sum(), not to claimed.sum()")
+def _(f, a, claimed):
+    return halved(f, a, claimed, expected=lambda claimed, v: claimed.sum())
 
 
-@extrapolated.mistake("this is the mean of the differences; choose factors that remove h ** 2")
-def _(f, a, h, levels):
-    return np.mean([(f(a + s) - f(a - s)) / (2 * s) for s in h * 0.5 ** np.arange(levels)])
+@wrong_entry.mistake("from a - h v to a + h v it is 2 * h, not h")
+def _(f, a, claimed):
+    return halved(f, a, claimed, wide=STEP)
 
 
-@extrapolated.refused
-def _(f, a, h, levels):  # the last difference alone
-    s = h * 0.5 ** (levels - 1)
-    return (f(a + s) - f(a - s)) / (2 * s)
+@wrong_entry.mistake("an entry that is claimed too high is missed: abs")
+def _(f, a, claimed):
+    return halved(f, a, claimed, is_off=lambda error: error)
 
 
-@extrapolated.refused
-def _(f, a, h, levels):  # forward differences
-    row = [(f(a + s) - f(a)) / s for s in h * 0.5 ** np.arange(levels)]
-    for k in range(1, levels):
-        row = [(4**k * d - c) / (4**k - 1) for c, d in itertools.pairwise(row)]
-    return row[0]
+@wrong_entry.mistake("an entry that is claimed too low is missed: abs")
+def _(f, a, claimed):
+    return halved(f, a, claimed, is_off=lambda error: -error)
+
+
+@wrong_entry.mistake("where nothing is wrong, None is expected; ask about all entries first")
+def _(f, a, claimed):
+    return halved(f, a, claimed, may_be_right=False)
+
+
+@wrong_entry.mistake("this place counts the entries; np.unravel_index makes a tuple of it")
+def _(f, a, claimed):
+    place = halved(f, a, claimed)
+    return None if place is None else int(np.ravel_multi_index(place, a.shape))
+
+
+@wrong_entry.refused
+def _(f, a, claimed):  # counts column by column
+    place = halved(f, a, claimed)
+    if place is None:
+        return None
+    return np.unravel_index(np.ravel_multi_index(place, a.shape), a.shape, order="F")
+
+
+@wrong_entry.refused
+def _(f, a, claimed):  # nothing is ever wrong
+    return None
+
+
+@wrong_entry.refused
+def _(f, a, claimed):  # the largest entry
+    return np.unravel_index(abs(claimed).argmax(), a.shape)
+
+
+@wrong_entry.refused
+def _(f, a, claimed):  # a list of places
+    place = halved(f, a, claimed)
+    return [] if place is None else [place]
+
+
+@wrong_entry.refused
+def _(f, a, claimed):  # a is changed in place
+    place = halved(f, a, claimed)
+    a += STEP
+    return place
