@@ -232,6 +232,33 @@ def test_workers_meet_in_any_order():
         assert [each.result(timeout=60) for each in (late, *others)] == [None] * 3
 
 
+def test_a_worker_has_to_answer_and_to_come():
+    """Either alone is not enough: afterwards the port is TensorFlow's."""
+    addresses = free_addresses()
+    words = f"worker 1 has not come to {addresses[1]} within 1 s"
+    answers = another_program(addresses[1], cluster._token(addresses, 1))
+    with answers, pytest.raises(TimeoutError, match=words):
+        scale_out.meet(addresses, 0, patience=1)
+
+    comes = threading.Thread(target=come, args=(addresses[0], cluster._token(addresses, 1)))
+    comes.start()
+    with pytest.raises(TimeoutError, match=words):
+        scale_out.meet(addresses, 0, patience=1)
+    comes.join()
+
+
+def come(address, token):
+    """Greet a worker, as soon as it listens."""
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            with socket.create_connection(("127.0.0.1", int(address.split(":")[1]))) as connection:
+                connection.sendall(token)
+                assert connection.recv(64)
+            return
+        time.sleep(0.02)
+    raise AssertionError("nobody listened")
+
+
 def test_a_worker_that_does_not_come_is_named():
     addresses = free_addresses()
     started = time.monotonic()
