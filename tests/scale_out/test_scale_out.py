@@ -200,9 +200,11 @@ def another_program(address, says):
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield
+        finally:  # otherwise the thread would keep the process from ending
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 STRANGERS = {
