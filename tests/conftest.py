@@ -17,6 +17,8 @@ from minicnn.keras_reference import precision
 
 ROOT = Path(__file__).parents[1]
 WITHOUT_TENSORFLOW = "TensorFlow is not installed"
+WITHOUT_V8 = "mini-racer, which carries the JavaScript engine V8, is not installed"
+WITHOUT_BROWSER = "no Chromium or Chrome, or no Playwright, is installed"
 
 # A shell that runs the tests as a background job has Ctrl-C ignored; some tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -34,13 +36,11 @@ def pytest_configure(config):
 
 def pytest_terminal_summary(terminalreporter):
     skipped = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
-    count = sum(WITHOUT_TENSORFLOW in reason for reason in skipped)
-    if count:
-        terminalreporter.write_line(
-            f"{count} comparisons with Keras were skipped: {WITHOUT_TENSORFLOW}",
-            yellow=True,
-            bold=True,
-        )
+    for missing in (WITHOUT_TENSORFLOW, WITHOUT_V8, WITHOUT_BROWSER):
+        count = sum(missing in reason for reason in skipped)
+        if count:
+            line = f"{count} tests were skipped: {missing}"
+            terminalreporter.write_line(line, yellow=True, bold=True)
 
 
 @pytest.fixture(autouse=True)

@@ -2,19 +2,8 @@
 
 import pytest
 
+from tests.conftest import WITHOUT_BROWSER, WITHOUT_V8
 from tests.explorer import browsing, javascript
-
-WITHOUT_V8 = "mini-racer, which carries the JavaScript engine V8, is not installed"
-WITHOUT_BROWSER = "no Chromium or Chrome, or no Playwright, is installed"
-
-
-def pytest_terminal_summary(terminalreporter):
-    skipped = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
-    for missing in (WITHOUT_V8, WITHOUT_BROWSER):
-        count = sum(missing in reason for reason in skipped)
-        if count:
-            line = f"{count} tests of the explorer's page were skipped: {missing}"
-            terminalreporter.write_line(line, yellow=True, bold=True)
 
 
 @pytest.fixture(scope="session")

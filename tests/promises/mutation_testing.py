@@ -49,7 +49,7 @@ NOT_RUN = """benchmarks lessons checking/test_kill_matrix.py test_architecture.p
 explorer/test_arithmetic.py explorer/test_numbers.py explorer/test_page.py
 explorer/test_pictures.py"""
 IMPORTED_ONCE = """numpy numba scipy.linalg scipy.linalg.cython_blas threadpoolctl tqdm pytest
-hypothesis matplotlib.figure tensorflow keras"""
+xdist hypothesis matplotlib.figure tensorflow keras"""
 
 
 class RecordedTest(NamedTuple):
@@ -180,7 +180,7 @@ def _pytest(plugin: Any, files: list[str]) -> int:
 
     # Hypothesis' plugin has been imported once for all.
     quietly = ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    return int(pytest.main(["-x", *quietly, *files], plugins=[plugin]))
+    return int(pytest.main(["-x", "-n", "0", *quietly, *files], plugins=[plugin]))
 
 
 def _record_all_tests() -> tuple[int, dict[str, tuple[float, list[str]]]]:
