@@ -17,6 +17,8 @@ def dense_cases():
     for seed, (n, inputs, units) in enumerate(sizes):
         shapes = (n, inputs), (inputs, units), (n, units)
         yield tuple(whole(20 * i + seed, *shape) / 2 for i, shape in enumerate(shapes))
+    rng = np.random.default_rng(7)
+    yield tuple(rng.normal(size=shape) for shape in [(3, 4), (4, 2), (3, 2)])
 
 
 @exercise(dense_cases, tolerance=1e-9, run=returning("dx", "dkernel", "dbias"))
@@ -92,7 +94,7 @@ def _(x, kernel, dy):
     return dkernel, dbias, dx
 
 
-@dense_backward.mistake("the gradient goes downhill with a minus later, in the step, not here")
+@dense_backward.mistake("these gradients point downhill; the minus belongs to the step")
 def _(x, kernel, dy):
     return tuple(-gradient for gradient in right(x, kernel, dy))
 
@@ -115,7 +117,7 @@ def _(x, kernel, dy):  # the outer product of the first sample alone
 
 def relu_cases():
     yield np.array([[0.5, 0.5, -1.5]]), np.array([[1.0, 0, 0]])
-    yield np.array([0.25, -2, 3, -0.5]), np.array([2.0, 0, 0.25, 0.5])
+    yield np.array([0.25, -2, 3, -0.5]), np.array([2.0, 0, 1e-6, 0.5])
     rng = np.random.default_rng(7)
     for shape in [(4, 3), (2, 3, 3, 2)]:
         yield whole(3, *shape) / 4, np.maximum(rng.integers(-3, 4, shape) / 2, 0)
@@ -126,7 +128,9 @@ def relu_backward(dy, y):
     return np.where(y > 0, dy, 0)
 
 
-@relu_backward.mistake("everything passes: an output of ReLU is never below 0; compare with > 0")
+@relu_backward.mistake(
+    "everything passes; where the output is 0, nothing may: compare with > 0, not with >= 0"
+)
 def _(dy, y):
     return np.where(y >= 0, dy, 0)
 
@@ -176,6 +180,16 @@ def networks():
     """Weights of two layers, a batch, labels; half of the hidden units are off."""
     for seed, (n, sizes) in enumerate([(1, (2, 3, 2)), (3, (3, 3, 3)), (5, (4, 6, 3))]):
         yield network(seed, n, sizes)
+    yield from extremes()
+
+
+def extremes():
+    """A hidden unit at exactly 0 and one next to it; scores whose exp overflows."""
+    kernels = np.array([[1.0, 0, 0], [0, 1, 0]]), np.array([[1.0, 2], [0, 1], [3, 0]])
+    weights = [kernels[0], np.array([-1, 0, 1e-6]), kernels[1], np.zeros(2)]
+    yield weights, np.array([[1.0, 2]]), np.array([0])
+    weights, x, labels = network(3, 4, (3, 4, 3))
+    yield [*weights[:2], 1000 * weights[2], weights[3]], x, labels
 
 
 def network(seed, n, sizes):
@@ -186,7 +200,17 @@ def network(seed, n, sizes):
     return weights, rng.normal(size=(n, sizes[0])), rng.integers(0, sizes[-1], n)
 
 
-def passes(weights, x, labels, mean=True, masked=True, relu_last=False):
+def naive_cross_entropy(labels, z):
+    with np.errstate(all="ignore"):
+        probabilities = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        losses = -np.log(probabilities[np.arange(len(z)), labels])
+    return losses, probabilities - np.eye(z.shape[1])[labels]
+
+
+def passes(
+    weights, x, labels, mean=True, masked=True, relu_last=False, each=False,
+    loss_of=cross_entropy_of_logits,
+):  # fmt: skip
     """Loss and gradients of a network of dense layers, right unless told otherwise."""
     inputs, y = [], x
     pairs = list(zip(weights[::2], weights[1::2], strict=True))
@@ -194,14 +218,14 @@ def passes(weights, x, labels, mean=True, masked=True, relu_last=False):
         inputs.append(y)
         z = y @ kernel + bias
         y = np.maximum(z, 0)
-    losses, dz = cross_entropy_of_logits(labels, y if relu_last else z)
+    losses, dz = loss_of(labels, y if relu_last else z)
     dz = dz / len(x) if mean else dz
     gradients = []
     for (kernel, _), a in zip(pairs[::-1], inputs[::-1], strict=True):
         dx, *own = right(a, kernel, dz)
         gradients[:0] = own
         dz = np.where(a > 0, dx, 0) if masked else dx
-    return float(losses.mean()), gradients
+    return losses if each else float(losses.mean()), gradients
 
 
 @exercise(networks, tolerance=1e-9, run=returning("loss", "gradients"))
@@ -216,7 +240,9 @@ def other_options(task):
     def _(weights, x, labels):
         return passes(weights, x, labels, mean=False)
 
-    @task.mistake("ReLU is forgotten in the backward pass: where its output is 0, nothing passes")
+    @task.mistake(
+        "ReLU is forgotten on the way back, or compared with >= 0: at an output of 0 nothing passes"
+    )
     def _(weights, x, labels):
         return passes(weights, x, labels, masked=False)
 
@@ -234,6 +260,25 @@ def other_options(task):
         loss, gradients = passes(weights, x, labels)
         return loss, gradients[::-1]
 
+    @task.mistake("the first layer comes first: your list begins with the last layer's kernel")
+    def _(weights, x, labels):
+        loss, gradients = passes(weights, x, labels)
+        pairs = [gradients[i : i + 2] for i in range(0, len(gradients), 2)]
+        return loss, [gradient for pair in pairs[::-1] for gradient in pair]
+
+    @task.mistake("loss and gradients are those of the sum of the losses; the mean is expected")
+    def _(weights, x, labels):
+        loss, gradients = passes(weights, x, labels, mean=False)
+        return loss * len(x), gradients
+
+    @task.mistake("this is the loss of each sample; their mean, one number, is expected")
+    def _(weights, x, labels):
+        return passes(weights, x, labels, each=True)
+
+    @task.mistake("exp overflows for large scores, as in lesson 6: use cross_entropy_of_logits")
+    def _(weights, x, labels):
+        return passes(weights, x, labels, loss_of=naive_cross_entropy)
+
     @task.mistake("these gradients point downhill; the minus belongs to the step")
     def _(weights, x, labels):
         loss, gradients = passes(weights, x, labels)
@@ -243,11 +288,6 @@ def other_options(task):
     def _(weights, x, labels):  # of the last layer alone
         loss, gradients = passes(weights, x, labels)
         return loss, [0 * gradient for gradient in gradients[:-2]] + gradients[-2:]
-
-    @task.refused
-    def _(weights, x, labels):  # the loss of each sample
-        loss, gradients = passes(weights, x, labels)
-        return np.full(len(x), loss), gradients
 
     @task.refused
     def _(weights, x, labels):  # the step is taken as well
@@ -263,6 +303,7 @@ other_options(two_layers)
 def deeper_networks():
     for seed, (n, sizes) in enumerate([(3, (3, 4, 2)), (2, (3, 2)), (4, (2, 5, 4, 3, 3))]):
         yield network(10 + seed, n, sizes)
+    yield from extremes()
 
 
 @exercise(deeper_networks, tolerance=1e-9, run=returning("loss", "gradients"))

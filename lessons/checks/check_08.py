@@ -29,6 +29,10 @@ def conv_cases():
         arrays = (h, w, c), (kh, kw, c, f), (oh, ow, f)
         # In halves: an array of integers would cut them off.
         yield *(whole(20 * i + seed, *shape) / 2 for i, shape in enumerate(arrays)), s
+    # np.zeros_like(x) can hold integers only if x does.
+    image, kernel = np.array([[1, 2], [3, 4]])[..., None], np.full((1, 1, 1, 1), 0.5)
+    yield image, kernel, np.ones((2, 2, 1)), 1
+    yield image / 2, np.full((1, 1, 1, 1), 3), np.ones((2, 2, 1)), 1
 
 
 @exercise(conv_cases, tolerance=1e-9, run=returning("dx", "dkernel", "dbias"))
@@ -53,6 +57,23 @@ def windows(x, kernel, dy, s):
 def _(x, kernel, dy, s):
     _, *others = right(x, kernel, dy, s)
     return right(x, np.ascontiguousarray(kernel[::-1, ::-1]), dy, s)[0], *others
+
+
+@conv_backward.mistake("in dx the rows of the kernel are in the opposite order; stamp it as it is")
+def _(x, kernel, dy, s):
+    _, *others = right(x, kernel, dy, s)
+    return right(x, np.ascontiguousarray(kernel[::-1]), dy, s)[0], *others
+
+
+@conv_backward.mistake("in dx the kernel's columns are in the opposite order; stamp it as it is")
+def _(x, kernel, dy, s):
+    _, *others = right(x, kernel, dy, s)
+    return right(x, np.ascontiguousarray(kernel[:, ::-1]), dy, s)[0], *others
+
+
+@conv_backward.mistake("these gradients point downhill; the minus belongs to the step")
+def _(x, kernel, dy, s):
+    return tuple(-gradient for gradient in right(x, kernel, dy, s))
 
 
 @conv_backward.mistake("dkernel is rotated by 180 degrees")
@@ -105,17 +126,30 @@ def _(x, kernel, dy, s):
     return last_message_wins(x, kernel, dy, s), last_position_wins(x, kernel, dy, s), dbias
 
 
-def without_stride(x, kernel, dy):
+def without_stride(x, kernel, dy, sh=1, sw=1):
+    """With these strides for rows and columns, whatever the right one is."""
     (kh, kw, _, _), (oh, ow, _) = kernel.shape, dy.shape
-    dx, dkernel, dbias = right(x[: oh + kh - 1, : ow + kw - 1], kernel, dy, 1)
-    whole_dx = np.zeros(x.shape)
-    whole_dx[: oh + kh - 1, : ow + kw - 1] = dx
-    return whole_dx, dkernel, dbias
+    dx, dkernel = np.zeros(x.shape), np.zeros(kernel.shape)
+    for i, j in np.ndindex(oh, ow):
+        window = np.s_[i * sh : i * sh + kh, j * sw : j * sw + kw]
+        dx[window] += kernel @ dy[i, j]
+        dkernel += x[window][..., None] * dy[i, j]
+    return dx, dkernel, dy.sum((0, 1))
 
 
 @conv_backward.mistake("the stride is ignored; window i starts at i * s")
 def _(x, kernel, dy, s):
     return without_stride(x, kernel, dy)
+
+
+@conv_backward.mistake("the stride is ignored in the columns; window j starts at j * s")
+def _(x, kernel, dy, s):
+    return without_stride(x, kernel, dy, sh=s)
+
+
+@conv_backward.mistake("the stride is ignored in the rows; window i starts at i * s")
+def _(x, kernel, dy, s):
+    return without_stride(x, kernel, dy, sw=s)
 
 
 @conv_backward.mistake("in dx the stride is ignored; window i starts at i * s")
@@ -256,6 +290,39 @@ def _(n, k, s):
     return count
 
 
+@coverage_of.mistake(
+    "a window that starts before the row still ends at start + k: raise only its start"
+)
+def _(n, k, s):
+    count, before = np.zeros(n, int), same_padding(n, k, s)[0]
+    for i in range(math.ceil(n / s)):
+        start = max(i * s - before, 0)
+        count[start : start + k] += 1
+    return count
+
+
+@coverage_of.mistake("with no zeros after the row, [before:-after] cuts everything off")
+def _(n, k, s):
+    before, after = same_padding(n, k, s)
+    padded = stamped(n + before + after, k, s, 0, math.ceil(n / s))
+    return padded[before:-after]
+
+
+@coverage_of.mistake("there are ceil(n / s) windows; this is one too many")
+def _(n, k, s):
+    return stamped(n, k, s, same_padding(n, k, s)[0], math.ceil(n / s) + 1)
+
+
+@coverage_of.mistake("the zeros before the row depend on the stride: see same_padding")
+def _(n, k, s):
+    return stamped(n, k, s, k // 2)
+
+
+@coverage_of.mistake("the zeros before the row depend on the stride; they are not (k - 1) // 2")
+def _(n, k, s):
+    return stamped(n, k, s, (k - 1) // 2)
+
+
 @coverage_of.mistake("the windows that cover a cell add up: write += for =")
 def _(n, k, s):
     return np.minimum(coverage_of.reference(n, k, s), 1)
@@ -265,7 +332,7 @@ def kernels():
     yield (np.array([[1.0, -1], [2, 0]]),)
     for seed, shape in enumerate([(3, 3), (2, 2), (2, 3), (1, 4), (5, 5)]):
         # Numbers in any order, but no two alike: no kernel is its own mirror image.
-        order = np.random.default_rng(seed).permutation(np.prod(shape)) - 2.0
+        order = np.random.default_rng(seed).permutation(np.prod(shape)) / 2 - 1
         yield (order.reshape(shape),)
 
 
@@ -276,7 +343,7 @@ def passes_unnoticed(kernel):
     return kernel[::-1, ::-1]
 
 
-@passes_unnoticed.mistake("this is the right kernel itself")
+@passes_unnoticed.mistake("this is the right kernel itself; another one is asked for")
 def _(kernel):
     return kernel
 
@@ -354,6 +421,18 @@ def _(dy, kernel, s, shape):
     return stamps(dy, kernel[::-1, ::-1], s, shape)
 
 
+@dx_by_sliding.mistake("the rows alone are rotated: kernel[::-1, ::-1] is rotated by 180 degrees")
+def _(dy, kernel, s, shape):
+    return stamps(dy, kernel[:, ::-1], s, shape)
+
+
+@dx_by_sliding.mistake(
+    "the columns alone are rotated: kernel[::-1, ::-1] is rotated by 180 degrees"
+)
+def _(dy, kernel, s, shape):
+    return stamps(dy, kernel[::-1], s, shape)
+
+
 @dx_by_sliding.mistake("the stride is ignored: the numbers of dy have to be s apart")
 def _(dy, kernel, s, shape):
     return stamps(dy, kernel, 1, shape)
@@ -362,6 +441,13 @@ def _(dy, kernel, s, shape):
 @dx_by_sliding.mistake("s zeros between the numbers of dy are one too many: they are s apart")
 def _(dy, kernel, s, shape):
     return stamps(dy, kernel, s + 1, shape) if s > 1 else stamps(dy, kernel, s, shape)
+
+
+@dx_by_sliding.mistake(
+    "the numbers of dy have to be s cells apart, with s - 1 zeros between, not s"
+)
+def _(dy, kernel, s, shape):
+    return stamps(dy, kernel, s + 1, shape)
 
 
 @dx_by_sliding.mistake("dx is one row and column off: dy[0, 0] stands in row kh - 1")

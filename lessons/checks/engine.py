@@ -305,6 +305,8 @@ def _named(letter: str, value: Any) -> str:
         return f"a {letter}"
     if isinstance(value, np.ndarray) and value.size > 4:
         return f"{letter} of shape {value.shape}"
+    if isinstance(value, list) and value and all(isinstance(each, np.ndarray) for each in value):
+        return f"{letter} of shapes {', '.join(str(each.shape) for each in value)}"
     return f"{letter}={_short(value)}"
 
 

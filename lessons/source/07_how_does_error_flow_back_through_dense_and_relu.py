@@ -3,8 +3,8 @@
 #
 # *15 minutes · needs lesson 6*
 #
-# **You will build** `dense_backward(x, kernel, dy)` and `relu_backward(dy, y)`, join them to the forward and backward
-# pass of a whole two-layer network, and train it on digits by plain gradient descent.
+# **You will build** `dense_backward(x, kernel, dy)` and `relu_backward(dy, y)`, and join them to the forward and backward
+# pass of a whole two-layer network, which then learns digits by plain gradient descent.
 
 # %%
 import numpy as np
@@ -56,8 +56,8 @@ assert np.allclose(dz, [[-0.5, 0.5]])
 #
 # - **The bias.** $bias_j$ is added to $y_j$ alone, and unchanged. So $dbias_j = dy_j$.
 # - **The kernel.** $kernel_{ij}$ enters $y_j$ alone, multiplied by $x_i$. So $dkernel_{ij} = x_i \cdot dy_j$.
-# - **The input.** $x_i$ enters *every* $y_j$, multiplied by $kernel_{ij}$. A change of $x_i$ acts on the loss by all these
-#   ways, so they add up: $dx_i = \sum_j dy_j \cdot kernel_{ij}$.
+# - **The input.** $x_i$ enters *every* $y_j$, multiplied by $kernel_{ij}$. A change of $x_i$ acts on the loss along all
+#   these paths, so they add up: $dx_i = \sum_j dy_j \cdot kernel_{ij}$.
 #
 # **Guess before you run:** in the second layer `dz` is -0.5, 0.5 and its input `a` is 1, 0, 0. Which rows of the gradient
 # of `kernel_2` are zero?
@@ -71,12 +71,12 @@ assert dkernel_2.tolist() == [[-0.5, 0.5], [0, 0], [0, 0]]
 assert da.tolist() == [[0.5, 0.5, -1.5]]
 
 # %% [markdown]
-# Two units of the hidden layer gave 0, so nothing was multiplied by their weights, and no weight of theirs could have
-# changed the loss. All three formulas are matrix products, and the shapes alone nearly tell which:
+# Two units of the hidden layer gave 0. Their weights in the second layer were multiplied by 0, so no change of these weights
+# changes the loss. For a whole batch, `dx` and `dkernel` are matrix products, and the shapes alone nearly tell which:
 #
 # $$dx = dy \cdot kernel^T \qquad dkernel = x^T \cdot dy \qquad dbias = \textstyle\sum_n dy$$
 #
-# | array | shape | product |
+# | array | shape | computed as |
 # |---|---|---|
 # | `dx` | (n, inputs) | `dy` (n, units) times `kernel.T` (units, inputs) |
 # | `dkernel` | (inputs, units) | `x.T` (inputs, n) times `dy` (n, units) |
@@ -124,7 +124,8 @@ for name, expected in KERAS.items():
 
 # %% [markdown]
 # The whole computation as a graph. Forward, values go from left to right (above each circle); backward, gradients go from
-# right to left (below it, in orange). A grey line carries no gradient: its unit was switched off by ReLU.
+# right to left (below it, in orange). Grey lines belong to units that ReLU has switched off: the weights on them get gradient 0, and
+# nothing passes from $a$ to $h$.
 
 # %% tags=["cover", "fold"]
 columns = [("x", x, None), ("h", h, dh), ("a", a, da), ("z", z, dz)]
@@ -142,7 +143,7 @@ for column, (name, values, gradients) in enumerate(columns):
         axes.text(3 * column, height, f"${name}_{unit}$", ha="center", va="center")
         axes.text(3 * column, height + 0.5, f"{value:g}", ha="center", color=plots.BLUE)
         if gradients is not None:
-            text = f"{gradients[0, unit]:+g}"
+            text = f"{gradients[0, unit]:+g}" if gradients[0, unit] else "0"
             axes.text(3 * column, height - 0.66, text, ha="center", color=plots.ORANGE)
 for (name, i), (left, low) in places.items():
     for (other, j), (right, high) in places.items():
@@ -204,8 +205,8 @@ check.relu_backward(relu_backward)
 #
 # ## Exercise 3: two layers
 #
-# Now both passes of a whole network. The gradients are those of the *mean* loss of the batch; `cross_entropy_of_logits(labels, z)`
-# gives the loss of each sample and `dz` *before* the division by $n$. `weights` are the four arrays `kernel_1, bias_1, kernel_2, bias_2`.
+# Now both passes of a whole network. The gradients are those of the *mean* loss of the batch; `cross_entropy_of_logits(labels, z)`,
+# labels first, gives the loss of each sample and `dz` *before* the division by $n$. `weights` are the four arrays `kernel_1, bias_1, kernel_2, bias_2`.
 
 
 # %% tags=["exercise"]
@@ -236,7 +237,9 @@ check.two_layers(two_layers)
 # ## It learns
 #
 # What lesson 4 did with one neuron, for 50 hidden units and ten classes: take a batch, get the gradients, move every weight a small
-# step against its gradient. The functions here are those of minicnn's core, which compute what yours do.
+# step against its gradient. `loss_and_gradients` below is exercise 3 once more, written out. With `loss_and_gradients = two_layers`
+# after its definition, your own function trains, and gives the same curve. **Guess before you run:** how many of the 10,000 new
+# digits will it get right after one epoch, and after eight?
 
 # %%
 from minicnn.datasets import mnist
@@ -295,6 +298,8 @@ right.set(xlabel="epoch", ylabel="share right", title="new digits")
 figure
 
 # %% [markdown]
+# Grey is the loss of each batch, orange the mean of 20 steps.
+#
 # ## Challenge
 #
 # A network of *any* number of dense layers, with ReLU after each but the last. `weights` is a list kernel, bias, kernel, bias, ...
@@ -329,18 +334,19 @@ check.many_layers(many_layers)
 #
 # ## The fact
 #
-# Which share of the gradient did ReLU stop? For the trained network and the 10,000 new digits:
+# How often did ReLU stop the gradient? For the trained network and the 10,000 new digits:
 
 # %%
 hidden = np.maximum(test @ weights[0] + weights[1], 0)
 stopped = (hidden == 0).mean()
-print(f"accuracy {accuracy[-1]:.1%}; ReLU stops {stopped:.0%} of the gradients")
+print(f"accuracy {accuracy[-1]:.1%}; ReLU stops the gradient in {stopped:.0%} of cases")
 assert accuracy[-1] > 0.92
 assert 0.2 < stopped < 0.5
 
 # %% [markdown]
 # > **Two matrix products forward, three backward and a comparison with 0: 50 hidden units recognise more than 92 % of new
-# > digits, after having seen 10,000 digits eight times.** A fifth to a half of the gradients end at a ReLU.
+# > digits, after having seen 10,000 digits eight times.** For a fifth to a half of the outputs of hidden units,
+# > the gradient ends at a ReLU.
 #
 # ## In minicnn
 #

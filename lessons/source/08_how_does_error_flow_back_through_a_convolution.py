@@ -52,9 +52,9 @@ dy = np.array([[1, 2], [-1, 3]])
 #
 # $$y[i, j] = bias + \sum_{ki}\ \sum_{kj} x[i + ki,\ j + kj] \cdot kernel[ki, kj]$$
 #
-# Take *one* of these products. If its pixel grows by one, then `y[i, j]` grows by the weight, and $L$
-# by `dy[i, j]` times the weight. If its weight grows by one, then `y[i, j]` grows by the pixel, and
-# $L$ by `dy[i, j]` times the pixel. This is the *chain rule*. So every product contributes to two gradients:
+# Take *one* of these products. If its pixel grows by a small amount $t$, then `y[i, j]` grows by $t$ times the weight, and $L$
+# by `dy[i, j]` times that. If its weight grows by $t$, then `y[i, j]` grows by $t$ times the pixel, and
+# $L$ by `dy[i, j]` times that. This is the *chain rule*. So every product contributes to two gradients:
 #
 # - to that of its pixel, `dx[i + ki, j + kj]`, it adds `dy[i, j] * kernel[ki, kj]`;
 # - to that of its weight, `dkernel[ki, kj]`, it adds `dy[i, j] * x[i + ki, j + kj]`.
@@ -227,7 +227,7 @@ figure
 # %% [markdown]
 # The blue window gives $1\cdot0 + 2\cdot2 + (-1)\cdot(-1) + 3\cdot1 = 8$, the same products as before.
 #
-# So one function computes all three: for $y$ it slides the kernel over $x$, for $dkernel$ it slides $dy$ over $x$, and
+# So one function is enough for the forward and the backward pass: for $y$ it slides the kernel over $x$, for $dkernel$ it slides $dy$ over $x$, and
 # for $dx$ it slides the rotated kernel over $dy$. Whoever forgets to rotate it gets a `dx` of the right shape,
 # with plausible numbers. We come back to this mistake below.
 #
@@ -235,7 +235,8 @@ figure
 #
 # Padding changes only the positions: a window starts at $i \cdot s - top$, with `top` zeros above
 # the image (lesson 3). Put the stamps on the padded image, then cut its border off. The gradients of the zeros are
-# dropped, since zeros of padding never change. This is Keras' `dx` for an image of 5 x 6, a kernel of 3 x 2, stride 2, "same":
+# dropped, since zeros of padding never change. This is Keras' `dx` for an image of 5 x 6 with one channel, two filters of
+# 3 x 2, stride 2, "same". `window_geometry` gives the sizes and zeros of lesson 3, and `sum_windows` adds up stamps:
 
 # %%
 KERAS_DX = """
@@ -312,9 +313,9 @@ for (k, s), counts in coverage.items():
     assert (input_gradient(*ones, geometry)[0, :, :, 0] == counts).all()
 
 # %% [markdown]
-# - **5 x 5, stride 1**: 25 windows inside, 15 at an edge, 9 in a corner. A pixel in a corner
+# - **5 x 5, stride 1**: 25 windows inside, 15 at an edge, 9 in a corner. A pixel near a corner
 #   has less influence on the output, and gets less gradient.
-# - **3 x 3, stride 2**: 1, 2 and 4 in turn. Even if all weights and all of `dy` are equal, `dx` has
+# - **3 x 3, stride 2**: 1, 2 or 4. Even if all weights and all of `dy` are equal, `dx` has
 #   this checkerboard pattern.
 # - **2 x 2, stride 3**: more than half of the pixels are under no window. Their `dx` is always 0.
 #
@@ -391,7 +392,7 @@ assert min(loops) > 20 * min(fast)
 # %% [markdown]
 # The cost: each product of the forward pass makes *two* contributions, so **the backward pass takes twice the
 # multiply-adds of the forward pass**. There is one exception: the first layer does not need its `dx`,
-# because the images are not trained. And every layer has to keep its `x` from the forward pass until `dkernel` has
+# because the images are not trained. And every layer with weights has to keep its `x` from the forward pass until `dkernel` has
 # been computed. That is what fills the memory during training.
 
 # %%
@@ -432,8 +433,9 @@ check.passes_unnoticed(passes_unnoticed)
 # **The standard deviation.** If the means are equal, it depends only on the sum of squares. Square a sum of
 # stamps, and you get, for every two stamps, the products of their numbers where they overlap. Draw two
 # overlapping stamps on a sheet of paper, and rotate the sheet by 180 degrees. The same numbers still overlap, both
-# kernels are rotated, and their distance is the same. So the rotated kernel gives
-# the same products for every two stamps, and the same sum of squares.
+# kernels are rotated, and their distance is the same. The two stamps have changed places, but a product does not depend on
+# the order of its factors. So the rotated kernel gives the same products for every two stamps, and the same sum of squares.
+# (Without padding, that is: nothing is cut off.)
 #
 # For the tiny example, with the rotated kernel:
 
@@ -453,7 +455,8 @@ assert abs(wrong_dx - dx).max() == 11 > abs(dx).max()
 #
 # Train three small networks that differ only in the `dx` of the second convolution: the first computes it right, the second stamps
 # the rotated kernel, and the third returns zeros, so that the first convolution learns nothing at all. Each is trained on 3,000 digits
-# (lessons 11 to 13 show how), and tested on 2,000 new ones, with six seeds. **Guess before you run:** how far apart will they be?
+# (lessons 11 to 13 show how), and tested on 2,000 new ones, with six seeds, which takes about half a minute.
+# **Guess before you run:** how far apart will they be?
 
 # %% tags=["varies"]
 import minicnn
@@ -509,8 +512,8 @@ assert abs(wrong - none) < 0.04
 
 # %% [markdown]
 # With the wrong gradient the network still learns, and its accuracy alone would not make anybody look for a mistake. The third
-# network shows what the wrong gradient is worth: hardly more than none. The layers after it learn correctly, and work well enough
-# with a first layer whose kernels stay random.
+# network shows what the wrong gradient is worth: little more than none. The second convolution and the dense layer learn correctly,
+# and they work well enough with a first convolution that learns the wrong thing, or nothing at all.
 #
 # ## Challenge: the gradient by sliding, with a stride
 #
@@ -546,31 +549,31 @@ check.dx_by_sliding(dx_by_sliding)
 
 # %%
 rng = np.random.default_rng(0)
-kernel = rng.standard_normal((5, 5, 32, 64))
-dy = rng.standard_normal((1, 10, 10, 64))
+filters = rng.standard_normal((5, 5, 32, 64))
+large_dy = rng.standard_normal((1, 10, 10, 64))
 geometry = window_geometry((14, 14), (5, 5), (1, 1), "valid")
-dx = input_gradient(dy, kernel, geometry)
-mutant = input_gradient(dy, kernel[::-1, ::-1], geometry)
+large_dx = input_gradient(large_dy, filters, geometry)
+mutant = input_gradient(large_dy, filters[::-1, ::-1], geometry)
 
-size = np.sqrt((dx**2).sum())
-error = np.sqrt(((dx - mutant) ** 2).sum()) / size
-print(f"shapes {dx.shape} and {mutant.shape}")
-print(f"means  {dx.mean():.12f} and {mutant.mean():.12f}")
+size = np.sqrt((large_dx**2).sum())
+error = np.sqrt(((large_dx - mutant) ** 2).sum()) / size
+print(f"shapes {large_dx.shape} and {mutant.shape}")
+print(f"means  {large_dx.mean():.12f} and {mutant.mean():.12f}")
 print(f"error  {error:.0%}")
-assert dx.shape == mutant.shape
-assert abs(dx.mean() - mutant.mean()) < 1e-12 * dx.std()
+assert large_dx.shape == mutant.shape
+assert abs(large_dx.mean() - mutant.mean()) < 1e-12 * large_dx.std()
 assert round(100 * error) == 138
 
 # %% [markdown]
-# > **The wrong `dx` has the right shape, the right mean to twelve digits, and an error of 138 %.** Two random arrays of the
-# > same length differ by $\sqrt 2$, or 141 %, so this `dx` is hardly
-# > better than a random one. A check has to look at every element.
+# > **The wrong `dx` has the right shape, the right mean to twelve digits, and an error of 138 %.** Two random arrays with the
+# > same sum of squares differ by $\sqrt 2$, or 141 %, so this `dx` is hardly
+# > better than a random one: only the weight in the middle of the kernel is in its place. A check has to look at every element.
 #
 # (With 64 filters the standard deviations differ by less than 2 %, because overlapping stamps then
 # come from different kernels. With one filter, as in exercise 3, they are equal.)
 
 # %%
-assert 0 < abs(mutant.std() / dx.std() - 1) < 0.02
+assert 0 < abs(mutant.std() / large_dx.std() - 1) < 0.02
 
 # %% [markdown]
 # ## In minicnn
