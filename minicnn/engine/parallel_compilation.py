@@ -4,8 +4,8 @@ Numba compiles one function at a time, and the kernels of a first training step 
 a process that finds the first of them missing starts helpers. Each compiles a share of the others
 and writes it to the cache on disk, from where this process loads it:
 
-    this process    few_channels  winograd ............  dense  softmax  | training
-    a helper        (starts)  pooled_gradients ..........  dense, adam   | what comes later
+    this process    few_channels ......  winograd_tiles .............  | training
+    a helper        (starts)  pooled_gradients .....  dense, the rest  | what comes later
 
 If this process needs a kernel that no helper has begun, it compiles the kernel itself. When its
 share is done, the first helper goes on at the lowest priority with the kernels of other
@@ -60,9 +60,17 @@ LATER = {
 ARGUMENTS = FORWARD | BACKWARD | LATER
 
 _POOLED = ("pooled_gradients.prepare", "pooled_gradients.gradients")
-_DENSE = ("dense.gradients", "dense.grad_kernel", "adam.adam")
+_DENSE = (
+    "dense.forward",
+    "softmax.softmax",
+    "softmax.cross_entropy",
+    "dense.gradients",
+    "dense.grad_kernel",
+    "adam.adam",
+)
 _WINOGRAD = ("winograd_tiles.put_outputs",)
-# What helpers compile, by their number, so that all processes need about the same time.
+# What helpers compile, by their number, so that all processes need about the same time. Within a
+# share, the kernels are in the order in which a step needs them.
 SHARES: dict[int, list[tuple[str, ...]]] = {
     0: [],
     1: [_POOLED + _DENSE],
@@ -89,7 +97,8 @@ def compiled_by_helper(kernel: str, signature: Any) -> bool:
     """
     if not enabled or kernel not in ARGUMENTS:
         return False
-    dtype = str(next(each.dtype for each in signature if isinstance(each, types.Array)))
+    arrays = (each.dtype for each in signature if isinstance(each, types.Array))
+    dtype = str(next(each for each in arrays if isinstance(each, types.Float)))
     if dtype not in _helpers and kernel not in LATER:
         _helpers[dtype] = _started(dtype)
     return any(helper.has_compiled(kernel) for helper in _helpers.get(dtype, ()))

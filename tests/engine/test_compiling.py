@@ -1,5 +1,6 @@
 """Compiled code on disk, and promise 26: minicnn starts anywhere."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ import warnings
 from pathlib import Path
 
 import pytest
+from numba.core import event
+from numba.core.errors import TypingError
 
 import minicnn
 from minicnn.engine import compiling
@@ -90,3 +93,29 @@ def test_a_kernel_is_compiled_again_if_a_kernel_changes_that_it_calls(tmp_path):
     assert source.count(old) == 1
     pooling.write_text(source.replace(old, f"{old} + 1"))
     assert largest() == 1
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_pauses_while_a_kernel_is_compiled(tmp_path, monkeypatch, enabled):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    states = []
+
+    class Watch(event.Listener):
+        def on_start(self, _event):
+            states.append(gc.isenabled())
+
+        on_end = on_start
+
+    if not enabled:
+        gc.disable()
+    try:
+        kernel = compiling.jit(lambda x: x + 1)
+        with event.install_listener("numba:compile", Watch()):
+            kernel(1.0)
+            with pytest.raises(TypingError):
+                compiling.jit(lambda x: x.nothing)(1.0)
+        states.append(gc.isenabled())
+    finally:
+        gc.enable()
+    assert states[0] is False
+    assert states[-1] is enabled

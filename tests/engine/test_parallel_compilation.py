@@ -109,6 +109,16 @@ def test_helpers_are_asked_for_kernels_of_a_first_step_only(monkeypatch):
     assert not parallel.compiled_by_helper("dense.forward", signature)
 
 
+def test_helpers_compile_for_the_dtype_of_the_floats(monkeypatch):
+    """The first array of `cross_entropy` is one of integers, the labels."""
+    asked = []
+    monkeypatch.setattr(parallel, "_started", lambda dtype: asked.append(dtype) or [])
+    monkeypatch.setattr(parallel, "_helpers", {})
+    for name in parallel.FORWARD | parallel.BACKWARD:
+        parallel.compiled_by_helper(name, parallel.signature_of(name, "float32"))
+    assert asked == ["float32"]
+
+
 @pytest.mark.parametrize(("threads", "helpers"), [(1, 0), (2, 1), (3, 2), (4, 3), (64, 3)])
 def test_there_are_as_many_processes_as_threads_are_allowed_but_at_most_four(
     monkeypatch, threads, helpers

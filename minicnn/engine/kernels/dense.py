@@ -41,7 +41,7 @@ def _put_rows(rows, x, kernel, bias, first, offsets, sums, y):
     """Write rows `first`, ..., `first + rows - 1` of x @ kernel + bias into y.
 
     The number of units must be a multiple of BLOCK_COLUMNS, and `rows` a constant. `offsets` is
-    arange(TERMS), and `sums` is scratch for one block.
+    0, 1, ..., TERMS - 1, and `sums` is scratch for one block.
     """
     inputs, units = kernel.shape
     for row in range(first, first + rows):
@@ -58,6 +58,15 @@ def _put_rows(rows, x, kernel, bias, first, offsets, sums, y):
             for row in range(rows):
                 for u in range(BLOCK_COLUMNS):
                     y[first + row, unit + u] += sums[row, u]
+
+
+@inlined
+def _multiples(count, step):
+    """0, step, 2*step, ... (NumPy's `arange` takes half a second to compile.)"""
+    multiples = np.empty(count, np.intp)
+    for i in range(count):
+        multiples[i] = i * step
+    return multiples
 
 
 @jit
@@ -80,7 +89,7 @@ def forward(x, kernel, bias, floor):
     n, units = len(x), kernel.shape[1]
     y = np.empty((n, units), x.dtype)
     if units % BLOCK_COLUMNS == 0:
-        sums, offsets = np.empty((BLOCK_ROWS, BLOCK_COLUMNS), x.dtype), np.arange(TERMS)
+        sums, offsets = np.empty((BLOCK_ROWS, BLOCK_COLUMNS), x.dtype), _multiples(TERMS, 1)
         rest = n - n % BLOCK_ROWS
         for first in range(0, rest, BLOCK_ROWS):
             _put_rows(BLOCK_ROWS, x, kernel, bias, first, offsets, sums, y)
@@ -137,10 +146,15 @@ def gradients(x, y, dy, kernel, floor):
 def grad_kernel(x, dz, first, last):
     """Rows `first`, ..., `last - 1` of dkernel = x' @ dz, for x (n, inputs) and dz (n, units)."""
     (n, inputs), units = x.shape, dz.shape[1]
-    if units % BLOCK_COLUMNS:
-        return np.dot(np.ascontiguousarray(x[:, first:last].T), dz)
     rows = np.empty((last - first, units), x.dtype)
-    offsets = np.arange(n) * inputs
+    if units % BLOCK_COLUMNS:
+        x_transposed = np.empty((last - first, n), x.dtype)
+        for i in range(first, last):
+            for row in range(n):
+                x_transposed[i - first, row] = x[row, i]
+        np.dot(x_transposed, dz, rows)
+        return rows
+    offsets = _multiples(n, inputs)
     whole = (last - first) // BLOCK_ROWS * BLOCK_ROWS
     for unit in range(0, units, BLOCK_COLUMNS):
         for i in range(0, whole, BLOCK_ROWS):

@@ -221,7 +221,11 @@ def _sum_of_pixels(dz):
     This is faster than a loop.
     """
     rows = dz.reshape(-1, dz.shape[3])
-    return np.dot(np.ones(len(rows), dz.dtype), rows)
+    ones, total = np.empty(len(rows), dz.dtype), np.empty(dz.shape[3], dz.dtype)
+    for row in range(len(rows)):
+        ones[row] = 1
+    np.dot(ones, rows, total)
+    return total
 
 
 @inlined

@@ -17,7 +17,7 @@ Memory layout:
 
 import numpy as np
 
-from minicnn.engine.compiling import inlined, jit
+from minicnn.engine.compiling import called_by_kernels, inlined, jit
 
 
 def no_pooling(g, x):
@@ -49,7 +49,7 @@ def forward(x, g, winner, floor):
     return y
 
 
-@jit
+@called_by_kernels
 def put_maxima(x, g, winner, floor, y):
     """Like `forward`, but write the maxima into y (n, oh, ow, c).
 

@@ -18,7 +18,7 @@ log(total) to rounding where scores are huge. So these kernels are compiled with
 
 import numpy as np
 
-from minicnn.engine.compiling import brief
+from minicnn.engine.compiling import brief, inlined
 
 
 @brief
@@ -38,7 +38,7 @@ def softmax(z):
     y = np.empty_like(z)
     exponentials = np.empty(z.shape[1], np.float64)
     for row in range(len(z)):
-        total = _exponentials(z[row], exponentials)
+        _, total = _exponentials(z[row], exponentials)
         for j in range(z.shape[1]):
             y[row, j] = exponentials[j] / total
     return y
@@ -65,18 +65,20 @@ def cross_entropy(labels, z):
     exponentials = np.empty(z.shape[1], np.float64)
     for row in range(len(z)):
         label = labels[row]
-        total = _exponentials(z[row], exponentials)
-        losses[row] = np.log(total) - (np.float64(z[row, label]) - z[row].max())
+        largest, total = _exponentials(z[row], exponentials)
+        losses[row] = np.log(total) - (np.float64(z[row, label]) - largest)
         for j in range(z.shape[1]):
             gradient[row, j] = exponentials[j] / total - (j == label)
     return losses, gradient
 
 
-@brief
+@inlined
 def _exponentials(z, exponentials):
-    """Fill `exponentials` with exp(z - max(z)) for one row z, and return their sum."""
-    largest, total = np.float64(z.max()), 0.0
+    """Fill `exponentials` with exp(z - max(z)) for one row z; return max(z) and their sum."""
+    largest, total = np.float64(z[0]), 0.0
+    for j in range(1, len(z)):  # NumPy's `max` takes a second to compile
+        largest = max(largest, z[j])
     for j in range(len(z)):
         exponentials[j] = np.exp(z[j] - largest)
         total += exponentials[j]
-    return total
+    return largest, total

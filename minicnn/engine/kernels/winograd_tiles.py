@@ -25,7 +25,7 @@ c and f are multiples of SHORT.
 
 import numpy as np
 
-from minicnn.engine.compiling import inlined, jit
+from minicnn.engine.compiling import called_by_kernels, inlined, jit
 from minicnn.engine.kernels.pooling import put_maxima
 from minicnn.engine.kernels.strided_matmul import add_matmul_of_transposed, matmul
 from minicnn.engine.kernels.vector_registers import VECTOR
@@ -160,7 +160,7 @@ def _place(number, transform, g):
     return number // tiles, row - g.top, column - g.left, TILE
 
 
-@jit
+@called_by_kernels
 def _transform(transform, images, g, first, last, points):
     """Transform tiles of images: matrix @ tile @ matrix', or the other way round.
 
@@ -230,7 +230,7 @@ def _put_tile(tile, row, column, q, add, image):
             target[e] = target[e] + source[e] if add else source[e]
 
 
-@jit
+@called_by_kernels
 def put_bias_on_blanks(x, bias, g, y):
     """Set outputs to exactly the bias where the window contains nothing but zeros.
 
@@ -261,7 +261,11 @@ def put_bias_on_blanks(x, bias, g, y):
             top, bottom = max(0, i - g.top), min(h, i - g.top + g.kh)
             for j in range(g.ow):
                 left, right = max(0, j - g.left), min(w, j - g.left + g.kw)
-                if blank[top:bottom, left:right].all():
+                pixels = 0  # that are not blank
+                for row in range(top, bottom):
+                    for column in range(left, right):
+                        pixels += not blank[row, column]
+                if pixels == 0:
                     pixel = y[image, i, j]
                     for o in range(len(bias)):
                         pixel[o] = 0 * pixel[o] + bias[o]  # NaN stays NaN
