@@ -10,7 +10,13 @@ from .engine import exercise, returning
 SEVEN = [float(point) for point in POINTS]
 
 
-@exercise(check_02.conv_cases, tolerance=1e-9)
+def product_cases():
+    yield from check_02.conv_cases()
+    rng = np.random.default_rng(15)  # numbers that half precision cannot hold
+    yield tuple(rng.normal(size=shape) for shape in [(6, 5, 3), (3, 2, 3, 2), (2,)])
+
+
+@exercise(product_cases, tolerance=1e-9)
 def conv_by_product(x, kernel, bias):
     return check_02.conv_valid.reference(x, kernel, bias)
 
@@ -55,6 +61,16 @@ def _(x, kernel, bias):
     return conv_by_product.reference(x, kernel, bias * kernel[..., 0].size)
 
 
+@conv_by_product.mistake("each filter has its own bias; this adds the first one to all")
+def _(x, kernel, bias):
+    return conv_by_product.reference(x, kernel, np.full_like(bias, bias[0]))
+
+
+@conv_by_product.mistake("a window's products are added up; this is their mean")
+def _(x, kernel, bias):
+    return conv_by_product.reference(x, kernel / kernel[..., 0].size, bias)
+
+
 @conv_by_product.mistake("height and width of the output are swapped")
 def _(x, kernel, bias):
     windows = windows_of(x, kernel)
@@ -81,6 +97,12 @@ def _(x, kernel, bias):
 @conv_by_product.mistake("the kernel is turned by half a turn; lesson 2 slides it as it is")
 def _(x, kernel, bias):
     return conv_by_product.reference(x, np.ascontiguousarray(kernel[::-1, ::-1]), bias)
+
+
+@conv_by_product.refused
+def _(x, kernel, bias):  # half precision
+    half = (array.astype(np.float16) for array in (x, kernel, bias))
+    return conv_by_product.reference(*half).astype(float)
 
 
 @conv_by_product.refused
@@ -178,6 +200,21 @@ def _(n, r, m):
     return -(-n * n // m**2) * (m + r - 1) ** 2
 
 
+@products_of.mistake("if n / m is a whole number, n // m + 1 is one tile too many: round up")
+def _(n, r, m):
+    return (n // m + 1) ** 2 * (m + r - 1) ** 2
+
+
+@products_of.mistake("tiles stand in rows and in columns: their number has to be squared")
+def _(n, r, m):
+    return -(-n // m) * (m + r - 1) ** 2
+
+
+@products_of.mistake('with "same" padding there are n outputs in a row, not n - r + 1')
+def _(n, r, m):
+    return (-(-(n - r + 1) // m)) ** 2 * (m + r - 1) ** 2
+
+
 @products_of.mistake("there is no part of a tile: n / m has to be rounded up")
 def _(n, r, m):
     return (n / m) ** 2 * (m + r - 1) ** 2
@@ -231,6 +268,8 @@ def tile_cases():
         size = len(points) + 1
         matrices = transforms.reference(np.array(points), size + 1 - r, r)
         yield *tile(seed, size, r, c, f), *matrices
+    whole_tile, halves = tiny[0].astype(int)[..., None], tiny[1][..., None, None] / 2
+    yield whole_tile, halves, *transforms.reference(np.arange(2.0), 2, 2)
     # Matrices that compute nothing in particular: who slides the kernel instead is found out.
     yield *tile(9, 4, 3, 2, 2), *(check_02.whole(i, 4, k) for i, k in enumerate([2, 4, 3]))
 
@@ -284,6 +323,21 @@ def _(d, g, A, B, G):
     return by_steps(d[..., -1:], np.ascontiguousarray(g[:, :, -1:]), A, B, G)
 
 
+@tile_outputs.mistake("only the first channel arrives: add up U * V over the channels")
+def _(d, g, A, B, G):
+    return by_steps(d[..., :1], np.ascontiguousarray(g[:, :, :1]), A, B, G)
+
+
+@tile_outputs.mistake("U * V is added up over the channels; this is the mean")
+def _(d, g, A, B, G):
+    return by_steps(d, g, A, B, G) / d.shape[2]
+
+
+@tile_outputs.mistake("the sum over the channels starts at 0 again for each filter")
+def _(d, g, A, B, G):
+    return by_steps(d, g, A, B, G).cumsum(axis=2)
+
+
 @tile_outputs.mistake("rows and columns of the kernel are exchanged")
 def _(d, g, A, B, G):
     return by_steps(d, g.swapaxes(0, 1), A, B, G)
@@ -299,6 +353,11 @@ def _(d, g, A, B, G):
 )
 def _(d, g, A, B, G):
     return conv_by_product.reference(d, g, np.zeros(g.shape[3]))
+
+
+@tile_outputs.refused
+def _(d, g, A, B, G):  # np.zeros(..., d.dtype)
+    return by_steps(d, g, A, B, G).astype(d.dtype)
 
 
 @tile_outputs.refused

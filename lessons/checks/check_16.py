@@ -3,7 +3,7 @@
 import numpy as np
 
 from .check_02 import whole
-from .engine import exercise, returning
+from .engine import exercise
 
 LINE = 16  # numbers of 4 bytes in a line of 64
 
@@ -54,7 +54,16 @@ def _(index, shape):  # for three axes only
 
 
 def loops():
-    yield from [(0, 1, 32), (0, 196, 32), (5, 1, 16), (0, 0, 9), (15, 1, 2), (3, 4, 1), (3, 4, 0)]
+    yield from [
+        (0, 1, 32),
+        (0, 196, 32),
+        (5, 1, 16),
+        (0, 0, 9),
+        (15, 1, 2),
+        (3, 4, 1),
+        (3, 4, 0),
+        (4, 4, 0),
+    ]
     for start in (0, 1, 7, 15, 16, 40):
         for step in (1, 2, 3, 5, 8, 15, 16, 17, 32):
             yield start, step, 23
@@ -91,6 +100,13 @@ def _(start, step, count):
 
 
 @lines_touched.refused
+def _(start, step, count):  # a line for each number from a step of 16 on, even of none
+    if step > 16:
+        return count
+    return (start + step * (count - 1)) // LINE - start // LINE + 1
+
+
+@lines_touched.refused
 def _(start, step, count):  # all the bytes between, in lines
     return -(-(count * step) // LINE)
 
@@ -105,6 +121,8 @@ def poolings():
         pooled = np.maximum(whole(seed + 10, ph, pw), 0) / 4
         winner = np.random.default_rng(seed).integers(0, 4, (ph, pw))
         yield whole(seed, h, w) / 2, k, pooled, winner, whole(seed + 20, ph, pw) / 4
+    rng = np.random.default_rng(16)  # numbers that half precision cannot hold
+    yield rng.normal(size=(6, 7)), 3, np.ones((2, 2)), winner[:2, :2], rng.normal(size=(2, 2))
 
 
 @exercise(poolings, tolerance=1e-9)
@@ -152,6 +170,11 @@ def _(x, k, pooled, winner, dpooled):
     return summed(x, k, pooled, winner, dpooled, sign=-1)
 
 
+@kernel_gradient.mistake("ReLU passes a gradient where its *output* is positive, of either sign")
+def _(x, k, pooled, winner, dpooled):
+    return summed(x, k, dpooled, winner, dpooled)
+
+
 @kernel_gradient.mistake("gradients of a sum add up; this is their mean over the windows")
 def _(x, k, pooled, winner, dpooled):
     return summed(x, k, pooled, winner, dpooled) / pooled.size
@@ -166,6 +189,11 @@ def _(x, k, pooled, winner, dpooled):
 
 
 @kernel_gradient.refused
+def _(x, k, pooled, winner, dpooled):  # half precision
+    return summed(x, k, pooled, winner, dpooled).astype(np.float16).astype(float)
+
+
+@kernel_gradient.refused
 def _(x, k, pooled, winner, dpooled):  # np.zeros(..., int)
     return summed(x, k, pooled, winner, dpooled).astype(int)
 
@@ -176,7 +204,7 @@ def machines():
             yield operations, moved, peak, bandwidth
 
 
-@exercise(machines, tolerance=1e-12, run=returning("seconds", "limited by"))
+@exercise(machines, tolerance=1e-12)
 def limit(operations, moved, peak, bandwidth):
     return limited(operations / peak, moved / bandwidth)
 
@@ -196,6 +224,11 @@ def _(operations, moved, peak, bandwidth):
 def _(operations, moved, peak, bandwidth):
     computing, moving = operations / peak, moved / bandwidth
     return min(computing, moving), limited(moving, computing)[1]
+
+
+@limit.mistake("first the seconds, then the name of what limits")
+def _(operations, moved, peak, bandwidth):
+    return limit.reference(operations, moved, peak, bandwidth)[::-1]
 
 
 @limit.mistake("the names are exchanged")
@@ -279,9 +312,14 @@ def _(places, capacity):
     return misses(places, capacity - 1) if capacity > 1 else len(places)
 
 
-@cache_misses.refused
-def _(places, capacity):  # one line too many
+@cache_misses.mistake("`capacity` is the number of lines: this cache holds one line too many")
+def _(places, capacity):
     return misses(places, capacity + 1)
+
+
+@cache_misses.mistake("the first time that a line is needed, it is not in the cache: a miss, too")
+def _(places, capacity):
+    return misses(places, capacity) - len({place // LINE for place in places})
 
 
 @cache_misses.refused

@@ -9,6 +9,7 @@
 # %%
 import time
 
+import numba
 import numpy as np
 
 from checks import check_15 as check
@@ -83,20 +84,24 @@ def said(ratio):
     return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}"
 
 
+compiled_loops = numba.njit(python_loops)
 functions = {
     "Python": lambda: python_loops(padded, kernel[..., 0], bias[0]),
-    "compiled": lambda: direct.forward(x[:1], kernel, bias, geometry),
+    "compiled": lambda: compiled_loops(padded, kernel[..., 0], bias[0]),
+    "minicnn": lambda: direct.forward(x[:1], kernel, bias, geometry),
 }
 times = in_turns(functions)
-ratio = 64 * times["Python"] / times["compiled"]  # the compiled loops make 64 filters
 print(machine())
-print(f"compiled loops: {said(ratio)} times as fast as Python's")
-assert ratio > 20
+for name, filters in {"compiled": 1, "minicnn": 64}.items():
+    ratio = filters * times["Python"] / times[name]
+    print(f"loops, {name}: {said(ratio)} times as fast as in Python")
+    assert ratio > 20
 
 # %% [markdown]
-# These are the same products in the same order. For *each* of them, Python looks up the types of the two numbers, finds the
-# function that multiplies such types, creates an object for the result, and checks four indices. A compiler does this once,
-# before the program runs.
+# The compiled loops do the same products in the same order. For *each* of them, Python looks up the types of the two numbers,
+# finds the function that multiplies such types, creates an object for the result, and checks eight indices. A compiler does this
+# once, before the program runs. minicnn's loops compute all filters, and the innermost loop runs over them: their numbers are
+# neighbours in memory, and the processor multiplies several of them with one instruction.
 #
 # Two more steps are in this lesson: write the convolution as a matrix product, and then do fewer products. Lesson 16 is about
 # what the processor does with them.
@@ -138,15 +143,14 @@ check.conv_by_product(conv_by_product)
 # (oh * ow, kh * kw * c).</details>
 # <details><summary>Hint 3</summary><code>kernel.reshape(kh * kw * c, f)</code> needs no transpose: f is its last axis already.</details>
 #
-# Now time yours, on the layer above:
+# Now time yours, on the layer above. **Guess before you run:** how does it compare with minicnn's compiled loops?
 
 # %% tags=["varies"]
 if check.conv_by_product.verdict(conv_by_product).passed:
     functions["yours"] = lambda: conv_by_product(padded, kernel, bias)
     times = in_turns(functions)
     print(machine())
-    for name in ("Python", "compiled"):
-        filters = 64 if name == "Python" else 1
+    for name, filters in {"Python": 64, "compiled": 64, "minicnn": 1}.items():
         ratio = filters * times[name] / times["yours"]
         print(f"yours: {said(ratio)} times as fast as the loops, {name}")
 else:
@@ -209,8 +213,8 @@ assert (inverse @ ((V2 @ g) * (V2 @ a))).tolist() == [10, 13, -3]
 #
 # $$y_i = \sum_k d_{i+k}\,g_k.$$
 #
-# **This is lesson 2's convolution** of a row of pixels $d$ with a kernel $g$. It does not matter that $d$ is an image here and
-# not a gradient: the formula is the same. So a fast way to multiply polynomials gives a fast convolution: its backward pass.
+# **This is lesson 2's convolution** of a row of pixels $d$ with a kernel $g$. It does not matter that $d$ was a gradient: the
+# formula is the same. So from here on $d$ is the image, $g$ the kernel and $y$ the output, and $a$ is not needed any more. So a fast way to multiply polynomials gives a fast convolution: its backward pass.
 # The rules for that are known. The backward pass of a matrix is its transpose (lesson 7: $dx = dy \cdot kernel^T$); the backward
 # pass of "times $V_2\,g$, cell by cell" is the same multiplication; and the steps are taken in reverse order. With ${}'$ for
 # "transposed", $V_3^{-1}[(V_2\,g) * (V_2\,a)]$ becomes
@@ -253,7 +257,7 @@ assert (V2.T @ ((V2 @ g) * (inverse.T @ d))).tolist() == [-1, 2]
 # %% tags=["exercise"]
 def transforms(points, m, r):
     """A (m + r - 1, m), B (m + r - 1, m + r - 1), G (m + r - 1, r), in this
-    order."""
+    order. points is an array of m + r - 2 numbers."""
 
     # solution
     def powers(count):
@@ -322,13 +326,13 @@ single = np.float32
 
 
 def rounding_error(m, r=5, tiles=40, c=32):
-    """Of F(m x m, r x r) in float32, and of the formula; in units of the outputs."""
+    """Of F(m x m, r x r) in float32, and of the formula: root mean square, relative."""
     points = np.array(NUMBERS[: m + r - 2])
     V_all, G, A = (
         np.vstack([np.vander(points, k, increasing=True), np.eye(k)[-1]])
         for k in (m + r - 1, r, m)
     )
-    # A factor may move from a row of G to a column of B. This one gives B small whole numbers.
+    # A factor may move from a row of G to a column of B. This one gives B simple numbers.
     factor = [np.prod([p - q for q in points if q != p]) for p in points] + [1]
     B, G = np.linalg.inv(V_all) * factor, G / np.array(factor)[:, None]
     rng = np.random.default_rng(0)
@@ -363,14 +367,14 @@ losing = saving.twinx()
 losing.semilogy(sizes, errors, "s--", color=plots.ORANGE, label="error in float32")
 losing.semilogy(sizes, of_formula, ":", color=plots.GREY, label="error of the formula")
 losing.set_ylim(1e-7, 3e-3)
-losing.set_ylabel("error, in units of the outputs")
+losing.set_ylabel("relative error, root mean square")
 lines = saving.get_lines() + losing.get_lines()
 saving.legend(handles=lines, loc="upper center", frameon=False)
 saving.set_title("F(m x m, 5 x 5): fewer products, larger errors", fontsize=11)
 figure
 
 # %% [markdown]
-# On the left, the frames of 8 x 8 are tiles, and the filled squares are their outputs. Padding needs no extra code: a tile that
+# On the left, the frames of 8 x 8 are tiles, and the filled squares are their outputs. In minicnn, images are not padded: a tile that
 # reaches over the edge reads zeros there. The right picture shows why tiles are not larger. More points bring larger powers, up to
 # $4^{11}$, and sums of large numbers that cancel lose digits. With $m = 4$ one product in six is left, and the error is about ten
 # times that of the formula: one of seven digits is lost. With $m = 6$ one product in nine would be left, at hundreds of times the
@@ -416,13 +420,13 @@ assert 400 / 64 == 6.25
 # ## Channels: matrix products again
 #
 # With `c` channels and `f` filters, an output is a sum over channels. The sum can be taken *before* the transform $A'(\dots)A$, because
-# that is linear. Then it is needed once for each filter, not once for each pair of channel and filter:
+# this transform is linear. It is then needed once for each filter, not once for each pair of channel and filter:
 #
 # $$Y_o = A'\,\Big[\sum_{ch} U_{ch,\,o} * V_{ch}\Big]\,A.$$
 #
-# Now look at *one* of the 64 cells of a tile. For this cell, each tile has `c` numbers of $V$, each pair of channel and filter has
+# Now look at *one* of the 8 x 8 cells of a tile. For this cell, each tile has `c` numbers of $V$, each pair of channel and filter has
 # one number of $U$, and the sum over channels is a matrix product, (tiles x `c`) times (`c` x `f`). So
-# **Winograd's convolution is 64 matrix products**, and BLAS does them. Each tile is transformed once for each channel, for
+# **Winograd's convolution is 64 matrix products**, one for each cell, and BLAS does them. Each tile is transformed once for each channel, for
 # all 64 filters; the kernel is transformed once, for all tiles of all images.
 #
 # ## Exercise 4: one tile
@@ -597,15 +601,21 @@ per_image = {name: times[name] / (16 if "minicnn" in name else 1) for name in ti
 print(machine())
 for name, seconds in per_image.items():
     ratio = per_image["one product, NumPy"] / seconds
-    print(f"{name:21} {said(ratio)} times as fast as one product in NumPy")
+    how = (
+        f"{said(ratio)} times as fast"
+        if ratio >= 1
+        else f"{said(1 / ratio)} times as slow"
+    )
+    print(f"{name:21} {how} as one product in NumPy")
 assert per_image["64 products, minicnn"] < per_image["one product, NumPy"]
 assert per_image["64 products, NumPy"] > per_image["64 products, minicnn"] * 3
 
 # %% [markdown]
-# In NumPy, the 64 products are right at once, and yet **slower** than the one large product. Every line above writes a whole array
-# to memory, which the next line reads again, in another order; and the kernel is transformed for one image only. minicnn does the
-# same arithmetic. It transforms the kernel once for all images, and a compiled loop keeps a tile in the processor's registers from
-# the first transform to the last. So counting products is only half of the story. The other half, memory, is lesson 16.
+# In NumPy, the 64 products are right at once, and yet **slower** than the one large product. The 64 products are not what takes
+# the time. Most of it goes into the transforms: `@` multiplies thousands of tiny matrices, and has to start anew for each of them.
+# About half of it is the transform of the kernel, which is needed again for every image here. minicnn does the same arithmetic. It
+# transforms the kernel once for all images, and a compiled loop transforms the tiles, many channels at a time, in the processor's
+# registers. So counting products is only half of the story. The other half, how a processor gets at its numbers, is lesson 16.
 #
 # ## The fact
 

@@ -41,8 +41,8 @@ def in_turns(functions, rounds=5, clock=time.thread_time):
 # %% [markdown]
 # ## Memory is one long row
 #
-# Lesson 15 ended with 64 products in NumPy that were slower than one large product, although they multiply less. What they wait
-# for is memory. This lesson is about how memory works, and what minicnn does about it.
+# Lesson 15 ended with 64 products in NumPy that were slower than one large product, although they multiply less. So the number of
+# products is not all that counts. This lesson is about the rest: how a processor gets at its numbers, and what minicnn does about it.
 #
 # An array has several axes, memory has one. NumPy stores the numbers in the order of the axes, the last axis fastest. Here is a
 # tiny image of 2 x 3 pixels with 2 channels. Its number `x[1, 0, 1]` is at place 7: one row of 3 pixels with 2 channels comes
@@ -121,12 +121,16 @@ times = in_turns({step: lambda step=step: add_every(large, step) for step in ste
 print(machine())
 for step in steps:
     each = times[step] * step / times[1]
-    print(f"every {step:2}th number: {each:4.1f} times as long for each number added")
+    print(
+        f"step {step:2}: {times[1] / times[step]:4.1f} times as fast as step 1, ",
+        end="",
+    )
+    print(f"{each:4.1f} times as long for each number")
 assert times[16] * 16 / times[1] > 2
 
 # %% [markdown]
-# Not 16 times: each number that is added takes several times as long, because a whole line is fetched for it. **Who reads one number
-# of a line pays for all sixteen.** A fast loop goes along memory and uses each line completely, before it is replaced.
+# Not 16 times: with a step of 16 or more, each number that is added takes several times as long, because a whole line is fetched for
+# it. **Whoever reads one number has its whole line fetched.** A fast loop goes along memory and uses each line completely, before it is replaced.
 #
 # ## Exercise 2: how many lines?
 
@@ -136,7 +140,8 @@ def lines_touched(start, step, count):
     """How many cache lines a loop reads that goes over `count` numbers.
 
     The first number is at place `start`, each of the others `step` places
-    further on. A line has 16 numbers; the first one holds the places 0 to 15.
+    further on; step and count may be 0, but not less. A line has 16 numbers;
+    the first one holds the places 0 to 15.
     """
     # solution
     return len({(start + i * step) // 16 for i in range(count)})
@@ -231,9 +236,11 @@ a, b = (rng.random((512, 512), np.float32) for _ in range(2))
 c = np.zeros((512, 512), np.float32)
 row_by_row(a, b, c)
 assert np.allclose(c, a @ b, rtol=1e-3)
+b_transposed = np.ascontiguousarray(b.T).T  # the columns of b lie along memory
 times = in_turns(
     {
         "by the formula": lambda: entry_by_entry(a, b, c),
+        "b transposed": lambda: entry_by_entry(a, b_transposed, c),
         "row by row": lambda: row_by_row(a, b, c),
         "BLAS": lambda: a @ b,
     },
@@ -245,11 +252,11 @@ for name, seconds in times.items():
 assert times["by the formula"] > 2 * times["row by row"] > 2 * times["BLAS"]
 
 # %% [markdown]
-# The two loops do the same products; only their order differs. By the formula, the inner loop goes *down* a column of `b` and
-# touches a new cache line for each number. Row by row, it goes *along* memory, in lines and in vectors. BLAS uses the registers as well.
-#
-# Winograd's 64 products in NumPy wrote every intermediate array to memory and read it back in another order. minicnn's kernel keeps a
-# tile in registers between its steps. That is the whole difference.
+# All of them do the same products. By the formula, the inner loop goes *down* a column of `b` and touches a new cache line for each
+# number. With `b` transposed in memory the same loop goes *along* it. But it is still a sum in order, in which each addition waits for the
+# one before. Row by row, the inner loop adds to 512 different sums, in vectors. BLAS uses the registers as well. So each step is due to
+# one of the three: cache lines, vectors, registers. (How large the first step is depends on the size of the matrices. Rows of
+# 512 numbers are a bad case, because lines a power of two apart compete for the same places in the cache.)
 #
 # ## Do nothing with zeros
 #
@@ -338,10 +345,10 @@ assert (
 #
 # The images of a batch are independent. So in training a batch of 32 is cut into four *shards* of 8 images. Each shard goes
 # through *all* layers, forward and backward, on whichever thread is free, and then the gradients of the shards are added up. (In
-# inference, and in larger batches, shards have 16 images.) Two rules keep the results the same to the last bit. **The cut depends
-# on the size of the batch alone**, never on the number of threads, and gradients are added in the order of the shards, because
-# sums depend on their order, as you saw. And **BLAS uses one thread** meanwhile; otherwise its threads and ours would compete for
-# the same cores.
+# inference, and in training with batches of more than 60, shards have 16 images.) Two rules keep the results the same to the last
+# bit: **the cut depends on the size of the batch alone**, never on the number of threads; and **gradients are added in the order of the
+# shards**, because sums depend on their order, as you saw. BLAS uses one thread meanwhile; otherwise its threads and ours would
+# compete for the same cores.
 
 
 # %%
@@ -372,7 +379,8 @@ assert len(cut(64, USUAL_SHARD)) == 4
 # %% [markdown]
 # ## The ladder
 #
-# This is everything so far, for the second convolution. Each version is compared with the formula's numbers before it is timed.
+# This is everything so far, for the second convolution. Each version is compared with the formula's numbers before it is timed, and
+# the one on several threads with the same on one.
 # The scale is logarithmic: each grid line is ten times the one before.
 
 
@@ -455,7 +463,8 @@ assert max(by_rung[i + 1] / by_rung[i] for i in range(4)) == by_rung[1]
 figure
 
 # %% [markdown]
-# The numbers in brackets compare each bar with the one above. The largest step by far is to compile the formula as it stands.
+# The numbers in brackets compare each bar with the one above. The largest step by far is from Python to compiled
+# loops, whose innermost loop runs over the filters, in vectors.
 # Winograd saves a factor of 4.8 in products, but its transforms take time, so its step is smaller. (On a machine with one core the last
 # bar adds nothing.)
 #
@@ -549,10 +558,10 @@ axes.spines[["top", "right"]].set_visible(False)
 figure
 
 # %% [markdown]
-# The backward pass is the same in both profiles: it is the one of exercise 3, which leaves out the zeros. That saves more than
-# Winograd would, and rounds less.
+# The backward pass is the same in both profiles: it is the one of exercise 3, which leaves out the zeros. That leaves out nearly as many
+# products as Winograd would, needs no transforms, and rounds less.
 #
-# The faster the largest part gets, the more the others count. If a part that takes half of the time becomes ten times as fast, the
+# The faster the largest part gets, the more the rest limits what can still be gained. If a part that takes half of the time becomes ten times as fast, the
 # whole becomes only $1 / (0.5 + 0.05) = 1.8$ times as fast (*Amdahl's law*). Adam does few multiply-adds, and yet takes its time,
 # since it reads and writes many numbers.
 #
@@ -592,7 +601,7 @@ check.limit(limit)
 # arithmetic does. The solid slope is measured with arrays of 64 MB, which lie in main memory; the dashed one, much steeper, with arrays
 # of 128 KB, which stay in the cache. Every layer is a point.
 #
-# **Guess before you run:** Adam reads and writes 7 MB in each step. Below which of the two slopes will it be?
+# **Guess before you run:** Adam reads and writes 7 MB in each step. Will it be near the slope of main memory, or near that of the cache?
 
 # %% tags=["varies", "fold"]
 from scipy.linalg.blas import sgemm
@@ -680,10 +689,11 @@ figure
 
 # %% [markdown]
 # - Points near the flat part can hardly become faster, unless they do less. That is why Winograd's filled point can be *above* the
-#   roof: it counts the products of the formula, most of which Winograd does not do. The hollow point counts those that it does.
+#   roof: it counts the products of the formula, most of which Winograd does not do. The hollow point below it counts those that it does.
 # - On the far left memory decides: Adam does 12 operations for 28 bytes, and can use only a small part of the arithmetic.
 #   Its four arrays, 4 MB together, lie partly in the cache, so its point can be above the slope of main memory.
-# - The gap between the hollow point and the roof is the time of the transforms. It is what is left to gain.
+# - The gap between the hollow point and the roof is time for the transforms, and for products too small to reach the peak. It is what
+#   is left to gain.
 #
 # ## Challenge: a cache of your own
 #
@@ -720,30 +730,35 @@ check.cache_misses(cache_misses)
 # <details><summary>Hint 2</summary>A hit moves its line to the end as well. That is what "used" means.</details>
 # <details><summary>Hint 3</summary>A miss with a full list drops the first entry, then appends.</details>
 #
-# With it, compare the two loops of "Registers", for matrices of 48 x 48 and a cache of 40 lines. (Run this cell again after you have
+# With it, compare the three loops of "Registers", for matrices of 48 x 48 and a cache of 40 lines. (Run this cell again after you have
 # solved the challenge.)
 
 
 # %% tags=["varies"]
 def places_of_loops(order, n=48):
     """Where the loops of a product c += a @ b read: a, then b, then c."""
-    names = {"by the formula": "ijk", "row by row": "ikj"}[order]
+    names = "ikj" if order == "row by row" else "ijk"
     for outer, middle, inner in np.ndindex(n, n, n):
         at = dict(zip(names, (outer, middle, inner), strict=True))
         i, j, k = at["i"], at["j"], at["k"]
-        yield from (i * n + k, n * n + k * n + j, 2 * n * n + i * n + j)
+        in_b = j * n + k if order == "b transposed" else k * n + j
+        yield from (i * n + k, n * n + in_b, 2 * n * n + i * n + j)
 
 
 if check.cache_misses.verdict(cache_misses).passed:
     misses = {
-        order: cache_misses(places_of_loops(order), 40)
-        for order in ("by the formula", "row by row")
+        order: cache_misses(list(places_of_loops(order)), 40)
+        for order in ("by the formula", "b transposed", "row by row")
     }
     for order, count in misses.items():
         print(f"{order}: {count:,} misses in {3 * 48**3:,} reads")
-    assert misses["by the formula"] > 10 * misses["row by row"]
+    assert misses["by the formula"] > 10 * misses["b transposed"]
+    assert misses["b transposed"] > 0.5 * misses["row by row"]
 
 # %% [markdown]
+# The misses explain the first step of "Registers", from the formula to `b` transposed. They do not explain the second one: row by row,
+# as many lines are fetched. It is due to vectors.
+#
 # ## The fact
 #
 # What is all of this worth? `benchmarks/compare.py` trains this network with minicnn and with other libraries, in turns, each run in
@@ -780,7 +795,10 @@ for measure in runs["keras"][0]:
 # %% [markdown]
 # > **On the same cores, Keras takes longer than minicnn, in training and in inference, by the ratios printed above.** Keras runs on
 # > libraries that many people have written in C++. minicnn does fewer products: 64 instead of 400 in the forward pass, and none
-# > with a factor of 0 in the backward pass; and it keeps what it computes close to the processor.
+# > for a gradient of 0 in the backward pass; and it keeps what it computes close to the processor.
+#
+# Not every ratio is above 1: a single image is faster in ONNX Runtime, which divides it between the cores. The words after a name are
+# settings of the same library: `jit` compiles the model as a whole, `last` puts the channels last.
 #
 # ## In minicnn
 #
