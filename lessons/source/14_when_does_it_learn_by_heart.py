@@ -38,7 +38,7 @@ validation = as_images(x[50_000:52_000]), y[50_000:52_000]
 #
 # **Guess before you run:** after 30 epochs, what share of its 300 training digits does the network get right? And of the new ones?
 
-# %%
+# %% tags=["varies"]
 import minicnn
 import minicnn.keras
 
@@ -86,7 +86,7 @@ figure
 # The training loss goes on falling towards 0. The validation loss falls, reaches its lowest value (the dot), and *rises* again: the
 # network becomes surer of its mistakes. From there on it learns by heart.
 
-# %%
+# %% tags=["varies"]
 lowest, last = min(history["val_loss"]), history["val_loss"][-1]
 print(f"validation loss: lowest {lowest:.2f}, at the end {last:.2f}")
 assert last > 1.05 * lowest
@@ -263,7 +263,7 @@ check.with_penalty(with_penalty)
 #
 # The choice was made on the validation set. Now, once, the test set, with a network of the best remedy:
 
-# %%
+# %% tags=["varies"]
 test = as_images(x_test), y_test
 plain = results["nothing"][1][0].evaluate(*test, verbose=0)[1]
 chosen = results["both"][1][0].evaluate(*test, verbose=0)[1]
