@@ -263,7 +263,7 @@ def _(weights, images, labels, lr, batch_size):  # the biases are not trained
 
 
 def momentum_cases():
-    for case, momentum in zip(fit_cases(), [0.5, 0.75, 0.9], strict=True):
+    for case, momentum in zip(fit_cases(), [0.4, 0.8, 0.9], strict=True):
         yield *case, momentum
 
 
@@ -287,6 +287,11 @@ def _(weights, images, labels, lr, batch_size, momentum):
 @fit_with_momentum.mistake("this goes uphill: v = momentum * v - lr * gradient")
 def _(weights, images, labels, lr, batch_size, momentum):
     return right_fit(weights, images, labels, lr, batch_size, momentum, sign=-1)
+
+
+@fit_with_momentum.mistake("the gradient is multiplied by lr, not by 1 - momentum")
+def _(weights, images, labels, lr, batch_size, momentum):
+    return right_fit(weights, images, labels, 1 - momentum, batch_size, momentum)
 
 
 @fit_with_momentum.refused

@@ -195,8 +195,8 @@ assert 9 < errors["forward, float64"][2] / errors["forward, float64"][4] < 11
 # %% [markdown]
 # Each curve is a V. On its right side the error comes from the step: a tenth of the step leaves a hundredth of the
 # error, or a tenth for forward differences. On its left side the error comes from rounding, and *grows* as the step
-# shrinks. In float32 the smallest steps do not change the numbers at all. Both central curves are lowest where the
-# formula says.
+# shrinks. In float32 the smallest steps do not change the numbers at all. Both central curves are lowest near where
+# the formula says.
 #
 # - **float32 never gets below one in a million.** With $h = 10^{-6}$, which is fine in float64, it is off by more than
 #   5 %. Check gradients in float64, and train in float32.
@@ -469,7 +469,8 @@ check.gradients_right(gradients_right)
 #
 # ## On a digit, most steps cross a kink
 #
-# minicnn's checker does what yours does, and prints a report. Here it looks at a small, new network and two digits,
+# minicnn's checker compares as yours does, also raises all inputs together, and prints a report. Where nothing could be
+# checked, it does not say "right". Here it looks at a small, new network and two digits,
 # and checks at most 400 entries of each array, drawn at random:
 
 # %%
@@ -510,7 +511,7 @@ assert (dbias_row.checked, dbias_row.skipped) == (0, 4)
 assert not new.ok
 
 # %% [markdown]
-# Nothing is wrong here, and yet **314 of 400 pixels cannot be checked, and not one of the biases.** A digit is mostly
+# Nothing is wrong here, and yet **314 of 400 pixels cannot be checked, and not one of the convolution's biases.** A digit is mostly
 # blank paper. Biases begin as 0 (lesson 11), so every window that sees only paper gives exactly 0, on the kink of
 # ReLU. And four equal numbers in a pooling window are a tie. No step is small enough for that. A checker that does not
 # skip such entries raises false alarms here. One that skips them in silence says "right" and has checked nothing. So
@@ -720,7 +721,8 @@ check.wrong_entry(wrong_entry)
 # <details><summary>Hint 3</summary>Compare the slope with <code>(claimed * v).sum()</code>. If they differ by more
 # than 0.005, v is 1 at the wrong entry. <code>np.unravel_index</code> turns a place in the flat array into a
 # tuple.</details>
-# <details><summary>When you have it</summary>Four calls are enough, as long as rounding is small. If v is all ones, the
+# <details><summary>When you have it</summary>Four calls are enough, as long as all other errors
+# together are much smaller than e divided by the number of entries. If v is all ones, the
 # difference is the error e. If v is k/n at entry k of n, it is e times k/n. Divide.</details>
 #
 # ## The fact
@@ -737,7 +739,7 @@ assert (false_alarms, looked_at) == (0, 6)
 assert 2**10 < 2_000 <= 2**11  # so many halvings in the challenge
 
 # %% [markdown]
-# > **18 of 21 bugs of gradients are caught, with no false alarm.** No such check can see the other three: two show
+# > **18 of 21 bugs of gradients are caught, with no false alarm.** This check does not see the other three: two show
 # > only on a kink, and one only in batches larger than it was given. On two digits 314 of 400 pixels had to be skipped
 # > for kinks, on noise none.
 #
