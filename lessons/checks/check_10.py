@@ -149,6 +149,11 @@ def backward_cases():
     for weights, x in forward_cases():
         _, cache = right_forward(weights, x)
         yield weights, cache, np.random.default_rng(3).normal(size=10)
+    # Blank paper under a bias above 0: all cells of a window are equal, and one of them wins.
+    kernel, bias, *dense = new_weights(3)
+    weights = [kernel, bias + 0.1, *dense]
+    _, cache = right_forward(weights, 0 * images(3, 1)[0])
+    yield weights, cache, np.random.default_rng(4).normal(size=10)
 
 
 @exercise(backward_cases, tolerance=1e-9, run=returning(*WEIGHTS))
@@ -184,6 +189,15 @@ def _(weights, cache, dz):
 
 
 @backward.refused
+def _(weights, cache, dz):  # all maxima of a window are paid, not the winner alone
+    ties = (cache["a"] == cache["pooled"].repeat(2, 0).repeat(2, 1)) & (cache["a"] > 0)
+    dpooled = (weights[2] @ dz).reshape(7, 7, 8).repeat(2, 0).repeat(2, 1)
+    dbias = (dpooled * ties).sum((0, 1))
+    dkernel, _, *others = right_backward(weights, cache, dz)
+    return [dkernel, dbias, *others]
+
+
+@backward.refused
 def _(weights, cache, dz):  # the convolution learns nothing
     dkernel, dbias, *others = right_backward(weights, cache, dz)
     return [0 * dkernel, 0 * dbias, *others]
@@ -205,9 +219,12 @@ def fit_cases():
 def losses_and_weights(function, weights, *case):
     """The losses, and what the weights have become, in place."""
     trained = [weight.copy() for weight in weights]
+    arrays = list(trained)
     losses = function(trained, *case)
     if losses is None:
         return None
+    if any(now is not before for now, before in zip(trained, arrays, strict=True)):
+        raise NotYet("the list holds new arrays; change those that are in it: weight -= ...")
     return {"losses": losses} | dict(zip(WEIGHTS, trained, strict=True))
 
 

@@ -25,8 +25,15 @@ from minicnn.datasets import mnist
 own = own_functions.load()
 
 # %% [markdown]
-# From now on they are called `own.conv_valid`, `own.max_pool` and so on. All of them are written for one image, without a batch, but
-# for `loss_and_gradient` and the two of lesson 7.
+# From now on they are called `own.conv_valid`, `own.max_pool` and so on. Those of lessons 2, 5 and 8 are for one image, without a batch:
+#
+# | lesson | functions |
+# |---|---|
+# | 2, 3 | `conv_valid(x, kernel, bias)`, `same_pads(n, k, s)` |
+# | 5 | `max_pool(x, pool_size, strides)`, `max_pool_backward(dy, winner, x_shape, pool_size, strides)`, with pairs for sizes and strides |
+# | 6 | `loss_and_gradient(z, labels)` |
+# | 7 | `dense_backward(x, kernel, dy)`, `relu_backward(dy, y)` |
+# | 8 | `conv_backward(x, kernel, dy, s)` |
 #
 # ## The data and the network
 #
