@@ -13,6 +13,7 @@ from minicnn.step import backward, forward
 
 HARNESS = """
 let network = null;
+let lastFloats = null;
 function packed(arrays) {
   const all = new Float32Array(arrays.reduce((size, array) => size + array.length, 0));
   arrays.reduce((at, array) => (all.set(array, at), at + array.length), 0);
@@ -26,6 +27,9 @@ function passes(text, label) {
     ...pass.activations.slice(1), pass.probabilities, [back.loss],
     ...back.layers.map(({ dx }) => dx), ...grads,
   ]);
+}
+function prepared(text, height, width, shape) {
+  return prepareInk(decodeFloats(text), height, width, shape);
 }
 function steps(name, rate, texts, labels, count) {
   const optimizer = makeOptimizer(name, rate);
@@ -49,7 +53,9 @@ class Page:
     def floats(self, function, *arguments):
         """The Float32Array that a function of the page returns, in one piece."""
         text = ", ".join(json.dumps(argument) for argument in arguments)
-        return np.array(self.engine.eval(f"{function}({text})")).view(np.float32)
+        # The buffer that comes back is V8's own and does not keep the array alive. Without a
+        # variable that holds it, V8 may free it before it is copied.
+        return np.array(self.engine.eval(f"lastFloats = {function}({text})")).view(np.float32)
 
     def value(self, expression):
         """Any other value of the page, through JSON."""

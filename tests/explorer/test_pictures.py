@@ -68,9 +68,8 @@ def test_python_and_the_page_prepare_alike(v8, rng):
         if not part.any():
             continue
         shape = tuple(rng.integers(8, 40, 2).tolist())
-        call = f"decodeFloats('{encoded(ink)}'), {height}, {width}, {list(shape)}"
-        found = page.engine.eval(f"prepareInk({call})")
-        found = np.array(found).view(np.float32).reshape(shape)
+        found = page.floats("prepared", encoded(ink), int(height), int(width), shape)
+        found = found.reshape(shape)
         assert_close(found, pictures.prepared(ink, shape), "explorer")
         page_centre = (found.sum(axis=1) * np.arange(shape[0])).sum() / found.sum()
         assert abs(page_centre - shape[0] / 2) < shape[0] / 2
