@@ -20,9 +20,12 @@ def images():
     yield -1 - TINY[..., None], (2, 2), (2, 2)
     sizes = [(4, 6, 2, (2, 3), (2, 3)), (5, 5, 2, (2, 2), (2, 2)), (4, 4, 1, (2, 2), (1, 1))]
     sizes += [(7, 6, 2, (3, 2), (2, 1)), (6, 9, 3, (2, 3), (3, 4)), (9, 7, 1, (2, 3), (3, 2))]
+    sizes += [(7, 8, 2, (3, 3), (2, 2)), (4, 7, 2, (1, 3), (3, 3))]
     for seed, (h, w, c, pool_size, strides) in enumerate(sizes):
         yield few_values(seed, h, w, c), pool_size, strides
     yield few_values(9, 4, 4, 2) / 4, (2, 2), (2, 2)  # fractions
+    yield 1 + few_values(10, 6, 6, 1) * 1e-5, (2, 2), (2, 2)  # close to each other, not tied
+    yield few_values(11, 4, 6, 1) - 1e6, (2, 2), (2, 2)  # below any finite start
 
 
 def cells_of(x, pool_size, strides):
@@ -110,6 +113,65 @@ def _(x, pool_size, strides):
     return right(np.pad(x, [*after, (0, 0)], constant_values=-np.inf), pool_size, strides)
 
 
+@max_pool.mistake("windows go row by row in both: the search and the numbers of the cells")
+def _(x, pool_size, strides):
+    kh, kw = pool_size
+    y, winner = right(x.transpose(1, 0, 2), (kw, kh), strides[::-1])
+    return y.transpose(1, 0, 2), winner.transpose(1, 0, 2)
+
+
+@max_pool.mistake("the window's sides are swapped: kh goes down, kw across")
+def _(x, pool_size, strides):
+    return right(x, pool_size[::-1], strides)
+
+
+@max_pool.mistake("sh is the stride down, sw the stride across: sh is used for both")
+def _(x, pool_size, strides):
+    return right(x, pool_size, (strides[0], strides[0]))
+
+
+@max_pool.mistake("each channel is pooled separately; channel 0 is used for all")
+def _(x, pool_size, strides):
+    return right(np.repeat(x[..., :1], x.shape[-1], axis=-1), pool_size, strides)
+
+
+@max_pool.mistake("y comes first: return y, winner")
+def _(x, pool_size, strides):
+    return right(x, pool_size, strides)[::-1]
+
+
+@max_pool.refused
+def _(x, pool_size, strides):  # starts from a number that is not low enough
+    y, winner = right(x, pool_size, strides)
+    return np.maximum(y, -1000), np.where(y > -1000, winner, 0)
+
+
+@max_pool.refused
+def _(x, pool_size, strides):  # nearly equal ones are taken for ties
+    cells = cells_of(x, pool_size, strides)
+    return cells.max(-1), np.isclose(cells, cells.max(-1, keepdims=True), atol=1e-3).argmax(-1)
+
+
+@max_pool.refused
+def _(x, pool_size, strides):  # half precision
+    y, winner = right(x, pool_size, strides)
+    with np.errstate(over="ignore"):
+        return y.astype(np.float16), winner
+
+
+@max_pool.refused
+def _(x, pool_size, strides):  # windows of at most six cells
+    y, winner = right(x, pool_size, strides)
+    return y, winner % 6
+
+
+@max_pool.refused
+def _(x, pool_size, strides):  # a window is taken to be as large as its stride
+    sizes = zip(x.shape, pool_size, strides, strict=False)
+    oh, ow = (max((n - max(k, s)) // s + 1, 1) for n, k, s in sizes)
+    return tuple(each[:oh, :ow] for each in right(x, pool_size, strides))
+
+
 @max_pool.refused
 def _(x, pool_size, strides):  # np.zeros(..., int)
     y, winner = right(x, pool_size, strides)
@@ -133,16 +195,11 @@ def _(x, pool_size, strides):  # all winners in the first cell
     return y, 0 * winner
 
 
-@max_pool.refused
-def _(x, pool_size, strides):  # the two in the wrong order
-    return right(x, pool_size, strides)[::-1]
-
-
 def backward_cases():
     for seed, (x, pool_size, strides) in enumerate(images()):
         winner = right(x, pool_size, strides)[1]
         # All different and none zero, so that no two of them can be taken for each other.
-        dy = np.random.default_rng(seed).permutation(winner.size) + 1.5
+        dy = np.random.default_rng(seed).permutation(winner.size) + 1.5 - winner.size // 2
         yield dy.reshape(winner.shape), winner, x.shape, pool_size, strides
 
 
@@ -209,6 +266,39 @@ def _(dy, winner, x_shape, pool_size, strides):
     return np.zeros(x_shape) + dx.sum(-1, keepdims=True)
 
 
+@max_pool_backward.mistake("the strides are swapped: sh goes down, sw across")
+def _(dy, winner, x_shape, pool_size, strides):
+    return max_pool_backward.reference(dy, winner, x_shape, pool_size, strides[::-1])
+
+
+@max_pool_backward.mistake("sh is the stride down, sw the stride across: sh is used for both")
+def _(dy, winner, x_shape, pool_size, strides):
+    return max_pool_backward.reference(dy, winner, x_shape, pool_size, (strides[0], strides[0]))
+
+
+@max_pool_backward.mistake("the winner gets dy, not minus dy")
+def _(dy, winner, x_shape, pool_size, strides):
+    return max_pool_backward.reference(-dy, winner, x_shape, pool_size, strides)
+
+
+@max_pool_backward.mistake("dy may be negative: pass it on with its sign")
+def _(dy, winner, x_shape, pool_size, strides):
+    return max_pool_backward.reference(np.abs(dy), winner, x_shape, pool_size, strides)
+
+
+@max_pool_backward.mistake(
+    "each channel has winners of its own; those of channel 0 are used for all"
+)
+def _(dy, winner, x_shape, pool_size, strides):
+    first = np.repeat(winner[..., :1], winner.shape[-1], axis=-1)
+    return max_pool_backward.reference(dy, first, x_shape, pool_size, strides)
+
+
+@max_pool_backward.refused
+def _(dy, winner, x_shape, pool_size, strides):  # negative gradients are dropped
+    return max_pool_backward.reference(np.maximum(dy, 0), winner, x_shape, pool_size, strides)
+
+
 @max_pool_backward.refused
 def _(dy, winner, x_shape, pool_size, strides):  # np.zeros(..., int)
     return max_pool_backward.reference(dy, winner, x_shape, pool_size, strides).astype(int)
@@ -226,9 +316,12 @@ def _(dy, winner, x_shape, pool_size, strides):  # nothing at all
 
 def ties():
     yield TINY, np.array([[1.0, 2], [3, 4]])
+    yield TINY.astype(int), np.array([[1, 2], [3, 4]])  # as in the notebook
     for seed, (h, w) in enumerate([(2, 4), (6, 4), (4, 8)]):
-        dy = np.random.default_rng(seed).permutation(h * w // 4) + 1.0
-        yield few_values(seed, h, w), dy.reshape(h // 2, w // 2)
+        dy = (np.random.default_rng(seed).permutation(h * w // 4) + 1.0).reshape(h // 2, w // 2)
+        yield few_values(seed, h, w), dy
+        yield few_values(seed, h, w) - 3, -dy  # all of them below 0
+        yield 1 + few_values(seed, h, w) * 1e-5, dy  # close to each other, not tied
 
 
 def blocks(x):
@@ -279,7 +372,7 @@ def _(x, dy):
     return unblocks(tied * dy[..., None] / tied.sum())
 
 
-@equal_shares.mistake("half is what tied cells get if there are two of them")
+@equal_shares.mistake("divide by the number of tied cells, which may be three or four")
 def _(x, dy):
     tied = tied_cells(x)
     return unblocks(tied * dy[..., None] / np.minimum(tied.sum(-1, keepdims=True), 2))
@@ -297,8 +390,42 @@ def _(x, dy):
     return (tied * dy[..., None] / tied.sum(-1, keepdims=True)).reshape(x.shape)
 
 
+@equal_shares.mistake("each window has its own maximum; that of the whole image is another one")
+def _(x, dy):
+    tied = blocks(x) == x.max()
+    return unblocks(tied * dy[..., None] / np.maximum(tied.sum(-1, keepdims=True), 1))
+
+
+@equal_shares.mistake("x may hold integers, but shares do not: make dx with np.zeros(x.shape)")
+def _(x, dy):
+    return equal_shares.reference(x, dy).astype(x.dtype)
+
+
+@equal_shares.mistake("dy may be negative: pass it on with its sign")
+def _(x, dy):
+    return equal_shares.reference(x, np.abs(dy))
+
+
 @equal_shares.refused
-def _(x, dy):  # zeros_like of an array of integers
+def _(x, dy):  # the maximum starts from 0
+    tied = blocks(x) == np.maximum(blocks(x).max(-1, keepdims=True), 0)
+    with np.errstate(invalid="ignore"):
+        return unblocks(tied * dy[..., None] / tied.sum(-1, keepdims=True))
+
+
+@equal_shares.refused
+def _(x, dy):  # nearly equal ones are taken for ties
+    tied = np.isclose(blocks(x), blocks(x).max(-1, keepdims=True), atol=1e-3)
+    return unblocks(tied * dy[..., None] / tied.sum(-1, keepdims=True))
+
+
+@equal_shares.refused
+def _(x, dy):  # negative gradients are dropped
+    return equal_shares.reference(x, np.maximum(dy, 0))
+
+
+@equal_shares.refused
+def _(x, dy):  # np.zeros(..., int)
     return equal_shares.reference(x, dy).astype(int)
 
 
@@ -315,11 +442,16 @@ def padded_cases():
             (7, 6, 2, (3, 2), (2, 1)),
             (8, 9, 1, (3, 5), (3, 2)),
             (6, 5, 3, (1, 3), (2, 1)),
+            (6, 6, 1, (1, 1), (3, 3)),  # strides leave cells out, so nothing has to be added
+            (1, 1, 1, (3, 3), (1, 1)),  # a window that reaches over both edges
+            (2, 3, 2, (5, 4), (1, 2)),
         ]
     ):
         shape = -(-h // strides[0]), -(-w // strides[1]), c
-        dy = np.random.default_rng(seed).permutation(np.prod(shape)) / 4 + 1
-        yield dy.reshape(shape), (h, w, c), pool_size, strides
+        dy = np.random.default_rng(seed).permutation(np.prod(shape)).reshape(shape) / 4 - 1.1
+        yield dy, (h, w, c), pool_size, strides
+        if seed == 0:  # integers, of which the shares are none
+            yield np.arange(1, 5).reshape(shape), (h, w, c), pool_size, strides
 
 
 def before(n, k, s):
@@ -378,6 +510,47 @@ def _(dy, x_shape, pool_size, strides):
     return spread_mean(dy, x_shape, pool_size, strides[::-1])
 
 
+@average_pool_backward.mistake(
+    "this padding is half of the window; half of what is missing is right"
+)
+def _(dy, x_shape, pool_size, strides):
+    return spread_mean(dy, x_shape, pool_size, strides, before=lambda n, k, s: (k - 1) // 2)
+
+
+@average_pool_backward.mistake("no padding is below 0: take max(..., 0) of what is missing")
+def _(dy, x_shape, pool_size, strides):
+    def signed(n, k, s):
+        return ((-(-n // s) - 1) * s + k - n) // 2
+
+    return spread_mean(dy, x_shape, pool_size, strides, before=signed)
+
+
+@average_pool_backward.mistake(
+    "the padding above is used on the left too; the columns have their own"
+)
+def _(dy, x_shape, pool_size, strides):
+    top = before(x_shape[0], pool_size[0], strides[0])
+    return spread_mean(dy, x_shape, pool_size, strides, before=lambda n, k, s: top)
+
+
+@average_pool_backward.mistake(
+    "a window that begins above the image ends in row r + kh all the same"
+)
+def _(dy, x_shape, pool_size, strides):
+    top, left = map(before, x_shape[:2], pool_size, strides)
+    dx = np.zeros(x_shape)
+    for i, j in np.ndindex(dy.shape[:2]):
+        r, c = max(i * strides[0] - top, 0), max(j * strides[1] - left, 0)
+        window = dx[r : r + pool_size[0], c : c + pool_size[1]]
+        window += dy[i, j] / (window.shape[0] * window.shape[1])
+    return dx
+
+
+@average_pool_backward.mistake("dy may be negative: pass it on with its sign")
+def _(dy, x_shape, pool_size, strides):
+    return spread_mean(np.abs(dy), x_shape, pool_size, strides)
+
+
 @average_pool_backward.mistake("a cell in several windows gets the sum of its shares: write +=")
 def _(dy, x_shape, pool_size, strides):
     (top, left), dx = map(before, x_shape[:2], pool_size, strides), np.zeros(x_shape)
@@ -386,6 +559,31 @@ def _(dy, x_shape, pool_size, strides):
         window = dx[max(r, 0) : r + pool_size[0], max(c, 0) : c + pool_size[1]]
         window[...] = dy[i, j] / (window.shape[0] * window.shape[1])
     return dx
+
+
+@average_pool_backward.refused
+def _(dy, x_shape, pool_size, strides):  # counts the cells beyond one edge only
+    (top, left), (h, w, _) = map(before, x_shape[:2], pool_size, strides), x_shape
+    dx = np.zeros(x_shape)
+    for i, j in np.ndindex(dy.shape[:2]):
+        r, c = i * strides[0] - top, j * strides[1] - left
+        rows = pool_size[0] + r if r < 0 else min(pool_size[0], h - r)
+        columns = pool_size[1] + c if c < 0 else min(pool_size[1], w - c)
+        dx[max(r, 0) : r + pool_size[0], max(c, 0) : c + pool_size[1]] += dy[i, j] / rows / columns
+    return dx
+
+
+@average_pool_backward.refused
+def _(dy, x_shape, pool_size, strides):  # int(... / 2) of a negative number is rounded up
+    def rounded_to_zero(n, k, s):
+        return int(((-(-n // s) - 1) * s + k - n) / 2)
+
+    return spread_mean(dy, x_shape, pool_size, strides, before=rounded_to_zero)
+
+
+@average_pool_backward.refused
+def _(dy, x_shape, pool_size, strides):  # np.zeros(x_shape, dy.dtype)
+    return spread_mean(dy, x_shape, pool_size, strides).astype(dy.dtype)
 
 
 @average_pool_backward.refused

@@ -289,6 +289,8 @@ def _unchanged(before: Any, after: Any) -> bool:
         return list(before) == list(after) and _unchanged([*before.values()], [*after.values()])
     if isinstance(before, list | tuple):
         return len(before) == len(after) and all(map(_unchanged, before, after))
+    if isinstance(before, int | float | str):
+        return bool(before == after or before != before)  # NaN differs from itself
     return True
 
 

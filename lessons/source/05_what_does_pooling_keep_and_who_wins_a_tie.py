@@ -4,7 +4,7 @@
 # *20 minutes · needs lesson 4*
 #
 # **You will build** the forward and backward pass of max pooling: it keeps the largest number of each window, and sends the
-# gradient back to it. You will see that in most windows of a digit several numbers share the maximum.
+# gradient back to it. You will see what happens when several numbers of a window share the maximum.
 
 # %%
 import numpy as np
@@ -43,8 +43,8 @@ figure
 
 # %% [markdown]
 # In the blue window the 2 wins, in cell 1. In the green one two cells hold a 3, and the first of them
-# wins. In the yellow one *all* cells are equal, and cell 0 wins, only because it is the first. This may look like a special
-# case. In digits it is the usual one.
+# wins. In the yellow one *all* cells are equal, and cell 0 wins, only because it is the first. Is that a special case? You will
+# count such windows in digits.
 #
 # ## The naive code
 
@@ -90,8 +90,8 @@ def max_pool(x, pool_size, strides):
     """x (h, w, c), two pairs (kh, kw) and (sh, sw): a pair of arrays y, winner
     (oh, ow, c).
 
-    winner holds integers, the number ki * kw + kj of each window's first
-    maximum."""
+    y has at least single precision. winner holds integers, the number
+    ki * kw + kj of each window's first maximum."""
     # solution
     (h, w, c), (kh, kw), (sh, sw) = x.shape, pool_size, strides
     oh, ow = (h - kh) // sh + 1, (w - kw) // sw + 1
@@ -148,9 +148,9 @@ won, tied = cells_of(digit).argmax(-1)[0], tied_cells(digit)[0]
 figure = plots.new_figure(9)
 (before, after), (who, how_many) = figure.subplots(2, 2)
 before.imshow(digit[0], cmap="gray_r")
-before.set(title=f"the image, 28 x 28: a {y_train[0]}", ylabel="row")
+before.set(title=f"the image: a {y_train[0]}", xlabel="column", ylabel="row")
 after.imshow(largest(digit[0], 2, 2), cmap="gray_r")
-after.set(title="the maxima, 14 x 14")
+after.set(title="the maxima, 14 x 14", xlabel="column")
 colours = ["#eeeeee", plots.SKY, plots.YELLOW, plots.PINK]
 who.imshow(won, cmap=ListedColormap(colours), vmin=0, vmax=3)
 who.set(title="the winner of each window", xlabel="column", ylabel="row")
@@ -159,7 +159,8 @@ handles = [
     Patch(facecolor=colour, edgecolor="#999999", label=name)
     for colour, name in zip(colours, names, strict=True)
 ]
-who.legend(handles=handles, fontsize=8, loc="upper left", framealpha=1)
+legend = {"loc": "outside lower center", "title": "the winner is cell"}
+figure.legend(handles=handles, ncols=4, frameon=False, **legend)
 how_many.imshow(tied, cmap="Blues", vmin=0, vmax=5)
 how_many.set(title="how many cells hold the maximum", xlabel="column")
 for (i, j), count in np.ndenumerate(tied):
@@ -168,8 +169,8 @@ for (i, j), count in np.ndenumerate(tied):
 figure
 
 # %% [markdown]
-# A 2, 3 or 4 in the last picture means a tie. On blank paper all four cells are 0.
-# Inside thick strokes some cells are equal too, since no pixel is darker than 255.
+# A 2, 3 or 4 in the last picture means a tie: **154 of the 196 windows are tied.** On blank paper all four cells are 0.
+# Sixteen of the ties are in strokes. Fifteen of these have a maximum of 253, the most common value of ink in MNIST.
 #
 # **Pooling keeps** a quarter of the numbers, and roughly the position of each maximum. It is often
 # said that max pooling makes a network insensitive to small shifts. To test this, shift a thousand
@@ -193,32 +194,32 @@ print(", ".join(f"{name} {value:.0%}" for name, value in changes.items()))
 assert [round(100 * value) for value in changes.values()] == [57, 45, 45]
 
 # %% [markdown]
-# 45 % instead of 57 %: less, but far from insensitive. The mean does as well as the maximum. So which of the two helps, the coarser
-# grid or the window of four cells? **Guess before you run.** Each can be tested alone: a coarser grid without windows takes every
-# second pixel; windows without a coarser grid have stride 1.
+# 45 % instead of 57 %: less, but far from insensitive. The mean does as well as the maximum. Which of the two helps, the stride of 2 or
+# the window of 2 x 2? **Guess before you run.** Each can be tested alone: a stride of 2 without windows takes every
+# second pixel, and windows can move by a stride of 1.
 
 # %%
 windows = np.lib.stride_tricks.sliding_window_view
 alone = {
-    "grid alone": change(digits[:, ::2, ::2], moved[:, ::2, ::2]),
-    "windows alone, maximum": change(
+    "stride alone": change(digits[:, ::2, ::2], moved[:, ::2, ::2]),
+    "window alone, maximum": change(
         windows(digits, (2, 2), (1, 2)).max((-2, -1)),
         windows(moved, (2, 2), (1, 2)).max((-2, -1)),
     ),
-    "windows alone, mean": change(
+    "window alone, mean": change(
         windows(digits, (2, 2), (1, 2)).mean((-2, -1)),
         windows(moved, (2, 2), (1, 2)).mean((-2, -1)),
     ),
 }
 print(", ".join(f"{name} {value:.1%}" for name, value in alone.items()))
-assert abs(alone["grid alone"] - changes["pixels"]) < 0.01
+assert abs(alone["stride alone"] - changes["pixels"]) < 0.01
 assert all(
-    abs(alone[f"windows alone, {kind}"] - 0.45) < 0.01 for kind in ("maximum", "mean")
+    abs(alone[f"window alone, {kind}"] - 0.45) < 0.01 for kind in ("maximum", "mean")
 )
 
 # %% [markdown]
-# The **window** helps: a value that depends on several pixels changes less when they move. The coarser grid alone changes
-# as much as single pixels do. Whether the window takes its maximum or its mean hardly matters here.
+# The **window** helps: a value that depends on several pixels changes less when they move. With the stride alone, the result changes
+# as much as the pixels do. Whether the window takes its maximum or its mean hardly matters here.
 #
 # ## The backward pass
 #
@@ -253,8 +254,8 @@ assert all(
 # it falls by $t$. In this direction there *is* a derivative, and it is 1, but a rule that gives each of the four cells the full $dy$
 # claims 4. So under any correct rule, the gradients in a window have to add up to $dy$.
 #
-# **See it move** in [the explorer](01_what_will_we_rebuild.ipynb): `#layer=max_pooling2d&cell=0,0,3` is a
-# tie of four, and `#layer=max_pooling2d&mode=backward` shows where the first takes all.
+# **See it move** in the explorer, which [lesson 1](01_what_will_we_rebuild.ipynb) opens. Add `#layer=max_pooling2d&cell=0,0,3` to
+# the page's address for a tie of four, and `#layer=max_pooling2d&mode=backward` to see where the first takes all.
 #
 # Here are the three on the tiny example. The first two are what TensorFlow 2.21 gives:
 
@@ -302,8 +303,8 @@ assert np.allclose(numerical_gradient(x, dy), halves)
 # %% [markdown]
 # Without ties it finds the winners. With ties it finds $dy/2$ for each of the tied cells, halfway
 # between the slopes 1 and 0. For the two 3s that looks like equal shares. But in the window of zeros,
-# whose $dy$ is 2, it gives 1 to each of four cells, and none of the three rules does that. None of the rules is wrong
-# here; the method is. Gradient checks have to stay away from ties (lesson 9).
+# whose $dy$ is 2, it gives 1 to each of four cells, and none of the three rules does that: these four numbers
+# add up to 4, twice $dy$. At a tie the numerical gradient decides nothing about a rule. Gradient checks have to stay away from ties (lesson 9).
 #
 # ## Exercise 2: the backward pass
 #
@@ -312,8 +313,8 @@ assert np.allclose(numerical_gradient(x, dy), halves)
 
 # %% tags=["exercise"]
 def max_pool_backward(dy, winner, x_shape, pool_size, strides):
-    """dy and winner (oh, ow, c), x_shape (h, w, c): dx of that shape; winners
-    take all."""
+    """dy and winner (oh, ow, c), x_shape (h, w, c): dx of that shape, of
+    floating-point numbers; winners take all."""
     # solution
     (_, kw), (sh, sw) = pool_size, strides
     dx = np.zeros(x_shape)
@@ -340,8 +341,8 @@ check.max_pool_backward(max_pool_backward)
 
 # %% tags=["exercise"]
 def equal_shares(x, dy):
-    """x (h, w), dy (h/2, w/2): dx (h, w); tied cells share the dy of their
-    window."""
+    """x (h, w), dy (h/2, w/2), also of integers: dx (h, w), of floating-point
+    numbers; tied cells share the dy of their window."""
     # solution
     dx = np.zeros(x.shape)
     for i, j in np.ndindex(dy.shape):
@@ -414,15 +415,16 @@ assert python_seconds > 10 * compiled_seconds / 100
 # pass, ReLU passes the gradient on where $z > 0$, and makes it 0 elsewhere (also at $z = 0$, which is another tie). On blank
 # paper the convolution sees only zeros, so $z$ is its bias $b$, the same number in every cell.
 #
-# The right gradient of $b$ can be found without any rule for ties. Let $dy = 1$ for every output of the pooling, so $L$ is the
-# sum of all $y$. Let $s$ be the sums of products before the bias is added. Adding $b$ to all cells of a window adds $b$ to
-# the largest:
+# The right gradient of $b$ can be found without choosing a rule for the ties of pooling. Let $dy = 1$ for every output of the
+# pooling, so $L$ is the sum of all $y$. Write $z = s + b$: the convolution's sum of products $s$, and the bias. If $b$ is added to
+# all cells of a window, it is added to the largest of them:
 #
 # $$y = \max_{window}\ \max(s + b,\ 0) = \max\Big(b + \max_{window} s,\ 0\Big).$$
 #
-# So $\partial y / \partial b$ is 1 if $y > 0$ and 0 if not, and **the gradient of $b$ is the number of
-# windows with $y > 0$.** A rule for ties has to arrive at the same number, by adding up its gradients over all cells
-# with $z > 0$, since $b$ was added to each of them.
+# So $\partial y / \partial b$ is 1 where $y > 0$ and, by ReLU's rule, 0 where $y = 0$. **The gradient of $b$ is the number of
+# windows with $y > 0$.** In the backward pass the same gradient is a sum over all cells with $z > 0$, because $b$ was added
+# to each of them. A window of blank paper has four such cells once $b$ is above 0. "Everyone gets all" gives 1 to each, and so
+# counts the window four times.
 #
 # Take 500 digits and 32 kernels of 5 x 5, all of whole numbers, so that rounding neither makes nor breaks a tie:
 
@@ -457,22 +459,23 @@ for bias, colour, side in [(0, plots.SKY, -0.2), (1, plots.ORANGE, 0.2)]:
     assert (to_bias(a, first) == (y > 0).sum((0, 1, 2))).all()
     times[bias] = to_bias(a, everyone).sum() / to_bias(a, first).sum()
     ratio = to_bias(a, everyone) / to_bias(a, first)
-    label = f"biases of {bias}: {times[bias]:.3f} in all"
+    label = f"biases of {bias}: {times[bias]:.3f} for all filters"
     axes.bar(np.arange(32) + side, ratio, 0.4, color=colour, label=label)
-axes.axhline(1, color="black", linestyle="--", label="right")
-axes.set(xlabel="filter", ylabel="times too large", ylim=(0, 4.4))
+axes.axhline(1, color="black", linestyle="--", label="the right gradient: 1")
+axes.set(xlabel="filter", ylabel="everyone / right", ylim=(0, 4.8))
 axes.legend(ncols=3, loc="upper center", frameon=False)
 figure
 
 # %%
-# "Right", checked with numbers, and exactly: lower all biases by a half (ReLU's rule at 0
-# is the slope from below), and L falls by half the number of windows that are above 0.
+# The dashed line, checked for the biases of 1: if all of them are lowered by a half,
+# L falls by half the number of windows that are above 0.
 fallen = y.sum(dtype=float) - pool.forward(convolve(0.5)[1])[0].sum(dtype=float)
 assert fallen == (y > 0).sum() / 2
 
 # %% [markdown]
 # A bias of 1 is tiny next to ink of 255, but it is enough: on blank paper every window counts four
-# times. With biases of 0 the maxima there are 0, and ReLU passes nothing on.
+# times. With biases of 0 the maxima there are 0, and ReLU passes nothing on. How much too large a gradient becomes depends on
+# $dy$: the 2.74 belong to a $dy$ of 1 everywhere, in which blank paper counts as much as ink.
 #
 # Is it as bad for the kernels? No: on blank paper a weight is multiplied by zeros, so the gradients there do not
 # reach it. And what if the *last* maximum took all, instead of the first?
@@ -501,8 +504,9 @@ assert apart("last", "bias") == 0
 assert 0.31 < (first != last).mean() < 0.33
 
 # %% [markdown]
-# A third of all numbers in $dx$ differ, but the weights' gradients hardly do: most tied cells saw the same
-# blank pixels. It matters that there is **one** winner. *Which* one matters only if every number has to be equal to Keras'.
+# A third of all numbers in $dx$ differ, but the weights' gradients hardly do: most tied cells lie on blank paper, where the
+# kernel sees the same zeros. What matters is that **the gradients of a window add up to $dy$**. *Which* of the tied cells gets
+# it matters only if every number has to be equal to Keras'.
 #
 # ## Challenge: the mean, with padding
 #
@@ -533,8 +537,8 @@ check.average_pool_backward(average_pool_backward)
 # %% [markdown]
 # <details><summary>Hint 1</summary>If all cells of a window that exist get the same share of its dy, how large is the
 # share?</details>
-# <details><summary>Hint 2</summary>Window (i, j) begins in row i * sh - top, where top is the padding above: half of what is missing,
-# rounded down (lesson 3).</details>
+# <details><summary>Hint 2</summary>Window (i, j) begins in row i * sh - top. Lesson 3: the padding above is
+# <code>top = max((oh - 1) * sh + kh - h, 0) // 2</code>.</details>
 # <details><summary>Hint 3</summary>A slice may begin before the image; cut it with <code>max(r, 0)</code>. At the end NumPy
 # cuts it for you. The shape of the slice says how many cells exist.</details>
 #
@@ -562,11 +566,11 @@ assert round(float(times[0]), 3) == 1.004
 
 # %% [markdown]
 # > **82.7 % of the windows of MNIST are tied**, nine in ten of these on blank paper. **A rule that gives the full gradient to
-# > every tied maximum makes the gradient of the first layer's biases 2.74 times too large** once these
+# > every tied maximum makes the gradient of the first layer's biases 2.74 times too large**, for a $dy$ of 1 everywhere, once these
 # > are above 0; while they are 0, 1.004 times.
 #
 # The biases of a new network *are* 0 (lesson 11). So a test with a new network hardly sees this bug. It
-# grows once training has moved the first bias above 0.
+# shows once training has moved the first bias above 0.
 #
 # ## In minicnn
 #
