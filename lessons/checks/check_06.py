@@ -1,12 +1,14 @@
 """Lesson 6: softmax, the loss of any scores with its gradient, in two steps, and in one pass."""
 
+import weakref
+
 import numpy as np
 
 from minicnn.activations import softmax as right_softmax
 from minicnn.activations import softmax_backward as right_softmax_backward
 from minicnn.losses import cross_entropy_of_logits
 
-from .engine import exercise
+from .engine import NotYet, exercise
 
 
 def scores():
@@ -16,16 +18,8 @@ def scores():
     yield (np.random.default_rng(0).normal(0, 2, (2, 5)),)
     yield (np.array([[1e4, 1e4 - 1, -1e4], [-1e4, 1 - 1e4, -1e4]]),)
     yield (np.array([[1000.0, 0], [0, 1]]),)
-
-
-def quiet(wrong):
-    """Without NumPy's warnings: that exp overflows is the mistake."""
-
-    def function(*arguments):
-        with np.errstate(all="ignore"):
-            return wrong(*arguments)
-
-    return function
+    yield (np.array([[0, 1000.0]]),)
+    yield (np.array([[-1000.0, -1001]]),)
 
 
 @exercise(scores, tolerance=1e-9)
@@ -33,57 +27,57 @@ def softmax(z):
     return right_softmax(z)
 
 
-@softmax.mistake("exp overflows; take off the largest score of the row first")
-@quiet
+@softmax.mistake("exp overflows; subtract the largest score of the row first")
 def _(z):
     e = np.exp(z)
     return e / e.sum(axis=1, keepdims=True)
 
 
 @softmax.mistake("each row has a largest score of its own; z.max() is that of the whole batch")
-@quiet
 def _(z):
     e = np.exp(z - z.max())
     return e / e.sum(axis=1, keepdims=True)
 
 
 @softmax.mistake("each row sums up to 1, not the whole batch")
-@quiet
 def _(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum()
 
 
 @softmax.mistake("a sample is a row: sum over axis 1, the classes, not over axis 0")
-@quiet
 def _(z):
     return right_softmax(z.T).T
 
 
 @softmax.mistake("without keepdims=True the sums of rows are spread over the columns")
-@quiet
 def _(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1)
 
 
 @softmax.mistake("without keepdims=True maxima and sums of rows are spread over the columns")
-@quiet
 def _(z):
     e = np.exp(z - z.max(axis=1))
     return e / e.sum(axis=1)
 
 
 @softmax.mistake("the exponential is missing")
-@quiet
 def _(z):
     return z / z.sum(axis=1, keepdims=True)
 
 
 @softmax.mistake("these are not divided by their sum yet")
-@quiet
 def _(z):
     return np.exp(z - z.max(axis=1, keepdims=True))
+
+
+@softmax.mistake(
+    "the first score need not be the largest one: subtract z.max(axis=1, keepdims=True)"
+)
+def _(z):
+    e = np.exp(z - z[:, :1])
+    return e / e.sum(axis=1, keepdims=True)
 
 
 def labelled_scores():
@@ -92,6 +86,8 @@ def labelled_scores():
     yield np.random.default_rng(1).normal(0, 2, (4, 10)), np.array([7, 0, 7, 2])
     yield np.array([[1e4, -1e4, 0], [1e4, 0, -1e4]]), np.array([1, 0])
     yield np.array([[1000.0, 0], [0, 1]]), np.array([0, 1])
+    yield np.array([[0, 1000.0]]), np.array([0])
+    yield np.array([[-1000.0, -1001]]), np.array([0])
 
 
 @exercise(labelled_scores, tolerance=1e-9)
@@ -143,8 +139,7 @@ def _(z, labels):
     return right(z, labels)[0], right_softmax(z) / len(z)
 
 
-@loss_and_gradient.mistake("exp overflows; take off the largest score of the row first")
-@quiet
+@loss_and_gradient.mistake("exp overflows; subtract the largest score of the row first")
 def _(z, labels):
     e = np.exp(z)
     p = e / e.sum(axis=1, keepdims=True)
@@ -154,7 +149,6 @@ def _(z, labels):
 
 
 @loss_and_gradient.mistake("softmax rounds to 0, whose log is -inf; the loss needs no p at all")
-@quiet
 def _(z, labels):
     return -np.log(of_label(right_softmax(z), labels)).mean(), right(z, labels)[1]
 
@@ -165,8 +159,51 @@ def _(z, labels):
     return -np.log(of_label(p, labels)).mean(), right(z, labels)[1]
 
 
+@loss_and_gradient.mistake("a clipped p ends the loss at 16.1, however wrong the scores are")
+def _(z, labels):
+    p = np.maximum(right_softmax(z), 1e-7)
+    return -np.log(of_label(p, labels)).mean(), right(z, labels)[1]
+
+
+@loss_and_gradient.mistake(
+    "the gradient is right; the loss is the mean over the samples, not their sum"
+)
+def _(z, labels):
+    loss, dz = right(z, labels)
+    return loss * len(z), dz
+
+
+@loss_and_gradient.mistake(
+    "the loss is one number, the mean over the samples, not one for each sample"
+)
+def _(z, labels):
+    return log_sum_exp(z) - of_label(z, labels), right(z, labels)[1]
+
+
+@loss_and_gradient.mistake("the loss comes first: return loss, dz")
+def _(z, labels):
+    return right(z, labels)[::-1]
+
+
+@loss_and_gradient.mistake("the first score need not be the largest one: subtract z.max(axis=1)")
+def _(z, labels):
+    z = z - z[:, :1]
+    e = np.exp(z)
+    dz = e / e.sum(axis=1, keepdims=True)
+    dz[np.arange(len(z)), labels] -= 1
+    return (np.log(e.sum(axis=1)) - of_label(z, labels)).mean(), dz / len(z)
+
+
+@loss_and_gradient.mistake("each row has a largest score of its own, for the gradient too")
+def _(z, labels):
+    e = np.exp(z - z.max())
+    dz = e / e.sum(axis=1, keepdims=True)
+    dz[np.arange(len(z)), labels] -= 1
+    loss = (np.log(e.sum(axis=1)) + z.max() - of_label(z, labels)).mean()
+    return loss, dz / len(z)
+
+
 @loss_and_gradient.mistake("each row has a largest score of its own; z.max() is the batch's")
-@quiet
 def _(z, labels):
     m = z.max()
     return (np.log(np.exp(z - m).sum(axis=1)) + m - of_label(z, labels)).mean(), right(z, labels)[1]
@@ -270,20 +307,55 @@ def streams():
     yield [np.array([0.5]), np.array([4.0, -1.0]), np.array([2.5, 0.25])], 0
     yield [np.array([-1000.0, 5.0]), np.array([1000.0, 999.5]), np.array([-3.0])], 3
     yield [np.array([800.25]), np.array([]), np.array([-800.0, 0.0])], 1
+    yield [np.array([-1000.0, -1001.0])], 0
+    yield [np.array([1000.0, 0.0])], 0
     rng = np.random.default_rng(0)
     for sizes in ([3, 1, 4], [1] * 6, [7], [2, 5, 2]):
         pieces = [rng.normal(size=size) * 50 - 20 for size in sizes]
         yield pieces, int(rng.integers(sum(sizes)))
 
 
+class Stream:
+    """Arrays one after the other, once; says so if they are kept, or asked for a second time."""
+
+    def __init__(self, pieces):
+        self.pieces = iter(pieces)
+        self.handed_out = []
+        self.used_up = False
+
+    def __iter__(self):
+        if self.used_up:
+            raise NotYet("pieces can be gone through only once, and this is the second time")
+        return self
+
+    def __next__(self):
+        # The one before is often still in a variable, and that is no harm.
+        if sum(each() is not None for each in self.handed_out) > 2:
+            raise NotYet("the pieces are kept: keep the largest score and the sum so far instead")
+        try:
+            piece = next(self.pieces).copy()
+        except StopIteration:
+            self.used_up = True
+            raise
+        self.handed_out.append(weakref.ref(piece))
+        return piece
+
+    def __getitem__(self, key):
+        raise NotYet("pieces is no list: go through it with a for loop, once")
+
+
 def streamed(function, pieces, label):
-    with np.errstate(all="ignore"):
-        return function(iter(pieces), label)
+    return function(Stream(pieces), label)
+
+
+def gathered(pieces):
+    """All scores in one array, though no piece is kept."""
+    return np.array([score for piece in pieces for score in piece])
 
 
 @exercise(streams, tolerance=1e-9, run=streamed)
 def loss_in_pieces(pieces, label):
-    z = np.concatenate(list(pieces))
+    z = gathered(pieces)
     return float(np.log(np.exp(z - z.max()).sum()) - (z[label] - z.max()))
 
 
@@ -320,28 +392,77 @@ def _(pieces, label):
 
 @loss_in_pieces.mistake("exp overflows: subtract the largest score so far")
 def _(pieces, label):
-    z = np.concatenate(list(pieces))
+    z = gathered(pieces)
     return np.log(np.exp(z).sum()) - z[label]
 
 
 @loss_in_pieces.mistake("the score at the label needs the maximum subtracted, too")
 def _(pieces, label):
-    z = np.concatenate(list(pieces))
+    z = gathered(pieces)
     return np.log(np.exp(z - z.max()).sum()) - z[label]
 
 
 @loss_in_pieces.mistake("the loss is of all pieces, not the sum of each piece's logarithm")
 def _(pieces, label):
-    pieces = [piece for piece in pieces if piece.size]
-    sums = [np.log(np.exp(piece - piece.max()).sum()) + piece.max() for piece in pieces]
-    return sum(sums) - np.concatenate(pieces)[label]
+    total, scores = 0.0, []
+    for piece in pieces:
+        scores += list(piece)
+        if piece.size:
+            total += np.log(np.exp(piece - piece.max()).sum()) + piece.max()
+    return total - scores[label]
 
 
 @loss_in_pieces.mistake("this is the loss of the first piece")
 def _(pieces, label):
     first = next(pieces)
-    rest = np.concatenate([first, *pieces])
-    return np.log(np.exp(first - first.max()).sum()) + first.max() - rest[label]
+    scores = [*first, *gathered(pieces)]
+    return np.log(np.exp(first - first.max()).sum()) + first.max() - scores[label]
+
+
+@loss_in_pieces.mistake("exp overflows: subtract the largest score so far, not that of this piece")
+def _(pieces, label):
+    return by_pieces(pieces, label, running=False)
+
+
+@loss_in_pieces.mistake(
+    "label counts through all pieces together: subtract what came before a piece"
+)
+def _(pieces, label):
+    largest, total, score = -np.inf, 0.0, None
+    for piece in pieces:
+        if label < len(piece):
+            score = piece[label]
+        higher = max(largest, piece.max(initial=-np.inf))
+        total = total * np.exp(largest - higher) + np.exp(piece - higher).sum()
+        largest = higher
+    return np.log(total) - (score - largest)
+
+
+@loss_in_pieces.refused
+def _(pieces, label):  # all of them in memory at once
+    z = np.concatenate(list(pieces))
+    return np.log(np.exp(z - z.max()).sum()) - (z[label] - z.max())
+
+
+def starting(largest, highest):
+    """The loss, from a first maximum, with another maximum of each piece."""
+
+    def function(pieces, label):
+        m, total, scores = largest, 0.0, []
+        for piece in pieces:
+            scores += list(piece)
+            if piece.size:
+                higher = max(m, highest(piece))
+                total = total * np.exp(m - higher) + np.exp(piece - higher).sum()
+                m = higher
+        return np.log(total) - (scores[label] - m)
+
+    return function
+
+
+loss_in_pieces.refused(starting(0.0, np.max))
+loss_in_pieces.refused(starting(-np.inf, lambda piece: piece[-1]))
+loss_in_pieces.refused(starting(-np.inf, lambda piece: piece[0]))
 
 
 @loss_in_pieces.refused
@@ -351,7 +472,7 @@ def _(pieces, label):  # the sign
 
 @loss_in_pieces.refused
 def _(pieces, label):  # clipped
-    z = np.concatenate(list(pieces))
+    z = gathered(pieces)
     p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
     return -np.log(max(p[label], 1e-7))
 

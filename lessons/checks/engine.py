@@ -91,7 +91,8 @@ class Exercise:
     def verdict(self, function: Any) -> Verdict:
         """Judge a student's function; whatever it does, this does not raise."""
         try:
-            return self._verdict(function)
+            with np.errstate(all="ignore"):  # warnings of the known mistakes would only confuse
+                return self._verdict(function)
         except NotYet as reason:
             return Verdict(False, f"not yet: {reason}")
         except Exception as error:  # an answer so odd that not even comparing it works
@@ -305,7 +306,7 @@ def _call(function: Callable, *case: Any) -> Any:
 def _named(letter: str, value: Any) -> str:
     if callable(value):
         return f"a {letter}"
-    if isinstance(value, np.ndarray) and value.size > 4:
+    if isinstance(value, np.ndarray) and value.size > 9:
         return f"{letter} of shape {value.shape}"
     if isinstance(value, list) and value and all(isinstance(each, np.ndarray) for each in value):
         return f"{letter} of shapes {', '.join(str(each.shape) for each in value)}"

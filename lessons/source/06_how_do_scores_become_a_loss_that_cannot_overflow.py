@@ -97,8 +97,8 @@ assert naive_loss(z, label) == loss
 # ## Where it breaks
 #
 # Networks compute in single precision, `float32`, whose largest number is about $3.4 \cdot 10^{38}$.
-# Exponentials reach it soon. For very negative scores they become 0. **Guess before you run:** from which score on is
-# `exp` infinite?
+# Exponentials reach it soon. For very negative scores they become 0. **Guess before you run:** which of the three losses
+# below will be right?
 
 # %%
 with np.errstate(all="ignore"):  # NumPy would warn, and we are going to overflow a lot
@@ -188,7 +188,13 @@ with np.errstate(all="ignore"):
         if np.isinf(losses).any():
             last = np.isfinite(losses).argmin() - 1
             axes.plot(
-                a[last], losses[last], "X", color=colour, markersize=13, mec="black"
+                a[last],
+                losses[last],
+                "X",
+                color=colour,
+                markersize=13,
+                mec="black",
+                zorder=3,
             )
     for function, limit in [(naive_loss, 88.73), (only_shifted, 104)]:
         assert np.isfinite(function(np.float32([limit - 1, 0]), label=1))
@@ -209,7 +215,7 @@ figure
 # ## Exercise 1: softmax
 #
 # The probabilities are still needed, as the network's answer. Write softmax for a batch with one row for each of `n`
-# samples. It must work for scores of any size.
+# samples. It must work for scores of any size. Compute in the precision of `z`.
 
 
 # %% tags=["exercise"]
@@ -240,8 +246,8 @@ check.softmax(softmax)
 #
 # $$dz[j] = p[j] - onehot[j].$$
 #
-# No exponential here can overflow, nothing is divided by a small number, and all values lie
-# between -1 and 1. They add up to $1 - 1 = 0$.
+# No logarithm is left. Computed with $m$ subtracted, as in exercise 1, no exponential can overflow, and the denominator is at
+# least 1. All values of $dz$ lie between -1 and 1, and they add up to $1 - 1 = 0$.
 #
 # ## The check
 #
@@ -258,9 +264,11 @@ assert np.allclose(numerical, p - onehot, rtol=0, atol=1e-9)
 # %% [markdown]
 # ## The picture
 #
-# Here are ten scores, of which class 3 is right. The score of the right class (blue) should rise, the others (orange) should fall.
+# Here are ten scores, of which class 3 is right. The score of the right class (blue) should rise, so its gradient is negative; the
+# others (orange) should fall.
 #
-# **Guess before you run:** the third network is sure and wrong, with a loss of about 6. How large is its largest gradient?
+# **Guess before you run:** the third network is sure and wrong, with a loss of about 6. How large is the gradient of
+# the right class, and that of the wrong class that it is sure of?
 
 # %% tags=["fold"]
 sure, unsure = np.zeros(10), np.array([0, 1, 0, 1.5, 0, 1.2, 0, 0, 1, 0])
@@ -276,12 +284,13 @@ for axes, (name, scores) in zip(
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(title=f"{name}\nloss {one_loss:.2f}", xlabel="class", xticks=range(10))
     axes.set_ylim(-1.05, 1.05)
+assert [f"{dz[j]:.3f}" for j in (3, 8)] == ["-0.998", "0.978"]
 figure.axes[0].set_ylabel("p - onehot")
 figure
 
 # %% [markdown]
-# A network that is right and sure gets almost no gradient. One that is wrong and sure gets gradients near -1 and 1, but
-# never larger ones, however large the loss is.
+# A network that is right and sure gets almost no gradient. One that is wrong and sure gets -0.998 for the right class and 0.978 for
+# the wrong one. However large the loss becomes, no gradient is below -1 or above 1.
 #
 # ## Exercise 2: loss and gradient
 #
@@ -402,7 +411,7 @@ layer_seconds = min(
 assert layer_seconds > 5 * loss_seconds
 
 # %% [markdown]
-# The price is a more complicated design. Softmax belongs to the last layer of a model, and the loss is named later, in `compile`;
+# The price is a more complicated design. Softmax belongs to the last layer of a model, and the loss is chosen later, in `compile` (lesson 13);
 # now the two have to know about each other. minicnn checks whether the last layer ends in softmax, and if so, trains
 # on its scores (`without_softmax`). Keras, under TensorFlow, attaches the scores to the probabilities as an attribute
 # `_keras_logits`, and the loss looks for it. That is why the two results above differ for the same
@@ -417,9 +426,9 @@ assert layer_seconds > 5 * loss_seconds
 
 # %% tags=["exercise", "challenge"]
 def loss_in_pieces(pieces, label):
-    """The fused loss of one sample. `pieces` yields arrays of scores and can be
-    gone through only once; `label` counts through all of them together.
-    """
+    """The fused loss of one sample. `pieces` yields arrays of scores, some of
+    them empty, and can be gone through only once; keep none of them. `label`
+    counts through all of them together."""
     # solution
     largest, total, before, score = -np.inf, 0.0, 0, None
     for piece in pieces:
@@ -439,8 +448,8 @@ check.loss_in_pieces(loss_in_pieces)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Keep two numbers: the largest score so far, and the sum of <code>exp(z - largest)</code> so far.</details>
-# <details><summary>Hint 2</summary>When a piece has a larger score, the old sum belongs to the old maximum. By which factor is it
-# too large?</details>
+# <details><summary>Hint 2</summary>When a piece has a larger score, the old sum belongs to the old maximum. By which factor must it
+# be multiplied?</details>
 # <details><summary>Hint 3</summary>Multiply the old sum by <code>exp(old - new)</code>. With <code>-np.inf</code> as the first maximum
 # this is a factor of 0.</details>
 #
@@ -476,8 +485,10 @@ assert max(abs(np.array(starts) - np.log(10))) < 0.03
 assert min(forgotten) > 15
 
 with np.errstate(all="ignore"):
-    pairs = zip(first_scores(0, 255 * images), y_train, strict=False)
+    all_scores = first_scores(0, 255 * images)
+    pairs = zip(all_scores, y_train, strict=False)
     assert np.isinf(max(naive_loss(scores, label) for scores, label in pairs))
+    assert np.isfinite(np.exp(all_scores)).all()  # it is p that has become 0
 
 largest = np.finfo(np.float32).max
 assert np.exp(np.float32(88.72)) <= largest < np.exp(88.73)
@@ -486,11 +497,12 @@ assert cross_entropy_of_logits(np.array([1]), huge)[0] == 20_000
 
 # %% [markdown]
 # > **A new network's loss is ln 10 = 2.302585**, within 0.03. **In single precision exp
-# > overflows at 88.72**; the fused loss of the scores 10,000, -10,000 and 0 is 20,000, exactly.
+# > overflows above 88.72**; the fused loss of the scores 10,000, -10,000 and 0 is 20,000, exactly.
 #
 # Look at the first loss that a training prints. If it is far from the logarithm of the number of classes, something
 # is wrong before anything has been learned. With the naive loss, the first network of the second row would have started at
-# infinity. The fused loss stays finite, and its size shows the mistake.
+# infinity: no exponential overflows, but the probability of some digits' class is rounded to 0. The fused loss stays
+# finite, and its size shows the mistake.
 #
 # ## In minicnn
 #
