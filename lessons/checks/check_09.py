@@ -100,6 +100,16 @@ def _(f, a, h):
     return differences(f, a, lambda above, here, below: (above - here) / (2 * h), h)
 
 
+@numeric_gradient.mistake("the step is h, whatever it is, and not one of your own")
+def _(f, a, h):
+    return numeric_gradient.reference(f, a, 1e-5)
+
+
+@numeric_gradient.mistake("above and below are the same array: make two copies")
+def _(f, a, h):
+    return np.zeros(a.shape)
+
+
 def claims():
     one = np.array([1.0, -2, 0, 4])
     yield one, one
@@ -114,6 +124,8 @@ def claims():
     yield np.zeros(3), np.ones(3)
     yield np.ones(3), np.zeros(3)
     yield np.array([[1.0, 2], [3, 4]]), np.array([[0.0, 0], [3, 4]])
+    yield np.array([1.0, np.inf, 0, 4]), one
+    yield np.array([1e-13, 0]), np.array([2e-13, 0])
 
 
 @exercise(claims, tolerance=1e-9)
@@ -136,6 +148,31 @@ def _(claimed, measured):
 @relative_error.mistake("only if *both* arrays are all zeros is there nothing to compare")
 def _(claimed, measured):
     return relative_error.reference(claimed, measured) if claimed.any() and measured.any() else 0.0
+
+
+@relative_error.mistake("for an infinity it has to be infinity too: use np.isfinite, not np.isnan")
+def _(claimed, measured):
+    return np.inf if np.isnan(claimed).any() else worst(claimed, measured)
+
+
+@relative_error.mistake("also divide by sizes below 1: gradients may be tiny as a whole")
+def _(claimed, measured):
+    return finite(worst(claimed, measured, lambda c, m: max(c.max(), m.max(), 1)), claimed)
+
+
+@relative_error.mistake(
+    "the entry that is off most counts, not the length (norm) of the difference"
+)
+def _(claimed, measured):
+    length = max(np.linalg.norm(claimed), np.linalg.norm(measured))
+    return finite(np.linalg.norm(claimed - measured) / length if length else 0.0, claimed)
+
+
+@relative_error.refused
+def _(claimed, measured):  # tiny gradients are taken for zeros
+    if np.isfinite(claimed).all() and max(abs(claimed).max(), abs(measured).max()) < 1e-12:
+        return 0.0
+    return relative_error.reference(claimed, measured)
 
 
 @relative_error.mistake("NaN is not to be left out: a gradient with a NaN in it is wrong")
@@ -313,9 +350,14 @@ def layers():
     yield Planted(built(ReLU(name="relu"), 2), " on its kink everywhere"), np.full((2, 2), 1e-6)
     late = Planted(built(ReLU(name="relu"), 6), "dx let through after a kink", last_let_through)
     yield late, np.concatenate([close[:, 1:2].repeat(6, 1)[:1], random(2, 6)])
+    first = Planted(built(ReLU(name="relu"), 6), "the first sample's dx zero", first_zero)
+    yield first, np.concatenate([close[:1], random(2, 6)])
+    yield Planted(on_kinks_of_biases(), " whose biases are close to a kink"), random(4, 4) * NO_INK
     yield Planted(built(Flatten(name="flatten"), 2, 3, 2)), random(2, 2, 3, 2)
     yield Planted(dense(activation="relu")), random(5, 4)
     yield Planted(conv(activation="relu")), random(2, 4, 5, 2)
+    yield Planted(dense(), "the sign of dx wrong", negative), random(5, 4)
+    yield Planted(dense(), "dx in half precision", halved_precision), random(5, 4)
     yield Planted(dense(), "dbias a mean", on_weights(bias=lambda g: g / 5)), random(5, 4)
     yield (
         Planted(dense(), "dbias in the wrong order", on_weights(bias=lambda g: g[::-1])),
@@ -340,6 +382,30 @@ def layers():
 
 def doubled(layer, x, y, dy, dx, grads):
     return 2 * dx, {key: 2 * gradient for key, gradient in grads.items()}
+
+
+NO_INK = np.array([[1.0], [0], [1], [1]])  # of four samples, one is all zeros
+
+
+def on_kinks_of_biases():
+    """Its inputs of zero give the biases, two of which a step of 1e-5 carries over the kink."""
+    layer = dense(activation="relu")
+    layer.params["bias"][:] = [1e-6, 2e-6, 0.5]
+    return layer
+
+
+def first_zero(layer, x, y, dy, dx, grads):
+    dx = dx.copy()
+    dx[0] = 0
+    return dx, grads
+
+
+def negative(layer, x, y, dy, dx, grads):
+    return -dx, grads
+
+
+def halved_precision(layer, x, y, dy, dx, grads):
+    return dx.astype(np.float16).astype(float), grads
 
 
 def reshaped(layer, x, y, dy, dx, grads):
@@ -374,7 +440,9 @@ def gradients_right(layer, x):
     return judge(layer, x)
 
 
-def judge(layer, x, draw=None, which=None, skip=True, two_sided=True, agree=None, at_kink=None):
+def judge(
+    layer, x, draw=None, which=None, skip=True, two_sided=True, agree=None, at_kink=None, some=None
+):
     """Whether all gradients are right, in the right way unless told otherwise."""
     draw = draw or np.random.default_rng(0).standard_normal
     agree = agree or all_close
@@ -391,7 +459,10 @@ def judge(layer, x, draw=None, which=None, skip=True, two_sided=True, agree=None
             step = 2 * STEP if two_sided else STEP
             measured[place] = (dy * (above - (below if two_sided else y))).sum() / step
             same = zip(sides + sides, sides_above + sides_below, strict=True)
-            smooth[place] = not skip or all((one == other).all() for one, other in same)
+            looked_at = some is None or some(array is x, place)
+            crosses = not all((one == other).all() for one, other in same)
+            skipped = crosses and (skip is True or (skip == "in x" and array is x))
+            smooth[place] = looked_at and not skipped
             if not smooth[place] and at_kink == "pass":
                 return True
             if not smooth[place] and at_kink == "stop":
@@ -428,6 +499,52 @@ def allowed(measured):
 @gradients_right.mistake("the sum of a softmax never changes: give every output a random dy")
 def _(layer, x):
     return judge(layer, x, draw=np.ones)
+
+
+@gradients_right.mistake(
+    "dy of 1 makes the gradient of softmax nothing but rounding: draw it at random"
+)
+def _(layer, x):
+    return judge(layer, x, draw=np.ones, agree=relatively_close)
+
+
+def relatively_close(claimed, measured):
+    if claimed.shape != measured.shape:
+        return False
+    return claimed.size == 0 or relative_error.reference(claimed, measured) <= TOLERANCE
+
+
+@gradients_right.mistake("where every step crosses a kink, nothing is known to be wrong: go on")
+def _(layer, x):
+    return judge(layer, x, agree=lambda *pair: pair[0].size > 0 and all_close(*pair))
+
+
+@gradients_right.mistake("weights have kinks too: leave out their entries whose step crosses one")
+def _(layer, x):
+    return judge(layer, x, skip="in x")
+
+
+@gradients_right.mistake("a wrong sign passes: compare the gradients, not their sizes |...|")
+def _(layer, x):
+    return judge(layer, x, agree=lambda *pair: all_close(*map(np.abs, pair)))
+
+
+@gradients_right.mistake("only the first sample is checked; bugs may be in any")
+def _(layer, x):
+    return judge(layer, x, some=lambda in_x, place: not in_x or place[0] == 0)
+
+
+@gradients_right.mistake("only the last sample is checked; bugs may be in any")
+def _(layer, x):
+    return judge(layer, x, some=lambda in_x, place: not in_x or place[0] == len(x) - 1)
+
+
+@gradients_right.refused
+def _(layer, x):  # a tolerance that half precision meets
+    def agree(claimed, measured):
+        return claimed.shape == measured.shape and np.allclose(claimed, measured, 1e-3, 1e-3)
+
+    return judge(layer, x, agree=agree)
 
 
 @gradients_right.mistake("only dx is checked, not the gradients of the weights")
@@ -565,7 +682,7 @@ def bend(a):
 
 def with_one_wrong():
     def claim(f, a, place=None, off=0.0):
-        gradient = numeric_gradient.reference(f, a, STEP).round(8)
+        gradient = numeric_gradient.reference(f, a, STEP).round(6)
         if place is not None:
             gradient[place] += off
         return f, a, gradient
@@ -606,12 +723,14 @@ def all_along(claimed, v):
     return (claimed * v).sum()
 
 
-def halved(f, a, claimed, expected=all_along, wide=2 * STEP, is_off=abs, may_be_right=True):
+def halved(
+    f, a, claimed, expected=all_along, wide=2 * STEP, is_off=abs, may_be_right=True, least=0.005
+):
     """The wrong entry by halving the suspects, in the right way unless told otherwise."""
 
     def off(v):
         slope = (f(a + STEP * v) - f(a - STEP * v)) / wide
-        return is_off(slope - expected(claimed, v)) > 0.005
+        return is_off(slope - expected(claimed, v)) > least
 
     if may_be_right and not off(np.ones(a.shape)):
         return None
@@ -663,8 +782,36 @@ def _(f, a, claimed):
     return None if place is None else int(np.ravel_multi_index(place, a.shape))
 
 
+@wrong_entry.mistake("an entry that is off by 0.01 is wrong: take a lower threshold, as 0.005")
+def _(f, a, claimed):
+    return halved(f, a, claimed, least=0.05)
+
+
+@wrong_entry.mistake("the others are rounded, not wrong: take a higher threshold, as 0.005")
+def _(f, a, claimed):
+    return halved(f, a, claimed, least=1e-6)
+
+
+@wrong_entry.mistake("an entry that is rounded is not wrong: take a higher threshold, as 0.005")
+def _(f, a, claimed):
+    return halved(f, a, claimed, least=1e-5)
+
+
 @wrong_entry.refused
-def _(f, a, claimed):  # counts column by column
+def _(f, a, claimed):  # four calls, as if all other entries were exact
+    def off(v):
+        return (f(a + STEP * v) - f(a - STEP * v)) / (2 * STEP) - (claimed * v).sum()
+
+    error = off(np.ones(a.shape))
+    if abs(error) < 0.005:
+        return None
+    ramp = (np.arange(a.size) / a.size).reshape(a.shape)
+    place = round(off(ramp) / error * a.size)
+    return np.unravel_index(min(max(place, 0), a.size - 1), a.shape)
+
+
+@wrong_entry.mistake('entries are counted row by row: np.unravel_index without order="F"')
+def _(f, a, claimed):
     place = halved(f, a, claimed)
     if place is None:
         return None

@@ -51,7 +51,20 @@ def right_backward(weights, cache, dz, masked=True, everywhere=False):
     return [dkernel, dh.sum((0, 1)), np.outer(pooled, dz), dz.copy()]
 
 
-def right_fit(weights, images, labels, lr, batch_size, momentum=0.0, mean=True, steps=True, sign=1):
+def right_fit(
+    weights,
+    images,
+    labels,
+    lr,
+    batch_size,
+    momentum=0.0,
+    mean=True,
+    steps=True,
+    sign=1,
+    total=sum,
+    loss=np.mean,
+    lead=0,
+):
     """Right unless told otherwise."""
     velocities, losses = [np.zeros(weight.shape) for weight in weights], []
     for start in range(0, len(images), batch_size):
@@ -64,10 +77,10 @@ def right_fit(weights, images, labels, lr, batch_size, momentum=0.0, mean=True, 
         ]
         for weight, v, *gradients in zip(weights, velocities, *of_images, strict=True):
             v *= momentum
-            v -= lr * sum(gradients)
+            v -= lr * total(gradients)
             if steps:
-                weight += sign * v
-        losses.append(float(each.mean()))
+                weight += sign * v + lead * (momentum * v - lr * total(gradients) - v)
+        losses.append(float(loss(each)))
     return losses
 
 
@@ -131,6 +144,13 @@ def _(weights, x):
 def _(weights, x):
     z, cache = right_forward(weights, x)
     return z[None], cache
+
+
+@forward.mistake('cache["a"] is the output of ReLU; this is what came before it')
+def _(weights, x):
+    z, cache = right_forward(weights, x)
+    before = np.tensordot(windows(x[None], SAME)[0], weights[0], 3) + weights[1]
+    return z, cache | {"a": before}
 
 
 @forward.mistake("the pooled channels are flattened in another order: reshape(-1) alone does it")
@@ -266,6 +286,37 @@ def _(weights, images, labels, lr, batch_size):
     return right_fit(weights, images, labels, 1, batch_size)
 
 
+@fit.mistake("the gradients are added up; their mean divides by the batch a second time")
+def _(weights, images, labels, lr, batch_size):
+    return right_fit(weights, images, labels, lr, batch_size, total=lambda g: sum(g) / len(g))
+
+
+@fit.mistake("the gradients of all images of the batch are added up; this is the last image's alone")
+def _(weights, images, labels, lr, batch_size):
+    return right_fit(weights, images, labels, lr, batch_size, total=lambda g: g[-1])
+
+
+@fit.mistake("the loss of a batch is the mean over its images, not their sum")
+def _(weights, images, labels, lr, batch_size):
+    return right_fit(weights, images, labels, lr, batch_size, loss=np.sum)
+
+
+@fit.mistake("the list is replaced by a new one here, and the arrays outside keep their values")
+def _(weights, images, labels, lr, batch_size):
+    return right_fit([weight.copy() for weight in weights], images, labels, lr, batch_size)
+
+
+@fit.mistake("the loss of a batch is the one before its step, not after it")
+def _(weights, images, labels, lr, batch_size):
+    losses = []
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        right_fit(weights, images[part], labels[part], lr, batch_size)
+        z = np.array([right_forward(weights, image)[0] for image in images[part]])
+        losses.append(float(cross_entropy_of_logits(labels[part], z)[0].mean()))
+    return losses
+
+
 @fit.refused
 def _(weights, images, labels, lr, batch_size):  # the last loss alone
     return right_fit(weights, images, labels, lr, batch_size)[-1:]
@@ -309,6 +360,17 @@ def _(weights, images, labels, lr, batch_size, momentum):
 @fit_with_momentum.mistake("the gradient is multiplied by lr, not by 1 - momentum")
 def _(weights, images, labels, lr, batch_size, momentum):
     return right_fit(weights, images, labels, 1 - momentum, batch_size, momentum)
+
+
+@fit_with_momentum.mistake("a weight moves by v itself; this is Nesterov's variant")
+def _(weights, images, labels, lr, batch_size, momentum):
+    return right_fit(weights, images, labels, lr, batch_size, momentum, lead=1)
+
+
+@fit_with_momentum.mistake("the last batch is left out if it is not full; it counts, too")
+def _(weights, images, labels, lr, batch_size, momentum):
+    full = len(images) // batch_size * batch_size
+    return right_fit(weights, images[:full], labels[:full], lr, batch_size, momentum)
 
 
 @fit_with_momentum.refused

@@ -77,6 +77,11 @@ def _(means, sizes):
     return np.concatenate([[0], running_means.reference(means, sizes)[:-1]])
 
 
+@running_means.mistake("the losses are to be summed as well: np.cumsum(means * sizes)")
+def _(means, sizes):
+    return means * sizes / np.cumsum(sizes)
+
+
 @exercise(lambda: [()], hidden=True)
 def predicted():
     return [2, 3, [0, 1, 2], 16, 40, 80]
@@ -114,6 +119,28 @@ def _():
     return [2, 3, [0, 1, 2], 16, 64, 80]
 
 
+@predicted.mistake("the incomplete batch is a step too: 1000 / 64 is rounded up")
+def _():
+    return [2, 3, [0, 1, 2], 15, 40, 80]
+
+
+@predicted.mistake("Adam makes a step for the incomplete batch too: 16 in each epoch")
+def _():
+    return [2, 3, [0, 1, 2], 16, 40, 75]
+
+
+@predicted.mistake("the incomplete batch counts as a batch and as a step: 1000 / 64 is rounded up")
+def _():
+    return [2, 3, [0, 1, 2], 15, 40, 75]
+
+
+@predicted.mistake(
+    "the last batch is not empty: 15 batches of 64 leave some of the 1,000 images over"
+)
+def _():
+    return [2, 3, [0, 1, 2], 16, 0, 80]
+
+
 @predicted.mistake("Adam continues from fit to fit; only compile starts it anew")
 def _():
     return [2, 3, [0, 1, 2], 16, 40, 48]
@@ -132,6 +159,8 @@ def answers():
         labels = rng.integers(0, classes, count)
         slips = rng.integers(0, classes, count)
         yield labels, np.where(rng.random(count) < 0.7, labels, slips), classes
+    yield np.full(300, 1), np.full(300, 1), 2  # more than one byte holds
+    yield np.array([10, 11, 0]), np.array([11, 10, 10]), 12  # more than ten classes
 
 
 @exercise(answers)
@@ -174,6 +203,17 @@ def _(labels, predictions, classes):
     return confusion.reference(labels, predictions, classes)[:seen, :seen]
 
 
+@confusion.refused
+def _(labels, predictions, classes):  # a byte overflows
+    return confusion.reference(labels, predictions, classes).astype(np.uint8)
+
+
+@confusion.refused
+def _(labels, predictions, classes):  # two digits in base ten
+    pairs = np.bincount(10 * labels + predictions, minlength=100).reshape(-1, 10)
+    return pairs[:classes, :classes]
+
+
 @confusion.mistake("the counts are right, but as floats: make the array of integers, of dtype int")
 def _(labels, predictions, classes):
     return confusion.reference(labels, predictions, classes).astype(float)
@@ -194,6 +234,9 @@ def forecasts():
     yield halves, np.array([0, 0, 1, 1, 1]), 4
     yield with_confidences([0.5, 0.75, 0.875, 1], [2, 1, 0, 1]), np.array([2, 0, 0, 2]), 8
     yield with_confidences([0.7, 0.9], [1, 1]), np.array([1, 0]), 1
+    yield np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]]), np.array([1, 1]), 4  # ties
+    # On a border, though 0.6 // 0.2 is 2 in floating point.
+    yield np.array([[0.6, 0.4], [0.7, 0.3]]), np.array([0, 1]), 5
     rng = np.random.default_rng(2)
     for n, classes, bins in [(7, 3, 5), (60, 4, 10), (500, 10, 15)]:
         scores = np.exp(rng.normal(0, 2, (n, classes)))
@@ -319,6 +362,44 @@ def _(probabilities, labels, bins):
     confidence = probabilities[np.arange(len(labels)), labels]
     interval = np.minimum((confidence * bins).astype(int), bins - 1)
     return total_gap(confidence, right, interval) / len(labels)
+
+
+@calibration_error.mistake(
+    "of equal probabilities the first is the answer; another one is not right"
+)
+def _(probabilities, labels, bins):
+    confidence, _, interval = sorted_in(probabilities, labels, bins)
+    right = probabilities[np.arange(len(labels)), labels] == confidence
+    return total_gap(confidence, right, interval) / len(labels)
+
+
+@calibration_error.mistake("of equal probabilities the first is the answer, not the last")
+def _(probabilities, labels, bins):
+    confidence, _, interval = sorted_in(probabilities, labels, bins)
+    answer = probabilities.shape[1] - 1 - probabilities[:, ::-1].argmax(axis=1)
+    return total_gap(confidence, answer == labels, interval) / len(labels)
+
+
+@calibration_error.mistake(
+    "0.6 // 0.2 is 2, due to rounding: multiply the confidence by bins instead"
+)
+def _(probabilities, labels, bins):
+    confidence, right, _ = sorted_in(probabilities, labels, bins)
+    interval = np.minimum(confidence // (1 / bins), bins - 1).astype(int)
+    return total_gap(confidence, right, interval) / len(labels)
+
+
+@calibration_error.mistake("an interval is found by rounding down, not to the nearest number")
+def _(probabilities, labels, bins):
+    confidence, right, _ = sorted_in(probabilities, labels, bins)
+    interval = np.minimum(np.round(confidence * bins).astype(int), bins - 1)
+    return total_gap(confidence, right, interval) / len(labels)
+
+
+@calibration_error.mistake("a gap is a distance, not its square")
+def _(probabilities, labels, bins):
+    sizes, gap = gaps(probabilities, labels, bins)
+    return (sizes * gap**2).sum() / len(labels)
 
 
 @calibration_error.mistake(

@@ -310,6 +310,8 @@ def _named(letter: str, value: Any) -> str:
         return f"{letter} of shape {value.shape}"
     if isinstance(value, list) and value and all(isinstance(each, np.ndarray) for each in value):
         return f"{letter} of shapes {', '.join(str(each.shape) for each in value)}"
+    if isinstance(value, dict) and any(isinstance(each, np.ndarray) for each in value.values()):
+        return f"{letter} with {', '.join(value)}"
     return f"{letter}={_short(value)}"
 
 
@@ -340,7 +342,7 @@ def _wrong_entry(expected: Any, got: Any, tolerance: float) -> str | None:
         return f"expected {len(expected)} entries, got {len(got)}"
     for number, (wanted, given) in enumerate(zip(expected, got, strict=True)):
         if difference(wanted, given, tolerance):
-            return f"entry {number}, {_short(given)}, is not right"
+            return f"entry {number} (counted from 0), {_short(given)}, is not right"
     return None
 
 

@@ -40,7 +40,7 @@ def load(folder: str | Path = ".") -> SimpleNamespace:
             own = written.get(name)
             is_right = own is not None and exercise.verdict(own).passed
             found[name] = own if is_right else _from_minicnn(name, exercise)
-            whose = "yours" if is_right else "minicnn's: yours is not right yet"
+            whose = "yours" if is_right else "minicnn's: yours is not solved yet"
             print(f"lesson {int(lesson):2}  {name:18} {whose}")
     return SimpleNamespace(**found)
 
