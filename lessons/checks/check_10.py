@@ -291,7 +291,9 @@ def _(weights, images, labels, lr, batch_size):
     return right_fit(weights, images, labels, lr, batch_size, total=lambda g: sum(g) / len(g))
 
 
-@fit.mistake("the gradients of all images of the batch are added up; this is the last image's alone")
+@fit.mistake(
+    "the gradients of all images of the batch are added up; this is the last image's alone"
+)
 def _(weights, images, labels, lr, batch_size):
     return right_fit(weights, images, labels, lr, batch_size, total=lambda g: g[-1])
 

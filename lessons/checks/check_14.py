@@ -7,22 +7,26 @@ from .engine import exercise, returning
 
 
 def curves():
-    yield [3.0, 2, 1, 2, 3, 4], 2
+    yield [3.0, 2, 1, 2, 3, 0], 2
     yield [3.0, 2, 1, 1, 1, 0.5], 2
     yield [3.0, 2, 1], 2
     yield [1.0, 2, 0.5, 1, 0.75, 0.4, 1, 1, 1], 3
     yield [1.0, 2], 1
+    yield [3.0, 2, 1], 5
+    yield [2000.0, 1500, 1200, 1100], 2
+    yield [1.0, 0.999, 0.998], 1
+    yield [1.0], 1
     rng = np.random.default_rng(0)
     for patience in (1, 2, 3, 5):
-        yield list(np.round(1 + rng.random(12), 2)), patience
+        yield np.round(1 + rng.random(12), 2).tolist(), patience
 
 
-def stop(losses, patience, below=np.less, since_last=False, begin=1):
+def stop(losses, patience, below=np.less, since_last=False, begin=1, lowest=np.inf, reset=True):
     """Right unless told otherwise."""
-    lowest, since = np.inf, 0
+    since = 0
     for epoch, loss in enumerate(losses, start=begin):
         if below(loss, lowest):
-            lowest, since = loss, 0
+            lowest, since = loss, 0 if reset else since
         else:
             since += 1
         if since_last:
@@ -52,6 +56,22 @@ def _(losses, patience):
     return stop(losses, patience, begin=0)
 
 
+@stopping_epoch.mistake("epochs are counted from 1: enumerate(losses, start=1)")
+def _(losses, patience):
+    found = stop(losses, patience)
+    return found - (found < len(losses) or stop([*losses, 0.0], patience) == len(losses))
+
+
+@stopping_epoch.mistake("the count begins again at 0 with each new lowest loss: epochs *in a row*")
+def _(losses, patience):
+    return stop(losses, patience, reset=False)
+
+
+@stopping_epoch.mistake("this is the best epoch until then; training stops `patience` epochs later")
+def _(losses, patience):
+    return int(np.argmin(losses[: stop(losses, patience)])) + 1
+
+
 @stopping_epoch.mistake("this is the best epoch; training goes on for `patience` more")
 def _(losses, patience):
     return int(np.argmin(losses)) + 1
@@ -68,11 +88,48 @@ def _(losses, patience):
 
 
 @stopping_epoch.refused
+def _(losses, patience):  # changes the list
+    found = stop(losses, patience)
+    losses.sort()
+    return found
+
+
+@stopping_epoch.refused
+def _(losses, patience):  # a lowest loss to begin with that losses can be above
+    return stop(losses, patience, lowest=1000.0)
+
+
+@stopping_epoch.refused
+def _(losses, patience):  # a loss that is a little lower does not count
+    return stop(losses, patience, below=lambda loss, lowest: loss < lowest - 0.01)
+
+
+@stopping_epoch.refused
+def _(losses, patience):  # more epochs than there are
+    return patience if patience >= len(losses) else stop(losses, patience)
+
+
+@stopping_epoch.refused
 def _(losses, patience):  # stops at the first rise
     return stop(losses, 1)
 
 
+class Draws:
+    """A generator whose draws are known."""
+
+    def __init__(self, *draws):
+        self.draws = draws
+
+    def random(self, size=None):
+        return np.resize(self.draws, size) if size is not None else self.draws[0]
+
+    def __repr__(self):
+        return f"a generator that draws {', '.join(map(str, self.draws))}"
+
+
 def dropout_cases():
+    yield np.array([1.0, 2, 3, 4]), 0.5, Draws(0.7, 0.2, 0.1, 0.9)
+    yield np.array([1.0, 2, 3, 4]), 0.25, Draws(0.25, 0.5, 0.1, 0.25)
     yield np.array([1.0, 2, 3, 4]), 0.5, np.random.default_rng(0)
     yield whole(1, 5, 4), 0.25, np.random.default_rng(1)
     yield whole(2, 2, 3, 3, 2), 0.8, np.random.default_rng(2)
@@ -83,7 +140,15 @@ def masked(x, mask):
     return x * mask, mask
 
 
-@exercise(dropout_cases, tolerance=1e-9, run=returning("y", "mask"))
+def with_next_draw(function, x, rate, rng):
+    """The result and, because the numbers are to be drawn once, what the generator draws next."""
+    result = returning("y", "mask")(function, x, rate, rng)
+    if result is None or rate == 0:  # nothing has to be drawn
+        return result
+    return result | {"the next draw of rng": rng.random()}
+
+
+@exercise(dropout_cases, tolerance=1e-9, run=with_next_draw)
 def dropout_forward(x, rate, rng):
     return masked(x, (rng.random(x.shape) >= rate) / (1 - rate))
 
@@ -119,6 +184,29 @@ def _(x, rate, rng):
 def _(x, rate, rng):
     keep = rng.random(x.shape) >= rate
     return x * keep / (1 - rate), keep / 1.0
+
+
+@dropout_forward.mistake("draw once, by rng.random(x.shape): here the generator is used again")
+def _(x, rate, rng):
+    mask = (rng.random(x.shape) >= rate) / (1 - rate)
+    rng.random(x.shape)
+    return masked(x, mask)
+
+
+@dropout_forward.mistake("a draw that is equal to the rate keeps its number: compare with >=")
+def _(x, rate, rng):
+    return masked(x, (rng.random(x.shape) > rate) / (1 - rate))
+
+
+@dropout_forward.mistake("numbers whose draw is below the rate are dropped, not kept: compare with >=")
+def _(x, rate, rng):
+    return masked(x, (rng.random(x.shape) < rate) / (1 - rate))
+
+
+@dropout_forward.mistake("y comes first: return y, mask")
+def _(x, rate, rng):
+    mask = (rng.random(x.shape) >= rate) / (1 - rate)
+    return mask, x * mask
 
 
 @dropout_forward.refused
@@ -168,7 +256,22 @@ def _(images, down, across):
     return shift_images(images, -down, -across)
 
 
-@shifted.mistake("what comes in is paper, 0, not the edge repeated")
+@shifted.mistake("positive numbers of `down` move down; here they move up")
+def _(images, down, across):
+    return shift_images(images, -down, across)
+
+
+@shifted.mistake("positive numbers of `across` move to the right; here they move to the left")
+def _(images, down, across):
+    return shift_images(images, down, -across)
+
+
+@shifted.mistake("negative numbers move up and to the left; here they do nothing")
+def _(images, down, across):
+    return shift_images(images, max(down, 0), max(across, 0))
+
+
+@shifted.mistake("what becomes free is paper, 0, not the edge repeated")
 def _(images, down, across):
     _, h, w, _ = images.shape
     padded = np.pad(images, [(0, 0), (h, h), (w, w), (0, 0)], mode="edge")
@@ -183,11 +286,6 @@ def _(images, down, across):
 @shifted.refused
 def _(images, down, across):  # an array of integers
     return shift_images(images, down, across).astype(int)
-
-
-@shifted.refused
-def _(images, down, across):  # negative numbers do not move
-    return shift_images(images, max(down, 0), max(across, 0))
 
 
 def penalised():
@@ -227,6 +325,24 @@ def _(loss, gradients, weights, strength):
 @with_penalty.mistake("the penalty's gradient is added; the minus belongs to the step")
 def _(loss, gradients, weights, strength):
     return penalty(loss, gradients, weights, strength, factor=-2.0)
+
+
+@with_penalty.mistake("the strength belongs to the gradient of the penalty too")
+def _(loss, gradients, weights, strength):
+    pairs = zip(gradients, weights, strict=True)
+    new = [g + 2 * weight for g, weight in pairs]
+    return penalty(loss, gradients, weights, strength)[0], new
+
+
+@with_penalty.mistake("the gradient of the penalty is added to that of the loss, and does not replace it")
+def _(loss, gradients, weights, strength):
+    new = [2 * strength * weight for weight in weights]
+    return penalty(loss, gradients, weights, strength)[0], new
+
+
+@with_penalty.mistake("the penalty is strength times the sum; here it is half of that")
+def _(loss, gradients, weights, strength):
+    return penalty(loss, gradients, weights, strength / 2)
 
 
 @with_penalty.mistake("the sum is one of squares, not of absolute values")

@@ -306,6 +306,8 @@ def _call(function: Callable, *case: Any) -> Any:
 def _named(letter: str, value: Any) -> str:
     if callable(value):
         return f"a {letter}"
+    if isinstance(value, np.random.Generator):
+        return f"{letter} with a seed"
     if isinstance(value, np.ndarray) and value.size > 9:
         return f"{letter} of shape {value.shape}"
     if isinstance(value, list) and value and all(isinstance(each, np.ndarray) for each in value):

@@ -3,7 +3,7 @@
 #
 # *10 minutes · needs lesson 13*
 #
-# **You will build** `dropout_forward(x, rate, rng)`, `shifted(images, down, across)` and `stopping_epoch(losses, patience)`; and measure
+# **You will build** `stopping_epoch(losses, patience)`, `dropout_forward(x, rate, rng)` and `shifted(images, down, across)`, and measure
 # which remedies against *overfitting* help on a small training set, and which does not.
 
 # %%
@@ -18,7 +18,7 @@ from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
 # ## Two numbers that part
 #
 # A network with 60,000 digits to learn from has little choice but to learn what digits look like. One with 300 has another way: to
-# remember these 300. It is called **overfitting**, and the training loss does not show it. What does is a **validation set**: samples
+# remember these 300. This is called **overfitting**, and the training loss does not show it. A **validation set** does: samples
 # that the network never learns from. Here: 300 digits to train with, 2,000 to validate with; the test set stays locked away until the end.
 
 # %%
@@ -36,7 +36,7 @@ validation = as_images(x[50_000:52_000]), y[50_000:52_000]
 # %% [markdown]
 # The network is that of lesson 1 with fewer filters. The first call compiles minicnn's engine, if it has not been used before, and says so.
 #
-# **Guess before you run:** after 30 epochs, what share of its 300 training digits does the network get right? And of the new ones?
+# **Guess before you run:** after 50 epochs, what share of its 300 training digits does the network get right? And of the new ones?
 
 # %% tags=["varies"]
 import minicnn
@@ -53,16 +53,17 @@ def network(seed, dropout=0.0, l2=0.0):
     for filters in (8, 16):
         layers += [Conv2D(filters, 5, padding="same", **options), MaxPooling2D(2)]
     layers += [Flatten(), Dropout(dropout), Dense(64, **options), Dropout(dropout)]
-    model = minicnn.Sequential([*layers, Dense(10, activation="softmax")])
+    layers += [Dense(10, **options | {"activation": "softmax"})]
+    model = minicnn.Sequential(layers)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
 model = network(seed=0)
 history = model.fit(
-    train, train_labels, epochs=30, validation_data=validation, verbose=0
+    train, train_labels, epochs=50, validation_data=validation, verbose=0
 ).history
-for epoch in (1, 10, 30):
+for epoch in (1, 15, 50):
     row = {key: round(values[epoch - 1], 3) for key, values in history.items()}
     print(f"epoch {epoch}: {row}")
 assert history["accuracy"][-1] > 0.99
@@ -70,7 +71,7 @@ assert 0.75 < history["val_accuracy"][-1] < 0.93
 
 # %% tags=["cover", "fold"]
 figure = plots.new_figure(3.8)
-epochs = range(1, 31)
+epochs = range(1, 51)
 for axes, key, label in zip(
     figure.subplots(1, 2), ("loss", "accuracy"), ("loss", "share right"), strict=True
 ):
@@ -83,20 +84,31 @@ figure.axes[0].plot(best + 1, history["val_loss"][best], "o", color=plots.BLUE)
 figure
 
 # %% [markdown]
-# The training loss goes on falling towards 0. The validation loss falls, reaches its lowest value (the dot), and *rises* again: the
-# network becomes surer of its mistakes. From there on it learns by heart.
+# The training loss goes on falling towards 0. The validation loss falls, reaches its lowest value (the dot), and then slowly *rises*,
+# while the share of new digits that are right stays the same. So there are no more mistakes than before, but they cost more: the network
+# becomes surer of them. Compare it with the same network after 15 epochs:
 
 # %% tags=["varies"]
-lowest, last = min(history["val_loss"]), history["val_loss"][-1]
-print(f"validation loss: lowest {lowest:.2f}, at the end {last:.2f}")
-assert last > 1.05 * lowest
-assert history["loss"][-1] < 0.1 * lowest
+early = network(seed=0)
+early.fit(train, train_labels, epochs=15, verbose=0)
+sure = []
+for each, epoch in [(early, 15), (model, 50)]:
+    probabilities = each.predict(validation[0], verbose=0)
+    wrong = probabilities.argmax(axis=1) != validation[1]
+    sure.append(probabilities[wrong].max(axis=1).mean())
+    loss = history["val_loss"][epoch - 1]
+    print(f"epoch {epoch}: {wrong.sum()} wrong, ", end="")
+    print(f"with a mean probability of {sure[-1]:.0%}; loss {loss:.2f}")
+assert sure[1] > sure[0] + 0.03
+assert history["val_loss"][-1] > 1.1 * min(history["val_loss"])
+assert history["loss"][-1] < 0.02 * history["val_loss"][-1]
 
 # %% [markdown]
 # ## Exercise 1: stop in time
 #
-# **Early stopping** looks at the validation loss after each epoch, and stops when it has not been below its lowest value so far for
-# `patience` epochs in a row. Which epoch is the last one? (Epochs count from 1; if it never stops, the last one there is.)
+# **Early stopping** looks at the validation loss after each epoch. When `patience` epochs in a row have brought no new lowest loss, it
+# stops, and the last of these epochs is the last of the training. With the losses 3, 2, 1, 2, 3, 0 and a patience of 2 that is epoch 5:
+# epochs 4 and 5 are not below 1. Epochs count from 1. If it never stops, all epochs are trained.
 
 
 # %% tags=["exercise"]
@@ -125,9 +137,9 @@ check.stopping_epoch(stopping_epoch)
 #
 # ## Exercise 2: dropout
 #
-# **Dropout** sets each number to zero with the probability `rate`, anew in every step, so that no unit can rely on another one being
-# there. Numbers that stay are divided by $1 - rate$: then the *mean* of each is what it was, and in inference, where nothing is dropped,
-# the layers after it see the same scale.
+# **Dropout** sets each number to zero with the probability `rate`, at random in every step, so that no unit can depend on one other
+# unit alone. Numbers that stay are divided by $1 - rate$, so that the *mean* of each is what it was. After training nothing is dropped,
+# and the layers that follow see numbers of the same scale.
 #
 # A tiny example: of 1, 2, 3, 4 with a rate of 0.5, the second and third are dropped, and 2, 0, 0, 8 are left.
 # Draw the random numbers by `rng.random(x.shape)`, once, and keep a number where the draw is at least `rate`. Return the mask too: the
@@ -155,12 +167,13 @@ check.dropout_forward(dropout_forward)
 #
 # **Data augmentation** shows the network changed copies that keep their label: a digit that has moved by two pixels is still the same
 # digit. Move all images down by `down` pixels and to the right by `across`; negative numbers move up and left. What leaves the image is
-# lost, what comes in is paper, 0.
+# lost, and the rows and columns that become free are 0, like paper.
 
 
 # %% tags=["exercise"]
 def shifted(images, down, across):
-    """Images (n, h, w, c): the same images moved, of the same shape."""
+    """Images (n, h, w, c): the same images moved, of the same shape; down is
+    smaller than h, and across smaller than w."""
     # solution
     moved = np.zeros_like(images)
     _, h, w, _ = images.shape
@@ -184,9 +197,10 @@ check.shifted(shifted)
 # ## What helps?
 #
 # A third remedy changes the loss: **weight decay** adds $strength \cdot \sum w^2$ over all kernels, which makes large weights expensive
-# (*L2 regularization*). Each remedy is trained from three first seeds; one number alone could be chance.
+# (*L2 regularization*). Each remedy is tried with the seeds 0, 1 and 2, since one number alone could be chance. All train for the
+# same 340 steps: 34 epochs of 300 digits, or 4 epochs of 2,700 shifted ones.
 #
-# **Guess before you run:** which of the four gains most?
+# **Guess before you run:** which gains most: weight decay, dropout, shifted copies, or the last two together?
 
 # %%
 shift = check.shift_images  # exercise 3's
@@ -194,17 +208,25 @@ copies = [shift(train, d, a) for d in (-2, 0, 2) for a in (-2, 0, 2)]
 nine_times = np.concatenate(copies), np.tile(train_labels, 9)
 once = train, train_labels
 remedies = {
-    "nothing": ({}, once, 30),
-    "weight decay": ({"l2": 1e-3}, once, 30),
-    "dropout": ({"dropout": 0.5}, once, 30),
-    "shifted copies": ({}, nine_times, 4),
-    "both": ({"dropout": 0.5}, nine_times, 8),
+    "nothing": ({}, once),
+    "weight decay": ({"l2": 1e-3}, once),
+    "dropout": ({"dropout": 0.5}, once),
+    "shifted copies": ({}, nine_times),
+    "both": ({"dropout": 0.5}, nine_times),
 }
+STEPS, BATCH = 340, 32
+
+
+def trained(seed, options, images, labels):
+    each = network(seed, **options)
+    epochs = STEPS // -(-len(images) // BATCH)
+    each.fit(images, labels, batch_size=BATCH, epochs=epochs, verbose=0)
+    return each
+
+
 results = {}
-for name, (options, (images, labels), epochs) in remedies.items():
-    models = [network(seed, **options) for seed in range(3)]
-    for each in models:
-        each.fit(images, labels, epochs=epochs, verbose=0)
+for name, (options, digits) in remedies.items():
+    models = [trained(seed, options, *digits) for seed in range(3)]
     scores = [each.evaluate(*validation, verbose=0)[1] for each in models]
     results[name] = np.array(scores), models
 
@@ -224,15 +246,17 @@ axes.set(xlabel="share wrong of 2,000 new digits; dots are seeds")
 figure
 
 # %% [markdown]
-# Dropout and shifted copies help, and they help *together*. Weight decay of this strength changes nothing that three seeds could show:
-# the differences are smaller than those between seeds. (It would be a mistake to call the better of two such numbers a success.)
+# Shifted copies help most, and dropout helps. Together they are worse than copies alone: dropout makes learning slower, and 340 steps
+# are too few for it. (With 680 steps we measured 91.7 % for the copies alone and 91.6 % for both.) Weight decay of this strength changes
+# nothing that three seeds could show: the differences are smaller than those between seeds. It would be a mistake to call the better of
+# two such numbers a success.
 
 # %%
 means = {name: scores.mean() for name, (scores, _) in results.items()}
 spread = results["nothing"][0].std(ddof=1)
-assert means["both"] > means["nothing"] + 0.04
+assert means["shifted copies"] > means["dropout"] + 0.01
 assert means["dropout"] > means["nothing"] + 0.01
-assert means["shifted copies"] > means["nothing"] + 0.01
+assert means["shifted copies"] > means["both"] + 0.01
 assert abs(means["weight decay"] - means["nothing"]) < max(0.02, 3 * spread)
 
 # %% [markdown]
@@ -255,27 +279,30 @@ def with_penalty(loss, gradients, weights, strength):
 check.with_penalty(with_penalty)
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>The derivative of $w^2$, from school.</details>
+# <details><summary>Hint 1</summary>What is the derivative of $w^2$?</details>
 # <details><summary>Hint 2</summary>Each weight appears in one term of the sum only.</details>
 # <details><summary>Hint 3</summary>Make new arrays: <code>gradient += ...</code> would change an argument.</details>
 #
 # ## The fact
 #
-# The choice was made on the validation set. Now, once, the test set, with a network of the best remedy:
+# The choice was made on the validation set. Now, once, the test set, with the three networks without a remedy and the three of the
+# best one:
 
 # %% tags=["varies"]
 test = as_images(x_test), y_test
-plain = results["nothing"][1][0].evaluate(*test, verbose=0)[1]
-chosen = results["both"][1][0].evaluate(*test, verbose=0)[1]
-print(f"test accuracy: {plain:.1%} without a remedy, {chosen:.1%} with both")
-assert chosen > plain + 0.03
+plain, chosen = (
+    np.mean([each.evaluate(*test, verbose=0)[1] for each in results[name][1]])
+    for name in ("nothing", "shifted copies")
+)
+print(f"test accuracy: {plain:.1%} without a remedy, {chosen:.1%} with shifted copies")
 
 # %% [markdown]
-# > **300 digits, learned by heart, make a network that is right for all of them and for five of six new ones. With dropout and shifted
-# > copies of the same 300 digits, its errors on new ones fall by a third to a half.**
+# > **300 digits, learned by heart, make a network that is right for all of them and for about six of seven new ones. With shifted
+# > copies of the same 300 digits, and as many steps, its errors on new ones fall by about a third.**
 
 # %%
-assert (1 - chosen) / (1 - plain) < 0.75
+assert 0.84 < plain < 0.88
+assert 0.58 < (1 - chosen) / (1 - plain) < 0.74
 
 # %% [markdown]
 # ## In minicnn
