@@ -198,7 +198,9 @@ def _(x, rate, rng):
     return masked(x, (rng.random(x.shape) > rate) / (1 - rate))
 
 
-@dropout_forward.mistake("numbers whose draw is below the rate are dropped, not kept: compare with >=")
+@dropout_forward.mistake(
+    "numbers whose draw is below the rate are dropped, not kept: compare with >="
+)
 def _(x, rate, rng):
     return masked(x, (rng.random(x.shape) < rate) / (1 - rate))
 
@@ -334,7 +336,9 @@ def _(loss, gradients, weights, strength):
     return penalty(loss, gradients, weights, strength)[0], new
 
 
-@with_penalty.mistake("the gradient of the penalty is added to that of the loss, and does not replace it")
+@with_penalty.mistake(
+    "the gradient of the penalty is added to that of the loss, and does not replace it"
+)
 def _(loss, gradients, weights, strength):
     new = [2 * strength * weight for weight in weights]
     return penalty(loss, gradients, weights, strength)[0], new
