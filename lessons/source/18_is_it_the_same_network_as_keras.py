@@ -208,6 +208,7 @@ from minicnn.checking.lockstep import lockstep
 
 STEPS = 30
 KERAS_ALONE = """
+import os
 import numpy as np
 from minicnn.datasets import mnist
 from minicnn.keras_reference import to_keras
@@ -221,19 +222,22 @@ twin, weights = to_keras(model), []
 for start in range(0, 960, 32):
     weights.append(np.concatenate([w.ravel() for w in twin.get_weights()]))
     twin.train_on_batch(scaled(x[start : start + 32]), y[start : start + 32])
-np.save("weights.npy", weights)
+np.save(f"weights_{os.environ['TF_ENABLE_ONEDNN_OPTS']}.npy", weights)
 """
 
 
-def keras_alone(onednn):
-    """Keras' weights before each step (steps, 253514), with oneDNN ("1") or without."""
+def keras_alone():
+    """Keras' weights before each step (steps, 253514), with oneDNN and without: two programs."""
     with tempfile.TemporaryDirectory() as folder:
         new_model("float32").save_weights(f"{folder}/first.npz")
         python = [sys.executable, "-W", "ignore", "-c", KERAS_ALONE]
-        variables = os.environ | {"TF_ENABLE_ONEDNN_OPTS": onednn}
-        options = {"env": variables, "check": True, "capture_output": True}
-        subprocess.run(python, cwd=folder, **options)
-        return np.load(f"{folder}/weights.npy")
+        programs = []
+        for onednn in "10":
+            variables = os.environ | {"TF_ENABLE_ONEDNN_OPTS": onednn}
+            options = {"env": variables, "stderr": subprocess.DEVNULL}
+            programs.append(subprocess.Popen(python, cwd=folder, **options))
+        assert [program.wait() for program in programs] == [0, 0]
+        return [np.load(f"{folder}/weights_{onednn}.npy") for onednn in "10"]
 
 
 if have_keras():
@@ -244,7 +248,7 @@ if have_keras():
         step = runs[dtype].first_apart(1e-3)
         print(f"{dtype}: losses differ by more than a thousandth first at step {step}")
     single, double = runs["float32"].weights, runs["float64"].weights
-    keras_weights = [keras_alone(onednn) for onednn in "10"]
+    keras_weights = keras_alone()
     itself = abs(keras_weights[0] - keras_weights[1]).max(axis=1)
     print(f"largest difference of two weights before step {STEPS}:")
     print(f"   minicnn and Keras: float32 {single[-1]:.0e}, float64 {double[-1]:.0e}")
