@@ -22,7 +22,7 @@ from minicnn.tutorial import scaled, tutorial_network
 # %% [markdown]
 # ## How large is a sum? By hand
 #
-# Initial weights are random: two units with the same weights would get the same gradients,
+# Initial weights are random: two units with the same weights, incoming and outgoing, would get the same gradients,
 # and stay equal forever. But how large should the weights be?
 #
 # A unit has the weights 1 and 2, and two inputs that are -1 or 1. Its output is
@@ -73,7 +73,7 @@ assert (y**2).mean() == 5 == 1**2 + 2**2
 # - **Dense**, kernel `(inputs, units)`: an output is a sum of `inputs` products, and an input is used in
 #   `units` outputs. These are the fans.
 # - **Conv2D**, kernel `(kh, kw, c, f)`: an output is a sum of `kh * kw * c` products, the first fan. An
-#   input lies in `kh * kw` windows (lesson 8; away from the edge), each with `f` outputs, so the second fan is
+#   input lies in `kh * kw` windows (lesson 8; for stride 1, away from the edge), each with `f` outputs, so the second fan is
 #   `kh * kw * f`.
 #
 # ## Exercise 1: initial weights

@@ -19,8 +19,8 @@ from minicnn.tutorial import scaled
 
 # %% [markdown]
 # The gradient of a mini-batch should stand for all data. If a file is sorted by label, the first batches contain only
-# zeros and the next ones only ones, and each step undoes the one before. So data are shuffled. But a full shuffle
-# needs all items in memory. `tf.data`, the input pipeline of TensorFlow, needs less: it draws from a *buffer*. The
+# zeros and later ones only ones, and what was learned from the zeros is soon lost. So data are shuffled. But a full
+# shuffle needs all items in memory. `tf.data`, the input pipeline of TensorFlow, needs less: it draws from a *buffer*. The
 # tutorial that our network comes from says
 #
 # ```python
@@ -200,7 +200,8 @@ assert not off[expected == 0].any()
 # How far does an item move? As long as there is input, an item in the buffer is drawn with a chance of $1/B$ each time.
 # So on average it is drawn at the $B$-th time, just as a die shows its first six at the sixth throw on average. The
 # first of these times is at place $i - B + 1$, the $B$-th at place $i$. So on average an item comes out **where it
-# would have come out without a shuffle**, give or take about $B$ places.
+# would have come out without a shuffle**, give or take about $B$ places. (This holds away from both ends: the first $B$
+# items are all in the buffer at place 0, and the last ones are drawn while it drains.)
 
 # %% tags=["cover", "fold"]
 n = 10_000
