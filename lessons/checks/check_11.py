@@ -60,6 +60,13 @@ def _(shape, rng):
     return rng.normal(0, np.sqrt(2 / sum(fans(shape))), shape)
 
 
+@glorot_uniform.mistake(
+    "these are rounded to single precision; leave them as rng.uniform draws them"
+)
+def _(shape, rng):
+    return glorot_uniform.reference(shape, rng).astype(np.float32)
+
+
 @glorot_uniform.mistake("fan_out is left out; sqrt(6 / fan_in) is He's rule")
 def _(shape, rng):
     return uniform(np.sqrt(6 / fans(shape)[0]), shape, rng)
@@ -95,7 +102,7 @@ def single_steps():
     for t in (1, 2, 50, 1000):
         remembers = t > 1
         w = np.array([0.5, -0.25, 0.0, 2.0])
-        yield w, g, m * remembers, v * remembers, t, 1.0, 0.9, 0.999, 1e-7
+        yield w, g, m * remembers, v * remembers, t, 0.25, 0.9, 0.999, 1e-7
 
 
 def new_moments(g, m, v, beta_1, beta_2):
@@ -127,6 +134,17 @@ def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     m, v = new_moments(g, m, v, beta_1, beta_2)
     root, first = corrections(t, beta_1, beta_2)
     return w - learning_rate * root / first * m / np.sqrt(v + epsilon), m, v
+
+
+@adam_step.mistake("the learning rate is missing in alpha")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    return right(w, g, m, v, t, 1.0, beta_1, beta_2, epsilon)
+
+
+@adam_step.mistake("w comes first: return w, m, v")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    w, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    return m, v, w
 
 
 @adam_step.mistake("epsilon is missing")

@@ -161,6 +161,19 @@ def _(items, buffer_size, choose):
 
 
 @shuffled.mistake(
+    "while the buffer drains it holds fewer than buffer_size items: choose(len(buffer))"
+)
+def _(items, buffer_size, choose):
+    buffer = []
+    for item in items:
+        buffer.append(item)
+        if len(buffer) == buffer_size:
+            yield buffer.pop(choose(buffer_size))
+    while buffer:
+        yield buffer.pop(choose(buffer_size))
+
+
+@shuffled.mistake(
     "a buffer larger than the data never gets full; its items have to come out as well"
 )
 def _(items, buffer_size, choose):

@@ -24,7 +24,8 @@ import minicnn.tutorial
 
 APART = 1e-3
 PROGRAMS = {  # and what they need in the environment
-    "Keras": {},
+    # By default TensorFlow takes oneDNN on some processors only.
+    "Keras": {"TF_ENABLE_ONEDNN_OPTS": "1"},
     "Keras without oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "0"},
     "minicnn": {},
     "minicnn, im2col": {},
