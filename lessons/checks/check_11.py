@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn.initializers import GlorotUniform
 
-from .engine import NotYet, exercise
+from .engine import NotYet, exercise, returning
 
 
 class Stream(np.random.Generator):
@@ -67,6 +67,30 @@ def _(shape, rng):
     return glorot_uniform.reference(shape, rng).astype(np.float32)
 
 
+@glorot_uniform.mistake(
+    "a uniform distribution of this width has the mean square limit**2 / 3: it is 6, not 3"
+)
+def _(shape, rng):
+    return uniform(np.sqrt(3 / sum(fans(shape))), shape, rng)
+
+
+@glorot_uniform.mistake("fan_out is left out: Glorot's rule uses the mean of both fans")
+def _(shape, rng):
+    return uniform(np.sqrt(3 / fans(shape)[0]), shape, rng)
+
+
+@glorot_uniform.mistake(
+    "an output is a sum of kh * kw * c products, so fan_in is kh * kw * c, not c"
+)
+def _(shape, rng):
+    return uniform(np.sqrt(6 / (shape[-2] + fans(shape)[1])), shape, rng)
+
+
+@glorot_uniform.mistake("draw from the generator that is handed over: rng.uniform")
+def _(shape, rng):
+    return uniform(np.sqrt(6 / sum(fans(shape))), shape, np.random.default_rng(0))
+
+
 @glorot_uniform.mistake("fan_out is left out; sqrt(6 / fan_in) is He's rule")
 def _(shape, rng):
     return uniform(np.sqrt(6 / fans(shape)[0]), shape, rng)
@@ -103,6 +127,19 @@ def single_steps():
         remembers = t > 1
         w = np.array([0.5, -0.25, 0.0, 2.0])
         yield w, g, m * remembers, v * remembers, t, 0.25, 0.9, 0.999, 1e-7
+    # A gradient of 0 moves a weight too, by what m remembers; arrays have any number of axes.
+    two_rows = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
+    yield (
+        two_rows,
+        np.array([[0.0, 2000, -5], [0, 1e-9, -3e4]]),
+        two_rows,
+        two_rows**2,
+        2,
+        0.5,
+        0.8,
+        0.9,
+        1e-3,
+    )
 
 
 def new_moments(g, m, v, beta_1, beta_2):
@@ -118,7 +155,7 @@ def require_step(t):
         raise ValueError(f"t = {t}, but the first step has t = 1")
 
 
-@exercise(single_steps, tolerance=1e-12)
+@exercise(single_steps, tolerance=1e-12, run=returning("w", "m", "v"))
 def adam_step(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     require_step(t)
     m, v = new_moments(g, m, v, beta_1, beta_2)
@@ -145,6 +182,74 @@ def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     w, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
     return m, v, w
+
+
+@adam_step.mistake("the betas belong to the power of t: 1 - beta**t")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(1, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("beta_1 and beta_2 are swapped in alpha")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_2, beta_1)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("m takes up (1 - beta_1) of g - m; here it takes up all of g")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    v, m = new_moments(g, m, v, beta_1, beta_2)[1], beta_1 * m + g
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("v takes up (1 - beta_2) of g * g - v; here it takes up all of g * g")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)[0], beta_2 * v + g * g
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("the weight moves by the old m; the new one belongs there")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    new_m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), new_m, v
+
+
+@adam_step.mistake("the weight moves by the old v; the new one belongs there")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, new_v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, new_v
+
+
+@adam_step.mistake(
+    "m and v are returned with their corrections; return them as they are remembered"
+)
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = new_moments(g, m, v, beta_1, beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    m, v = m / first, v / root**2
+    return w - learning_rate * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("a weight whose gradient is 0 moves on, by what m remembers")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    return np.where(g == 0, w, moved), m, v
+
+
+@adam_step.refused
+def _(w, g, m, v, t, *settings):  # large gradients are clipped
+    return right(w, np.clip(g, -1000, 1000), m, v, t, *settings)
+
+
+@adam_step.refused
+def _(w, g, m, v, t, *settings):  # flat
+    return tuple(array.ravel() for array in right(w, g, m, v, t, *settings))
 
 
 @adam_step.mistake("epsilon is missing")
@@ -280,11 +385,15 @@ def at_kept_steps(function, gradients, step):
     return {f"step {number}": path[number - 1] for number in KERAS if number <= len(path)}
 
 
-@exercise(lambda: [(GRADIENTS[:3], step), (GRADIENTS, step)], tolerance=1e-12, run=at_kept_steps)
+def paths():
+    return [(GRADIENTS[:3], step), (GRADIENTS[:10, :2], step), (GRADIENTS, step)]
+
+
+@exercise(paths, tolerance=1e-12, run=at_kept_steps)
 def adam(gradients, step):
     path = np.full(gradients.shape, np.nan)
     for number in KERAS:
-        path[number - 1 : number] = KERAS[number]
+        path[number - 1 : number] = KERAS[number][: gradients.shape[1]]
     return path
 
 
@@ -327,6 +436,35 @@ def _(gradients, step):
     return wrong_path(gradients, step, forget="mv")
 
 
+@adam.mistake("m starts over in each step; hand it on")
+def _(gradients, step):
+    return wrong_path(gradients, step, forget="m")
+
+
+@adam.mistake("v starts over in each step; hand it on")
+def _(gradients, step):
+    return wrong_path(gradients, step, forget="v")
+
+
+@adam.mistake("step returns w, m, v in this order; m and v are swapped")
+def _(gradients, step):
+    def swapped(w, g, m, v, t):
+        w, v, m = step(w, g, m, v, t)
+        return w, m, v
+
+    return wrong_path(gradients, swapped)
+
+
+@adam.refused
+def _(gradients, step):  # four weights, always
+    w, m, v = np.zeros((3, 4))
+    path = []
+    for t, g in enumerate(gradients, start=1):
+        w, m, v = step(w, g, m, v, t)
+        path.append(w)
+    return np.array(path)
+
+
 @adam.mistake("m, v and t start over in each step; hand them on")
 def _(gradients, step):
     return wrong_path(gradients, step, t=lambda number: 1, forget="mv")
@@ -359,14 +497,21 @@ def epsilon_of(first_move):
     return first_move.epsilon
 
 
-@epsilon_of.mistake("this is how it acts, 31.6 times larger than it is printed")
+@epsilon_of.mistake("this is how it acts, 31.6 times larger than in the program")
 def _(first_move):
     return first_move.epsilon / np.sqrt(0.001)
 
 
-@epsilon_of.mistake("it acts larger than it is printed, so divide by 31.6, do not multiply")
+@epsilon_of.mistake(
+    "it acts larger than it is: multiply by sqrt(1 - beta_2) = 0.0316, do not divide"
+)
 def _(first_move):
     return first_move.epsilon / 0.001
+
+
+@epsilon_of.mistake("31.6 is rounded: multiply by np.sqrt(1 - 0.999) instead of dividing by it")
+def _(first_move):
+    return first_move.epsilon / np.sqrt(0.001) / 31.6
 
 
 @epsilon_of.mistake("the factor is sqrt(1 - beta_2); the root is missing")
@@ -390,6 +535,7 @@ def decays():
     rng = np.random.default_rng(0)
     for steps, decay in [(5, 0.1), (20, 0.004), (3, 0.0)]:
         gradients = rng.normal(size=(steps, 4)) * [1e-6, 0.01, 1, 300]
+        gradients[1, 2] = 0  # the weight moves and decays all the same
         yield rng.normal(size=4), gradients, 0.01, 0.9, 0.999, 1e-7, decay
 
 
@@ -450,6 +596,23 @@ for sentence, how in {
     },
 }.items():
     adamw.mistake(sentence)(decayed(**how))
+
+
+@adamw.mistake("a weight whose gradient is 0 decays and moves on all the same")
+def _(w, gradients, learning_rate, beta_1, beta_2, epsilon, decay):
+    m, v, path = np.zeros_like(w), np.zeros_like(w), []
+    for t, g in enumerate(gradients, start=1):
+        lower = w - learning_rate * decay * w
+        moved, m, v = right(lower, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+        w = np.where(g == 0, w, moved)
+        path.append(w)
+    return np.array(path)
+
+
+@adamw.mistake("each step takes its share of the weight as it is then, not of the initial one")
+def _(w, gradients, learning_rate, beta_1, beta_2, epsilon, decay):
+    start, settings = w, (learning_rate, beta_1, beta_2, epsilon)
+    return steps_of(w, gradients, settings, lambda w: w - learning_rate * decay * start)
 
 
 @adamw.refused

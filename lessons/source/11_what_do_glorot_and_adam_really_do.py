@@ -45,18 +45,19 @@ assert (x**2).mean() == 1
 assert (y**2).mean() == 5 == 1**2 + 2**2
 
 # %% [markdown]
-# The inputs have a *mean square* of 1, the outputs one of 5, which is the sum of the squared weights. This is always so:
-# $y^2 = 1 \cdot x_0^2 + 4 \cdot x_1^2 + 4 \cdot x_0 x_1$, and the last term is positive
+# The inputs have a *mean square* of 1, the outputs one of 5, which is the sum of the squared weights. The reason is that
+# $y^2 = 1 \cdot x_0^2 + 4 \cdot x_1^2 + 4 \cdot x_0 x_1$, and the last term, the mixed one, is positive
 # as often as negative, so it cancels in the mean.
 #
 # ## The derivation of the limit
 #
 # Let an output be a sum of $fan_{in}$ products of inputs and weights. The weights are independent and random, with mean 0
-# and mean square $s^2$. The mixed terms cancel as above, so
+# and mean square $s^2$. The mixed terms cancel again, whatever the inputs are, because now the weights are positive as often as
+# negative. So
 #
 # $$mean(y^2) = fan_{in} \cdot s^2 \cdot mean(x^2).$$
 #
-# The signal neither grows nor shrinks from layer to layer if $s^2 = 1 / fan_{in}$. In the backward pass (lesson 8) the gradient of an
+# So numbers neither grow nor shrink from layer to layer if $s^2 = 1 / fan_{in}$. In the backward pass (lesson 8) the gradient of an
 # input is again a sum of products with weights, one for each of the $fan_{out}$ outputs that depend on it. Gradients neither
 # grow nor shrink if $s^2 = 1 / fan_{out}$. Both conditions can hold only if the fans are equal, so Glorot and Bengio (2010) use the
 # mean of the two fans:
@@ -106,7 +107,7 @@ check.glorot_uniform(glorot_uniform)
 # A thousand random inputs go through twelve dense layers of 256 units, with Glorot's limit, with half of
 # it, and with twice as much; and once more with a ReLU after each layer.
 #
-# **Guess before you run:** by which factor is the signal larger after twelve layers if the limit is twice Glorot's?
+# **Guess before you run:** by which factor is the mean square larger after twelve layers if the limit is twice Glorot's?
 
 
 # %% tags=["fold"]
@@ -137,7 +138,7 @@ for (name, values), colour, marker in zip(
     strict=True,
 ):
     axes.semilogy(values, color=colour, marker=marker, label=name)
-axes.set(xlabel="layers", ylabel="mean square of the signal")
+axes.set(xlabel="layers", ylabel="mean square of the outputs")
 axes.legend(frameon=False)
 figure
 
@@ -191,7 +192,7 @@ for kernel, limit, keras_largest in each:
     assert abs((kernel**2).mean() / (limit**2 / 3) - 1) < 0.1
 
 # %% [markdown]
-# The histograms are flat, and end sharply at the limits. In Keras the largest initial weight
+# The histograms are flat, up to chance, and end sharply at the limits. In Keras the largest initial weight
 # of each kernel lies just below the same limit. (The weights themselves differ, because Keras has other random numbers.) Biases start
 # at zero.
 #
@@ -263,7 +264,7 @@ for (t, g, m, v, root, alpha, move, after), keras in zip(by_hand, KERAS, strict=
 #
 # So $\alpha$ contains both corrections, and is computed once for each step instead of once for each weight. As long as
 # a gradient does not change, $\hat m = g$ and $\hat v = g^2$, and each step has the length
-# `learning_rate`, however large `g` is.
+# `learning_rate`, however large `g` is (still without epsilon).
 #
 # ## Exercise 2: one step
 #
@@ -327,8 +328,8 @@ for t, g in enumerate(check.GRADIENTS, start=1):
 assert t == 200
 
 # %% [markdown]
-# Gradients that differ by a factor of $10^9$ move their weights by nearly the same amount. Only the
-# first weight moves less. Why?
+# After 200 steps, gradients that differ by a factor of $10^9$ have moved their weights by nearly the same amount. Only the
+# first weight has moved less. Why?
 #
 # ## What epsilon does
 #
@@ -343,7 +344,7 @@ assert t == 200
 # larger**, 3.16e-6: a gradient of that size moves its weight half as far as a large one. In step
 # $t$, by the same calculation, it acts as $\epsilon / \sqrt{1 - \beta_2^t}$.
 #
-# Algorithm 1 of the paper divides by $\sqrt{\hat v} + \epsilon$ instead. There, epsilon acts as printed. The paper then gives the
+# Algorithm 1 of the paper divides by $\sqrt{\hat v} + \epsilon$ instead. There, epsilon acts as the number that it is. The paper then gives the
 # form above as a faster one, and calls its
 # epsilon $\hat\epsilon$, because it is a different number. Keras uses the second form, PyTorch the
 # first, with 1e-8.
@@ -355,8 +356,12 @@ acts = 1e-7 / np.sqrt(1 - 0.999**t)
 figure = plots.new_figure(3.6)
 axes = figure.subplots()
 axes.loglog(t, acts, color=plots.BLUE, linewidth=2, label="Keras and minicnn")
-axes.axhline(1e-7, color=plots.GREY, linestyle=":", label="what they print, 1e-7")
-axes.axhline(1e-8, color=plots.ORANGE, linestyle="--", label="PyTorch, prints 1e-8")
+axes.axhline(
+    1e-7, color=plots.GREY, linestyle=":", label="the number in the program, 1e-7"
+)
+axes.axhline(
+    1e-8, color=plots.ORANGE, linestyle="--", label="PyTorch, 1e-8 in the program"
+)
 axes.set(xlabel="step t", ylabel="epsilon as it acts", ylim=(5e-9, 5e-6))
 axes.legend(frameon=False)
 figure
@@ -372,8 +377,8 @@ assert abs(-0.001 * 1e-6 / (1e-6 + 1e-8) - PYTORCH) < 1e-8
 assert round(PYTORCH / KERAS, 1) == 4.1
 
 # %% [markdown]
-# For 287 steps epsilon acts more than twice as large as printed, and for 3,924 steps more than one per
-# cent too large. For a gradient of one millionth, PyTorch's first step is 4.1 times as long as
+# For 287 steps epsilon acts as if it were more than twice as large as in the program, and for 3,924 steps more than one per
+# cent larger. For a gradient of one millionth, PyTorch's first step is 4.1 times as long as
 # Keras'.
 #
 # ## Exercise 4: look into a closed box
@@ -397,8 +402,8 @@ check.epsilon_of(epsilon_of)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Solve the formula of the first move for epsilon / sqrt(1 - beta_2).</details>
-# <details><summary>Hint 2</summary>Any g will do that is neither 0 nor much larger than epsilon; g = 1 is large enough for what the check
-# asks.</details>
+# <details><summary>Hint 2</summary>Take any g but 0. The closer it is to epsilon, the fewer digits are lost; g = 1 is exact enough for
+# the check.</details>
 #
 # ## One step of our network
 #
@@ -424,12 +429,21 @@ assert high > 40 * low
 assert share > 0.9
 assert abs(moves).max() < 0.001 * 1.0001
 assert not moves[g == 0].any()
+at = list(kernels).index("dense")  # the weights are a kernel and a bias for each layer
+of_dense, of_bias = (
+    model.optimizer.state["m"][2 * at],
+    model.optimizer.state["m"][2 * at + 1],
+)
+silent = of_bias == 0
+assert not of_dense[:, silent].any()
+assert silent.sum() * len(of_dense) > (g == 0).sum() / 2
 assert 4e-4 < middle < 6e-4
 
 # %% [markdown]
 # The gradients have very different sizes, and yet nearly all steps have the same length. At first, Adam uses only the *sign* of a
 # gradient, and moves the weight by `learning_rate` in the opposite direction. Only
-# a weight whose gradient is exactly zero stays where it is, for instance one that sees only blank paper.
+# a weight whose gradient is exactly zero stays where it is. Most of these belong to units of the first dense layer that are *silent*:
+# ReLU makes them 0 for all 32 images.
 #
 # ## Three errors, and a learning curve that does not show them
 #
@@ -506,8 +520,10 @@ assert min(late, key=late.get) == "no correction"
 
 # %% [markdown]
 # There are two surprises. Without the correction the first steps are *longer*, not shorter. Both `m` and
-# `v` are too small at first, but `v` stays too small for longer, and the step is divided by its root. So the steps are three times,
-# and later six times too long. The correction is a brake.
+# `v` are too small at first, but `v` stays too small for longer, and the step is divided by its root. So the steps are three times
+# too long at first, and six times around step 12. The correction is a brake. The two other errors make steps too short: green
+# has $1 - \beta_1^t$ in it twice, and with epsilon inside the root (pink), $\sqrt{10^{-7}} = 3 \cdot 10^{-4}$ is added to numbers
+# of the same size.
 #
 # And **all of them learn.** The lowest loss even belongs to a wrong one, because longer steps happen to
 # help this network at first. A learning curve does not show whether an optimizer is right. A comparison with Keras, step by step,
@@ -559,7 +575,8 @@ assert sum(array.size for array in remembered) == 2 * model.count_params() == 50
 # ## Challenge: weight decay
 #
 # *Weight decay* makes all weights a little smaller in every step, so that only those stay large that the gradients keep large
-# (lesson 14 says what for). If it were a part of the gradient, Adam would divide it by $\sqrt{v}$ like everything else. **AdamW**
+# (lesson 14 says what for, and makes it a part of the loss). As a part of the loss, and so of the gradient, it is divided by $\sqrt{v}$
+# like everything else. **AdamW**
 # (Loshchilov and Hutter, 2019) keeps it out of `m` and `v`: before the step, each weight is reduced by the share
 # `learning_rate * decay`; then comes Adam's step as before. In the example by hand, with `learning_rate=0.5` and a decay of 0.25, Keras'
 # AdamW gives 8.35, 7.0190 and 6.1878.
