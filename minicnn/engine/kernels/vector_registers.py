@@ -30,11 +30,11 @@ from numba.extending import intrinsic
 VECTOR = 64  # bytes: a cache line, and the size of the largest vector registers
 # How many vectors of 64 bytes fit into the registers, beside the numbers that are added to them.
 # Where registers are shorter, two or four of them hold one such vector.
-ACCUMULATORS = 20 if binding.get_host_cpu_features().get("avx512f") else 5
+ACCUMULATORS = 20 if binding.get_host_cpu_features().get("avx512f") else 6
 # A block of a matrix product whose sums fit into the registers: two float32 vectors for each row.
 BLOCK_ROWS, BLOCK_COLUMNS = 8 if ACCUMULATORS >= 16 else 2, 32
 # Sizes of the blocks of `add_windows`: rows, and vectors in a row. Code is generated for each.
-MOST_VECTORS = ACCUMULATORS // 2
+MOST_VECTORS = min(10, ACCUMULATORS)
 ROWS = (5, 3, 2, 1)
 # A row of at most so many numbers is half a float32 vector.
 SHORT = 8
