@@ -24,7 +24,7 @@ def images():
     for seed, (h, w, c, pool_size, strides) in enumerate(sizes):
         yield few_values(seed, h, w, c), pool_size, strides
     yield few_values(9, 4, 4, 2) / 4, (2, 2), (2, 2)  # fractions
-    yield 1 + few_values(10, 6, 6, 1) * 1e-5, (2, 2), (2, 2)  # close to each other, not tied
+    yield 1 + few_values(10, 6, 6, 1) * 1e-9, (2, 2), (2, 2)  # close to each other, not tied
     yield few_values(11, 4, 6, 1) - 1e6, (2, 2), (2, 2)  # below any finite start
 
 
@@ -321,7 +321,7 @@ def ties():
         dy = (np.random.default_rng(seed).permutation(h * w // 4) + 1.0).reshape(h // 2, w // 2)
         yield few_values(seed, h, w), dy
         yield few_values(seed, h, w) - 3, -dy  # all of them below 0
-        yield 1 + few_values(seed, h, w) * 1e-5, dy  # close to each other, not tied
+        yield 1 + few_values(seed, h, w) * 1e-9, dy  # close to each other, not tied
 
 
 def blocks(x):
@@ -411,6 +411,11 @@ def _(x, dy):  # the maximum starts from 0
     tied = blocks(x) == np.maximum(blocks(x).max(-1, keepdims=True), 0)
     with np.errstate(invalid="ignore"):
         return unblocks(tied * dy[..., None] / tied.sum(-1, keepdims=True))
+
+
+@equal_shares.refused
+def _(x, dy):  # in single precision, where more of them are equal
+    return equal_shares.reference(x.astype(np.float32), dy)
 
 
 @equal_shares.refused

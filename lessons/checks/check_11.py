@@ -309,6 +309,20 @@ def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
 
 
+@adam_step.mistake("m takes up 1 - beta_1 of g - m, not beta_1 of it")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = m + (g - m) * beta_1, v + (g * g - v) * (1 - beta_2)
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
+@adam_step.mistake("v takes up 1 - beta_2 of g * g - v, not beta_2 of it")
+def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    m, v = m + (g - m) * (1 - beta_1), v + (g * g - v) * beta_2
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+
+
 @adam_step.mistake("v is to remember the squares of gradients")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     root, first = corrections(t, beta_1, beta_2)

@@ -9,8 +9,26 @@ MOST_RUNS = 5000
 
 def shuffle_cases():
     """Items, buffer_size, choose: the last one is put in by `every_order`."""
-    sizes = [(5, 3), (6, 1), (4, 4), (4, 9), (5, 2), (1, 3), (0, 2)]
+    sizes = [(5, 3), (6, 1), (4, 4), (4, 9), (5, 2), (1, 3), (0, 2), (6, 5), (7, 2)]
     return [(range(n), buffer_size, every_order) for n, buffer_size in sizes]
+
+
+class Item:
+    """An item that, like an array, can be moved about, but not be compared, hashed or converted."""
+
+    __hash__ = None
+
+    def __init__(self, number):
+        self.number = number
+
+    def __repr__(self):
+        return f"item {self.number}"
+
+    def __eq__(self, other):
+        raise ValueError("items may be arrays, which == does not compare as a whole; use positions")
+
+    def __bool__(self):
+        raise ValueError("items may be arrays, which are neither true nor false")
 
 
 def every_order(function, items, buffer_size, choose):
@@ -49,9 +67,9 @@ def one_run(function, n, buffer_size, script):
 
     def source():
         nonlocal taken
-        for item in range(n):
+        for number in range(n):
             taken += 1
-            yield item
+            yield Item(number)
 
     def choose(k):
         if not 0 < k <= max(n, 1):
@@ -63,10 +81,10 @@ def one_run(function, n, buffer_size, script):
     if not hasattr(stream, "__iter__"):
         raise NotYet("shuffled gives nothing to loop over; write its body, with `yield`")
     for item in stream:
-        if not isinstance(item, int | np.integer) or not 0 <= item < n:
+        if not isinstance(item, Item):
             raise NotYet(f"{item!r} came out, which is none of the items")
         reads.append(taken)
-        out.append(int(item))
+        out.append(item.number)
         if len(out) > n:
             break
     # Whether the next one is read before or after one is handed out is all the same.
@@ -120,6 +138,35 @@ def _(items, buffer_size, choose):
         if len(buffer) == buffer_size:
             yield buffer.pop(choose(len(buffer)))
     yield from buffer
+
+
+@shuffled.refused
+def _(items, buffer_size, choose):  # a set, in which equal items are one
+    buffer = set()
+    for item in items:
+        buffer.add(item)
+        if len(buffer) == buffer_size:
+            drawn = sorted(buffer)[choose(len(buffer))]
+            buffer.remove(drawn)
+            yield drawn
+    yield from drained(list(buffer), choose)
+
+
+@shuffled.refused
+def _(items, buffer_size, choose):  # removed by value, which fails for arrays
+    buffer = []
+    for item in items:
+        buffer.append(item)
+        if len(buffer) == buffer_size:
+            drawn = buffer[choose(len(buffer))]
+            buffer.remove(drawn)
+            yield drawn
+    yield from drained(buffer, choose)
+
+
+@shuffled.refused
+def _(items, buffer_size, choose):  # never more than four
+    yield from shuffled.reference(items, min(buffer_size, 4), choose)
 
 
 @shuffled.mistake("everything is read before the first item comes out; buffer_size plays no part")
@@ -263,6 +310,7 @@ def seen_cases():
         (100, 10, 5, 2),
         (100, 7, 3, 10),
         (100, 10, 12, 2),
+        (105, 10, 12, 1),  # longer than a pass, whose last batch is not full
     ]
 
 
@@ -285,6 +333,20 @@ def _(n, batch_size, steps, calls):
 @distinct_images.mistake("within a call no image comes twice before all have come")
 def _(n, batch_size, steps, calls):
     return n * (1 - (1 - 1 / n) ** (batch_size * steps * calls))
+
+
+@distinct_images.mistake(
+    "what is to be expected is a mean, and need not be a whole number: do not round"
+)
+def _(n, batch_size, steps, calls):
+    return round(distinct_images.reference(n, batch_size, steps, calls))
+
+
+@distinct_images.refused
+def _(n, batch_size, steps, calls):  # the last batch of a pass is dropped
+    images = batch_size * steps
+    seen = n // batch_size * batch_size if images > n else images
+    return n * (1 - (1 - seen / n) ** calls)
 
 
 @distinct_images.mistake("these are the images that are never seen")

@@ -9,6 +9,7 @@ def batches():
     """Means and sizes as `fit` meets them; the lesson's own five samples first."""
     yield np.array([0.6931, 0.3133, 1.7325]), np.array([2, 2, 1])
     yield np.array([1.0, 1.0, 0.0]), np.array([2, 2, 1])
+    yield np.array([1, 1, 0]), np.array([2, 2, 1])  # accuracies that are all integers
     rng = np.random.default_rng(0)
     for count, last in [(313, 16), (188, 16), (938, 32), (2, 1), (1, 7), (4, 32)]:
         yield rng.random(count), np.array([32] * (count - 1) + [last])
@@ -40,6 +41,11 @@ def _(means, sizes):
 @running_means.mistake("multiply the means by their sizes before you add them")
 def _(means, sizes):
     return np.cumsum(means) / np.cumsum(sizes)
+
+
+@running_means.refused
+def _(means, sizes):  # np.zeros_like(means), of integers
+    return running_means.reference(means, sizes).astype(means.dtype)
 
 
 @running_means.mistake("these are sums; divide them by the number of samples so far")

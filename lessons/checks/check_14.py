@@ -130,6 +130,7 @@ class Draws:
 def dropout_cases():
     yield np.array([1.0, 2, 3, 4]), 0.5, Draws(0.7, 0.2, 0.1, 0.9)
     yield np.array([1.0, 2, 3, 4]), 0.25, Draws(0.25, 0.5, 0.1, 0.25)
+    yield np.array([0, 2, 0, 4]), 0.25, Draws(0.9, 0.5, 0.1, 0.1)  # integers, and zeros
     yield np.array([1.0, 2, 3, 4]), 0.5, np.random.default_rng(0)
     yield whole(1, 5, 4), 0.25, np.random.default_rng(1)
     yield whole(2, 2, 3, 3, 2), 0.8, np.random.default_rng(2)
@@ -209,6 +210,18 @@ def _(x, rate, rng):
 def _(x, rate, rng):
     mask = (rng.random(x.shape) >= rate) / (1 - rate)
     return mask, x * mask
+
+
+@dropout_forward.refused
+def _(x, rate, rng):  # the mask of a 0 that stays is 0
+    y = x * (rng.random(x.shape) >= rate)
+    return masked(x, (y != 0) / (1 - rate))
+
+
+@dropout_forward.refused
+def _(x, rate, rng):  # np.zeros_like of an array of integers
+    mask = ((rng.random(x.shape) >= rate) / (1 - rate)).astype(x.dtype)
+    return masked(x, mask)
 
 
 @dropout_forward.refused
@@ -292,7 +305,7 @@ def _(images, down, across):  # an array of integers
 
 def penalised():
     for seed, strength in enumerate([0.5, 0.25, 1e-2]):
-        shapes = [(3, 2), (2,)] if seed else [(2, 2)]
+        shapes = [(2, 2), (3, 2), (2,)][: seed + 1]
         weights = [whole(seed + 10 * i, *shape) / 2 for i, shape in enumerate(shapes)]
         gradients = [whole(seed + 10 * i + 5, *shape) / 4 for i, shape in enumerate(shapes)]
         yield 1.5 + seed, gradients, weights, strength

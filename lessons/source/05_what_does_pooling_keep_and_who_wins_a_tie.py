@@ -90,8 +90,8 @@ def max_pool(x, pool_size, strides):
     """x (h, w, c), two pairs (kh, kw) and (sh, sw): a pair of arrays y, winner
     (oh, ow, c).
 
-    y has at least single precision. winner holds integers, the number
-    ki * kw + kj of each window's first maximum."""
+    y is as precise as x. winner holds integers, the number ki * kw + kj of
+    each window's first maximum."""
     # solution
     (h, w, c), (kh, kw), (sh, sw) = x.shape, pool_size, strides
     oh, ow = (h - kh) // sh + 1, (w - kw) // sw + 1
@@ -459,7 +459,7 @@ for bias, colour, side in [(0, plots.SKY, -0.2), (1, plots.ORANGE, 0.2)]:
     assert (to_bias(a, first) == (y > 0).sum((0, 1, 2))).all()
     times[bias] = to_bias(a, everyone).sum() / to_bias(a, first).sum()
     ratio = to_bias(a, everyone) / to_bias(a, first)
-    label = f"biases of {bias}: {times[bias]:.3f} for all filters"
+    label = f"biases of {bias}: {times[bias]:.3f} over all filters"
     axes.bar(np.arange(32) + side, ratio, 0.4, color=colour, label=label)
 axes.axhline(1, color="black", linestyle="--", label="the right gradient: 1")
 axes.set(xlabel="filter", ylabel="everyone / right", ylim=(0, 4.8))
@@ -506,7 +506,7 @@ assert 0.31 < (first != last).mean() < 0.33
 # %% [markdown]
 # A third of all numbers in $dx$ differ, but the weights' gradients hardly do: most tied cells lie on blank paper, where the
 # kernel sees the same zeros. What matters is that **the gradients of a window add up to $dy$**. *Which* of the tied cells gets
-# it matters only if every number has to be equal to Keras'.
+# it hardly matters, unless every number has to be equal to Keras'.
 #
 # ## Challenge: the mean, with padding
 #
@@ -566,8 +566,8 @@ assert round(float(times[0]), 3) == 1.004
 
 # %% [markdown]
 # > **82.7 % of the windows of MNIST are tied**, nine in ten of these on blank paper. **A rule that gives the full gradient to
-# > every tied maximum makes the gradient of the first layer's biases 2.74 times too large**, for a $dy$ of 1 everywhere, once these
-# > are above 0; while they are 0, 1.004 times.
+# > every tied maximum makes the gradient of the first layer's biases 2.74 times too large** once these are above 0, with these kernels
+# > and a $dy$ of 1 everywhere; while they are 0, 1.004 times.
 #
 # The biases of a new network *are* 0 (lesson 11). So a test with a new network hardly sees this bug. It
 # shows once training has moved the first bias above 0.

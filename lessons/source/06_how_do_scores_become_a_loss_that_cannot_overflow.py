@@ -215,7 +215,7 @@ figure
 # ## Exercise 1: softmax
 #
 # The probabilities are still needed, as the network's answer. Write softmax for a batch with one row for each of `n`
-# samples. It must work for scores of any size. Compute in the precision of `z`.
+# samples. It must work for scores of any size.
 
 
 # %% tags=["exercise"]
@@ -497,7 +497,7 @@ assert cross_entropy_of_logits(np.array([1]), huge)[0] == 20_000
 
 # %% [markdown]
 # > **A new network's loss is ln 10 = 2.302585**, within 0.03. **In single precision exp
-# > overflows above 88.72**; the fused loss of the scores 10,000, -10,000 and 0 is 20,000, exactly.
+# > overflows above 88.72**; the fused loss of the scores 10,000, -10,000 and 0 with label 1 is 20,000, exactly.
 #
 # Look at the first loss that a training prints. If it is far from the logarithm of the number of classes, something
 # is wrong before anything has been learned. With the naive loss, the first network of the second row would have started at

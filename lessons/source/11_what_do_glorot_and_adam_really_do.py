@@ -151,10 +151,10 @@ assert 0.5 < last["Glorot's limit, with ReLU"] * 2**12 < 2
 
 # %% [markdown]
 # With Glorot's limit the line is flat. A factor of 2 in the limit means a factor of 4 in the mean square,
-# and after twelve layers a factor of $4^{12}$, which is sixteen million.
+# and after twelve layers a factor of about $4^{12}$, which is 16.8 million.
 #
 # With ReLU the line is *not* flat. ReLU sets half of all numbers to zero, so each layer loses half of the mean square,
-# a factor of $2^{12} = 4096$ in the end. Glorot's derivation ignores ReLU. *He's*
+# a factor of about $2^{12} = 4096$ in the end. Glorot's derivation ignores ReLU. *He's*
 # rule (2015), $s^2 = 2 / fan_{in}$, takes it into account. Keras' default is Glorot's rule all the same, which is good enough for the
 # four layers of our network.
 #
@@ -383,7 +383,7 @@ assert round(PYTORCH / KERAS, 1) == 4.1
 #
 # ## Exercise 4: look into a closed box
 #
-# There is an Adam with `learning_rate=0.001`, `beta_1=0.9`, `beta_2=0.999` and an unknown epsilon.
+# There is an Adam of Keras' form with `learning_rate=0.001`, `beta_1=0.9`, `beta_2=0.999` and an unknown epsilon.
 # `first_move(g)` returns what its first step adds to a weight whose gradient
 # is `g`. What is its epsilon?
 
@@ -520,8 +520,8 @@ assert min(late, key=late.get) == "no correction"
 
 # %% [markdown]
 # There are two surprises. Without the correction the first steps are *longer*, not shorter. Both `m` and
-# `v` are too small at first, but `v` stays too small for longer, and the step is divided by its root. So the steps are three times
-# too long at first, and six times around step 12. The correction is a brake. The two other errors make steps too short: green
+# the root of `v`, by which the step is divided, are too small: in the first step 10 and 31.6 times, and the root stays too small for
+# longer. So the steps are three times too long at first, and six times around step 12. The correction is a brake. The two other errors make steps too short: green
 # has $1 - \beta_1^t$ in it twice, and with epsilon inside the root (pink), $\sqrt{10^{-7}} = 3 \cdot 10^{-4}$ is added to numbers
 # of the same size.
 #

@@ -66,9 +66,9 @@ for place, (buffer, item) in enumerate(zip(buffers, out, strict=True)):
 #
 # The tutorial makes three statements about this, which can be judged now:
 #
-# - The buffer is filled before any item is taken. This is right.
-# - The buffer is refilled when all examples have been used. This is wrong: *each* draw is followed by one new item.
-# - A smaller *batch* size saves memory and shuffles less well. This is true of the *buffer* size.
+# - The buffer is filled before any item is taken. *Right.*
+# - The buffer is refilled when all examples have been used. *Wrong:* each draw is followed by one new item.
+# - A smaller batch size saves memory and shuffles less well. *Wrong:* a smaller buffer size does.
 #
 # ## Exercise 1: the buffer
 #
@@ -76,8 +76,11 @@ for place, (buffer, item) in enumerate(zip(buffers, out, strict=True)):
 # the next one. Here `items` can be read only once, in a `for` loop, and its length is not known. `choose(k)` makes a
 # draw: it returns a whole number from 0 to k - 1, each with the same chance.
 #
+# Use what `choose` returns as a position in the buffer. Items may be equal, and they may be arrays, so do not compare them. A
+# buffer that is larger than the data never gets full.
+#
 # The check tries every way in which the draws can turn out, so it knows the chances of your generator exactly. It also
-# watches how far you read ahead.
+# watches how far you read ahead. (Whether the next item is read before or after one is handed out is all the same.)
 
 
 # %% tags=["exercise"]
@@ -112,7 +115,7 @@ check.shuffled(shuffled)
 # $$size_p = \min(B,\ n - p)$$
 #
 # items. Item $i$ is in the buffer once $i + 1$ items have been read. That is the case from place
-# $first = \max(0,\ i - B + 1)$ on. **It cannot come out earlier.** It can come out at any later place.
+# $first = \max(0,\ i - B + 1)$ on. **It cannot come out earlier.** If $B > 1$, it can come out at any later place.
 #
 # At each place, everything in the buffer has the same chance. To come out at place $p$, an item must not be drawn at
 # any place before, and then be drawn:
@@ -350,7 +353,7 @@ assert all(sorted(apart[each]) == list(range(6)) for each in passes)
 assert any(sorted(blurred[each]) != list(range(6)) for each in passes)
 
 # %% [markdown]
-# In the first line, every pass has every item once. In the second line, the buffer does not know where a pass ends, and
+# (A seed fixes a sequence of orders, of which each pass takes the next one.) In the first line, every pass has every item once. In the second line, the buffer does not know where a pass ends, and
 # an item can come out twice before another one has come out at all.
 #
 # ## How much of the data does the tutorial see?
@@ -412,7 +415,8 @@ assert 13_350 < len(seen) < 13_600
 # If all data are in memory, no buffer is needed: `rng.permutation(n)` gives all numbers in a random order, and a batch
 # is `x_train[order[start : start + 64]]`. That is what `model.fit(x_train, y_train)` does. In a pipeline, shuffle the
 # *numbers* of the images, and look up the images of each batch with `map`, as above. Both shuffle as well as a buffer
-# for all images. What does that buffer cost?
+# for all images. A buffer of numbers saves the memory and a part of the wait, a permutation saves both. What does a buffer of images
+# cost?
 
 # %%
 import time
@@ -452,7 +456,7 @@ assert 60_000 * 28 * 28 * 8 == 376_320_000  # bytes, at 8 for a number
 #
 # ## Challenge
 #
-# Now `repeat` comes first: `ds.repeat().shuffle(buffer_size)`. The buffer reads items 0 to n - 1 again and again,
+# Now `repeat` comes first: `ds.repeat().shuffle(buffer_size)`, where `ds` gives n items one by one. The buffer reads items 0 to n - 1 again and again,
 # without end. It never drains, and it can hold the same item several times. Each call makes a new iterator and draws
 # `draws` items. How likely is it that item i has come out at least once?
 
@@ -500,7 +504,7 @@ for buffer_size in [1, 10, 100, 1_000, 10_000]:
 
 # %% [markdown]
 # The better the buffer shuffles, the more items come out twice, and the more are missed: 23 % with a buffer as large as
-# the data. So put `shuffle` before `repeat`.
+# the data. Only a buffer of 1, which does not shuffle, sees all items. So put `shuffle` before `repeat`.
 #
 # ## The fact
 #

@@ -433,7 +433,7 @@ plots.worst_mistakes(x_test, y_test, probabilities, count=10)
 #
 # The running mean is the fast version. `Mean` in minicnn keeps only two numbers, a total and a count. The forward pass
 # it reports on is needed for the gradient anyway, so this number costs almost nothing. `evaluate` needs another forward
-# pass over all images, but no backward pass. The next cell times both for 480 images: an epoch takes about three times as
+# pass over all images, but no backward pass. The next cell times both for 480 images: an epoch takes two to three times as
 # long as its evaluation.
 
 # %%

@@ -247,7 +247,7 @@ figure
 
 # %% [markdown]
 # Shifted copies help most, and dropout helps. Together they are worse than copies alone: dropout makes learning slower, and 340 steps
-# are too few for it. (With 680 steps we measured 91.7 % for the copies alone and 91.6 % for both.) Weight decay of this strength changes
+# are too few for it. (With 680 steps both reached about 92 %.) Weight decay of this strength changes
 # nothing that three seeds could show: the differences are smaller than those between seeds. It would be a mistake to call the better of
 # two such numbers a success.
 
