@@ -455,3 +455,7 @@ def _(probabilities, labels, bins):  # squares instead of distances
 def _(probabilities, labels, bins):  # one gap for each interval
     _, hits, sums = counted(*sorted_in(probabilities, labels, bins), bins)
     return abs(sums - hits) / len(labels)
+
+
+# The lesson asserts what it says of its own network.
+error_for_the_text = calibration_error.reference

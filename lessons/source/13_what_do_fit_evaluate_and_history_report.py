@@ -595,7 +595,7 @@ check.calibration_error(calibration_error)
 # ## The fact
 
 # %%
-assert check.calibration_error.reference(probabilities, y_test, 10) < 0.01
+assert check.error_for_the_text(probabilities, y_test, 10) < 0.01
 mean, deviation = ONE_EPOCH.mean(), ONE_EPOCH.std(ddof=1)
 by_images = np.sqrt(mean * (1 - mean) / n)
 print(f"one epoch, five seeds: {ONE_EPOCH.min()} to {ONE_EPOCH.max()}, mean {mean:.4f}")

@@ -266,9 +266,9 @@ def test_lesson_10_runs_what_the_student_wrote_and_minicnns_for_the_rest(tmp_pat
     assert [line.split()[2:] for line in printed] == [[n, "yours"] for n in own_functions.LESSONS]
     assert solutions.conv_valid.__code__.co_filename.startswith("<02_")
     own_functions.load(build.LESSONS)
-    assert capsys.readouterr().out.count("minicnn's: yours is not right yet") == len(printed)
+    assert capsys.readouterr().out.count("minicnn's: yours is not solved yet") == len(printed)
     own_functions.load(tmp_path)  # no notebook at all
-    assert capsys.readouterr().out.count("minicnn's: yours is not right yet") == len(printed)
+    assert capsys.readouterr().out.count("minicnn's: yours is not solved yet") == len(printed)
 
 
 @each_lesson

@@ -28,12 +28,12 @@ the largest absolute difference is the same the other way round
     checking/lockstep.py lockstep: difference(own, other) -> difference(other, own)
 it has the same value
     engine/kernels/pooled_gradients.py _transpose: left + 16 -> left + 17
-ACCUMULATORS is 20 or 5
+ACCUMULATORS is 20 or 6
     engine/kernels/vector_registers.py: ACCUMULATORS >= 16 -> ACCUMULATORS > 16
 only speed may differ
     engine/kernels/vector_registers.py:
-        20 if binding.get_host_cpu_features().get('avx512f') else 5
-        -> 21 if binding.get_host_cpu_features().get('avx512f') else 5
+        20 if binding.get_host_cpu_features().get('avx512f') else 6
+        -> 21 if binding.get_host_cpu_features().get('avx512f') else 6
     engine/kernels/vector_registers.py Vectors.lanes: VECTOR * 8 -> VECTOR + 8
     engine/kernels/vector_registers.py Vectors.lanes: VECTOR * 8 -> VECTOR * 9
     engine/kernels/winograd_tiles.py: 16 -> 17
