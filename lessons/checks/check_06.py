@@ -370,13 +370,20 @@ def loss_in_pieces(pieces, label):
     return float(np.log(np.exp(z - z.max()).sum()) - (z[label] - z.max()))
 
 
-def by_pieces(pieces, label, rescaled=lambda old, new: np.exp(old - new), running=True):
-    """The largest score and the sum so far, piece by piece."""
-    largest, total, scores = -np.inf, 0.0, []
+def by_pieces(
+    pieces,
+    label,
+    rescaled=lambda old, new: np.exp(old - new),
+    running=True,
+    largest=-np.inf,
+    highest=np.max,
+):
+    """The largest score and the sum so far, piece by piece; right unless told otherwise."""
+    total, scores = 0.0, []
     for piece in pieces:
         scores += list(piece)
-        highest = piece.max(initial=-np.inf)
-        higher = max(largest, highest) if running else highest
+        of_piece = highest(piece) if piece.size else -np.inf
+        higher = max(largest, of_piece) if running else of_piece
         if higher != largest and np.isfinite(higher):
             total *= rescaled(largest, higher)
             largest = higher
@@ -457,18 +464,7 @@ def _(pieces, label):  # all of them in memory at once
 
 def starting(largest, highest):
     """The loss, from a first maximum, with another maximum of each piece."""
-
-    def function(pieces, label):
-        m, total, scores = largest, 0.0, []
-        for piece in pieces:
-            scores += list(piece)
-            if piece.size:
-                higher = max(m, highest(piece))
-                total = total * np.exp(m - higher) + np.exp(piece - higher).sum()
-                m = higher
-        return np.log(total) - (scores[label] - m)
-
-    return function
+    return lambda pieces, label: by_pieces(pieces, label, largest=largest, highest=highest)
 
 
 loss_in_pieces.refused(starting(0.0, np.max))

@@ -241,7 +241,7 @@ def other_options(task):
         return passes(weights, x, labels, mean=False)
 
     @task.mistake(
-        "ReLU is forgotten on the way back, or compared with >= 0: at an output of 0 nothing passes"
+        "ReLU is forgotten in the backward pass, or compared with >= 0: nothing passes at 0"
     )
     def _(weights, x, labels):
         return passes(weights, x, labels, masked=False)

@@ -150,6 +150,12 @@ def corrections(t, beta_1, beta_2):
     return np.sqrt(1 - beta_2**t), 1 - beta_1**t
 
 
+def moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    """The weights after a step with these moments."""
+    root, first = corrections(t, beta_1, beta_2)
+    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon)
+
+
 def require_step(t):
     if t < 1:
         raise ValueError(f"t = {t}, but the first step has t = 1")
@@ -159,8 +165,7 @@ def require_step(t):
 def adam_step(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     require_step(t)
     m, v = new_moments(g, m, v, beta_1, beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+    return moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon), m, v
 
 
 right = adam_step.reference
@@ -184,46 +189,40 @@ def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     return m, v, w
 
 
-@adam_step.mistake("the betas belong to the power of t: 1 - beta**t")
+@adam_step.mistake("each beta is raised to the power of t: 1 - beta**t")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     m, v = new_moments(g, m, v, beta_1, beta_2)
-    root, first = corrections(1, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+    return moved(w, m, v, 1, learning_rate, beta_1, beta_2, epsilon), m, v
 
 
 @adam_step.mistake("beta_1 and beta_2 are swapped in alpha")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     m, v = new_moments(g, m, v, beta_1, beta_2)
-    root, first = corrections(t, beta_2, beta_1)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+    return moved(w, m, v, t, learning_rate, beta_2, beta_1, epsilon), m, v
 
 
 @adam_step.mistake("m takes up (1 - beta_1) of g - m; here it takes up all of g")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     v, m = new_moments(g, m, v, beta_1, beta_2)[1], beta_1 * m + g
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+    return moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon), m, v
 
 
 @adam_step.mistake("v takes up (1 - beta_2) of g * g - v; here it takes up all of g * g")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     m, v = new_moments(g, m, v, beta_1, beta_2)[0], beta_2 * v + g * g
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+    return moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon), m, v
 
 
 @adam_step.mistake("the weight moves by the old m; the new one belongs there")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     new_m, v = new_moments(g, m, v, beta_1, beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), new_m, v
+    return moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon), new_m, v
 
 
 @adam_step.mistake("the weight moves by the old v; the new one belongs there")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     m, new_v = new_moments(g, m, v, beta_1, beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, new_v
+    return moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon), m, new_v
 
 
 @adam_step.mistake(
@@ -238,8 +237,8 @@ def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 
 @adam_step.mistake("a weight whose gradient is 0 moves on, by what m remembers")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
-    return np.where(g == 0, w, moved), m, v
+    new_w, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    return np.where(g == 0, w, new_w), m, v
 
 
 @adam_step.refused
@@ -305,29 +304,25 @@ def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 @adam_step.mistake("beta and 1 - beta are swapped: the new gradient gets the small share")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     m, v = new_moments(g, m, v, 1 - beta_1, 1 - beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+    return moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon), m, v
 
 
 @adam_step.mistake("m takes up 1 - beta_1 of g - m, not beta_1 of it")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     m, v = m + (g - m) * beta_1, v + (g * g - v) * (1 - beta_2)
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+    return moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon), m, v
 
 
 @adam_step.mistake("v takes up 1 - beta_2 of g * g - v, not beta_2 of it")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     m, v = m + (g - m) * (1 - beta_1), v + (g * g - v) * beta_2
-    root, first = corrections(t, beta_1, beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+    return moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon), m, v
 
 
 @adam_step.mistake("v is to remember the squares of gradients")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    root, first = corrections(t, beta_1, beta_2)
     m, v = m + (g - m) * (1 - beta_1), v + (abs(g) - v) * (1 - beta_2)
-    return w - learning_rate * root / first * m / (np.sqrt(v) + epsilon), m, v
+    return moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon), m, v
 
 
 @adam_step.mistake("the root of v is missing")
@@ -339,8 +334,8 @@ def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 
 @adam_step.mistake("the weight goes against the gradient: w - ..., not w + ...")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
-    return 2 * w - moved, m, v
+    new_w, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    return 2 * w - new_w, m, v
 
 
 @adam_step.mistake("the weight moves by g; it is m that belongs there")
@@ -352,16 +347,15 @@ def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 
 @adam_step.mistake("the weight moves by the old m and v; the new ones belong there")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    root, first = corrections(t, beta_1, beta_2)
-    moved = w - learning_rate * root / first * m / (np.sqrt(v) + epsilon)
-    return moved, *new_moments(g, m, v, beta_1, beta_2)
+    new_w = moved(w, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    return new_w, *new_moments(g, m, v, beta_1, beta_2)
 
 
 @adam_step.mistake("m and v are remembered uncorrected; the correction is for this step alone")
 def _(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    moved, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+    new_w, m, v = right(w, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
     root, first = corrections(t, beta_1, beta_2)
-    return moved, m / first, v / root**2
+    return new_w, m / first, v / root**2
 
 
 # What keras.optimizers.Adam made of four weights that start at 0 and get GRADIENTS, in double
@@ -617,8 +611,8 @@ def _(w, gradients, learning_rate, beta_1, beta_2, epsilon, decay):
     m, v, path = np.zeros_like(w), np.zeros_like(w), []
     for t, g in enumerate(gradients, start=1):
         lower = w - learning_rate * decay * w
-        moved, m, v = right(lower, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
-        w = np.where(g == 0, w, moved)
+        new_w, m, v = right(lower, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+        w = np.where(g == 0, w, new_w)
         path.append(w)
     return np.array(path)
 

@@ -95,13 +95,18 @@ def one_run(function, n, buffer_size, script):
 
 @exercise(shuffle_cases, tolerance=1e-12, run=every_order)
 def shuffled(items, buffer_size, choose):
+    yield from with_draws(items, buffer_size, choose, len)
+
+
+def with_draws(items, buffer_size, choose, size):
+    """Each draw is choose(size(buffer)), which is right if `size` is `len`."""
     buffer = []
     for item in items:
         buffer.append(item)
         if len(buffer) == buffer_size:
-            yield buffer.pop(choose(len(buffer)))
+            yield buffer.pop(choose(size(buffer)))
     while buffer:
-        yield buffer.pop(choose(len(buffer)))
+        yield buffer.pop(choose(size(buffer)))
 
 
 def drained(buffer, choose):
@@ -198,26 +203,14 @@ def _(items, buffer_size, choose):
     "choose(k) never gives k: after choose(len(buffer) - 1) the newest item cannot come out"
 )
 def _(items, buffer_size, choose):
-    buffer = []
-    for item in items:
-        buffer.append(item)
-        if len(buffer) == buffer_size:
-            yield buffer.pop(choose(len(buffer) - 1))
-    while buffer:
-        yield buffer.pop(choose(len(buffer) - 1))
+    yield from with_draws(items, buffer_size, choose, lambda buffer: len(buffer) - 1)
 
 
 @shuffled.mistake(
     "while the buffer drains it holds fewer than buffer_size items: choose(len(buffer))"
 )
 def _(items, buffer_size, choose):
-    buffer = []
-    for item in items:
-        buffer.append(item)
-        if len(buffer) == buffer_size:
-            yield buffer.pop(choose(buffer_size))
-    while buffer:
-        yield buffer.pop(choose(buffer_size))
+    yield from with_draws(items, buffer_size, choose, lambda buffer: buffer_size)
 
 
 @shuffled.mistake(

@@ -337,6 +337,39 @@ def test_what_counts_as_different(expected, got, words):
     assert words in difference(expected, got, 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.array([[1.0, 3.0, 2.0]]), "for value=[[1.0, 3.0, 2.0]] "),
+        (np.zeros((2, 5)), "for value of shape (2, 5) "),
+        ([np.zeros((2, 2)), np.zeros(3)], "for value of shapes (2, 2), (3,) "),
+        ({"padded": np.zeros((4, 4)), "a": np.zeros(2)}, "for value with padded, a "),
+        (np.random.default_rng(0), "for value with a seed "),
+    ],
+)
+def test_how_a_case_is_shown(value, words):
+    @exercise(lambda: [(value,)])
+    def one(value):
+        return 1
+
+    assert one.verdict(lambda value: 2).text.startswith(f"not yet: {words}expected 1")
+
+
+@pytest.mark.parametrize("losses", [[3.0, 1.0], [3, 1], ["b", "a"]])
+def test_a_list_that_is_sorted_in_place_is_noticed(losses):
+    @exercise(lambda: [(losses,)])
+    def smallest(losses):
+        return min(losses)
+
+    @exercise(lambda: [([np.nan, 1.0],)])
+    def last(numbers):
+        return numbers[-1]
+
+    text = smallest.verdict(lambda losses: losses.sort() or losses[0]).text
+    assert text == "not yet: smallest changed its argument losses; work on a copy of it"
+    assert last.verdict(lambda numbers: numbers[-1]).passed  # NaN is not equal to itself
+
+
 def test_lines_that_announce_compilation_are_no_part_of_a_notebook(capsys):
     """They are printed only if there are no compiled kernels on disk yet."""
     compiling._usual.tell()
