@@ -18,7 +18,7 @@ from measure import compiled_model, in_turns, noting_time, seconds, sgemm_peak, 
 from minicnn import Sequential, set_num_threads
 from minicnn.engine import available_cores, threads
 from minicnn.engine.blas import one_thread
-from minicnn.engine.kernels.winograd_tiles import N_POINTS
+from minicnn.engine.kernels.winograd_matrices import tile_size
 from minicnn.plots.architecture import multiply_adds
 
 BATCH_SIZES = (32, 64, 128, 256, 512)
@@ -169,8 +169,8 @@ def print_working_set(model: Sequential, laptop: Laptop) -> None:
     """Print whether the transformed kernels, which each core reads repeatedly, fit in its cache."""
     for layer in model.layers:
         if getattr(layer, "algorithm_", None) == "winograd":
-            *_, c, f = layer.params["kernel"].shape
-            size = N_POINTS * c * f * NUMBER / 2**20
+            r, _, c, f = layer.params["kernel"].shape
+            size = tile_size(r) ** 2 * c * f * NUMBER / 2**20
             fits = "fits" if size < 0.8 * laptop.cache else "does not fit"
             print(
                 f"{layer.name}: transformed kernel of {size:.2f} MB {fits} in {laptop.cache:g} MB"

@@ -519,7 +519,7 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "Winograd: the point at infinity left out",
         "forward",
         "engine/kernels/winograd_matrices.py",
-        "a.append([Fraction(int(i == TILE - r))",
+        "a.append([Fraction(int(i == m - 1))",
         "a.append([Fraction(0)",
     ),
     Bug(
@@ -560,9 +560,9 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     Bug(
         "Winograd: dkernel of the last group of images",
         "gradient",
-        "engine/kernels/strided_matmul.py",
-        "_gemm(TRANSPOSED, x, y, out, zero_and_one[1:], zero_and_one[1:])",
-        "_gemm(TRANSPOSED, x, y, out, zero_and_one[1:], zero_and_one[:1])",
+        "engine/kernels/winograd_tiles.py",
+        "z.shape[1], tiles, TERMS, 1,",
+        "z.shape[1], tiles, TERMS, 0,",
     ),
     Bug(
         "max pooling: last maximum wins",

@@ -14,9 +14,6 @@ the image is larger than the windows only without padding, and then g.top is 0
     engine/kernels/im2col.py _col2im: dpadded.shape[0] - g.top -> dpadded.shape[0] + g.top
 compiled code does not look at the end of a slice; plain Python raises an error
     engine/kernels/im2col.py _im2col: ki + 1 -> ki - 1
-    engine/kernels/winograd_tiles.py _put_group: p + 1 -> p - 1
-    engine/kernels/winograd_tiles.py add_gradients: p + 1 -> p - 1
-    engine/kernels/winograd_tiles.py _put_group: (p + 1) * c -> p + 1 + c
 lists get more room than they need
     engine/kernels/pooled_gradients.py _put_input_gradient:
         -pool.kw // pool.sw -> -pool.kw * pool.sw
@@ -44,7 +41,8 @@ only speed may differ
     engine/threads.py _keep_freed_memory:
         mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT) -> mallopt(LARGEST_KEPT, M_MMAP_THRESHOLD)
 empty in both
-    engine/kernels/winograd.py grad_input: _new_du(dx, dy)[:0] -> _new_du(dx, dy)[1:0]
+    engine/kernels/winograd.py grad_input:
+        _new_du(dx, dy, geometry)[:0] -> _new_du(dx, dy, geometry)[1:0]
 a tile at the right edge is copied, though it need not be
     engine/kernels/winograd_tiles.py _transform: column + q <= w -> column + q < w
     engine/kernels/winograd_tiles.py _transform: column >= 0 -> column >= 1

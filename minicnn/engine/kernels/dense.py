@@ -37,11 +37,11 @@ TERMS = 256
 
 
 @inlined
-def _put_rows(rows, x, kernel, bias, first, offsets, sums, y):
+def _put_rows(rows, x, kernel, bias, first, offsets, y):
     """Write rows `first`, ..., `first + rows - 1` of x @ kernel + bias into y.
 
     The number of units must be a multiple of BLOCK_COLUMNS, and `rows` a constant. `offsets` is
-    0, 1, ..., TERMS - 1, and `sums` is scratch for one block.
+    0, 1, ..., TERMS - 1.
     """
     inputs, units = kernel.shape
     for row in range(first, first + rows):
@@ -52,12 +52,9 @@ def _put_rows(rows, x, kernel, bias, first, offsets, sums, y):
         for unit in range(0, units, BLOCK_COLUMNS):
             x_start, kernel_start = first * inputs + start, start * units + unit
             matmul_block(
-                rows, BLOCK_COLUMNS, sums, 0, BLOCK_COLUMNS, x, x_start, inputs, offsets,
-                kernel, kernel_start, units, count,
+                rows, BLOCK_COLUMNS, y, first * units + unit, units, x, x_start, inputs, offsets,
+                kernel, kernel_start, units, count, count, 1,
             )  # fmt: skip
-            for row in range(rows):
-                for u in range(BLOCK_COLUMNS):
-                    y[first + row, unit + u] += sums[row, u]
 
 
 @inlined
@@ -89,12 +86,11 @@ def forward(x, kernel, bias, floor):
     n, units = len(x), kernel.shape[1]
     y = np.empty((n, units), x.dtype)
     if units % BLOCK_COLUMNS == 0:
-        sums, offsets = np.empty((BLOCK_ROWS, BLOCK_COLUMNS), x.dtype), _multiples(TERMS, 1)
-        rest = n - n % BLOCK_ROWS
+        offsets, rest = _multiples(TERMS, 1), n - n % BLOCK_ROWS
         for first in range(0, rest, BLOCK_ROWS):
-            _put_rows(BLOCK_ROWS, x, kernel, bias, first, offsets, sums, y)
+            _put_rows(BLOCK_ROWS, x, kernel, bias, first, offsets, y)
         for first in range(rest, n):
-            _put_rows(1, x, kernel, bias, first, offsets, sums, y)
+            _put_rows(1, x, kernel, bias, first, offsets, y)
     else:
         np.dot(x, kernel, y)
         for row in range(n):
@@ -160,11 +156,11 @@ def grad_kernel(x, dz, first, last):
         for i in range(0, whole, BLOCK_ROWS):
             matmul_block(
                 BLOCK_ROWS, BLOCK_COLUMNS, rows, i * units + unit, units, x, first + i, 1, offsets,
-                dz, unit, units, n,
+                dz, unit, units, n, n, 0,
             )  # fmt: skip
         for i in range(whole, last - first):
             matmul_block(
                 1, BLOCK_COLUMNS, rows, i * units + unit, units, x, first + i, 1, offsets,
-                dz, unit, units, n,
+                dz, unit, units, n, n, 0,
             )  # fmt: skip
     return rows

@@ -118,7 +118,7 @@ def _put_outputs(planes, offsets, matrix, bias, g, z):
                 start = (i * z.shape[2] + j) * filters + first
                 matmul_block(
                     BLOCK_ROWS, BLOCK_COLUMNS, z, start, filters, planes, window, g.sw, offsets,
-                    matrix, first, filters, len(offsets),
+                    matrix, first, filters, len(offsets), len(offsets), 0,
                 )  # fmt: skip
         for j in range(g.ow):
             pixel = z[0, i, j]

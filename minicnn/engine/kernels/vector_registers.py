@@ -25,14 +25,17 @@ import functools
 import numpy as np
 from llvmlite import binding, ir
 from numba import config, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 VECTOR = 64  # bytes: a cache line, and the size of the largest vector registers
 # How many vectors of 64 bytes fit into the registers, beside the numbers that are added to them.
 # Where registers are shorter, two or four of them hold one such vector.
 ACCUMULATORS = 20 if binding.get_host_cpu_features().get("avx512f") else 6
-# A block of a matrix product whose sums fit into the registers: two float32 vectors for each row.
-BLOCK_ROWS, BLOCK_COLUMNS = 8 if ACCUMULATORS >= 16 else 2, 32
+# A block of a matrix product whose sums fit into the registers: rows, vectors in a row, and the
+# float32 numbers in them.
+BLOCK_ROWS, BLOCK_VECTORS = (8, 2) if ACCUMULATORS >= 16 else (4, 1)
+BLOCK_COLUMNS = 16 * BLOCK_VECTORS
 # Sizes of the blocks of `add_windows`: rows, and vectors in a row. Code is generated for each.
 MOST_VECTORS = min(10, ACCUMULATORS)
 ROWS = (5, 3, 2, 1)
@@ -42,74 +45,104 @@ SHORT = 8
 
 def _matmul_block(
     rows, columns, out, out_start, out_stride, x, x_start, x_stride, x_offsets,
-    y, y_start, y_stride, count,
+    y, y_start, y_stride, count, terms, add,
 ):  # fmt: skip
-    """Write a block of a matrix product into `out`.
+    """Write a block of a matrix product into `out`, or add it to what `out` holds.
 
-    out[out_start + row*out_stride + column] = sum over k < count of
+    out[out_start + row*out_stride + column] (+)= sum over k < count of
         x[x_start + row*x_stride + x_offsets[k]] * y[y_start + k*y_stride + column]
 
     Parameters
     ----------
     rows, columns : int
-        Size of the block; constants of the calling function.
+        Size of the block; `rows` is a constant of the calling function. If `columns` is not, it is
+        the number of columns in BLOCK_VECTORS vectors, in one, or SHORT.
     out, x, y : ndarray
     out_start, out_stride, x_start, x_stride, y_start, y_stride : int
         Where the operands begin, and the distance between their rows.
     x_offsets : integer ndarray (count,)
         Where the columns of x are, relative to the beginning of a row. It may have more elements.
     count : int
-        Number of terms in each sum.
+        Number of terms in each sum, at least 1.
+    terms : int
+        So many terms at a time are added to each other, and then to the sum of those before:
+        rounding errors of short sums are smaller.
+    add : int
+        1 to add the sums to `out`, 0 to overwrite it.
     """
     out, x, y = out.reshape(-1), x.reshape(-1), y.reshape(-1)
     for row in range(rows):
-        total = np.zeros(columns, out.dtype)
-        for k in range(count):
-            total += (
-                x[x_start + row * x_stride + x_offsets[k]] * y[y_start + k * y_stride :][:columns]
-            )
-        out[out_start + row * out_stride :][:columns] = total
+        line = out[out_start + row * out_stride :][:columns]
+        total = add * line
+        for first in range(0, count, terms):
+            part = np.zeros(columns, out.dtype)
+            for k in range(first, min(first + terms, count)):
+                x_k = x[x_start + row * x_stride + x_offsets[k]]
+                part += x_k * y[y_start + k * y_stride :][:columns]
+            total += part
+        line[:] = total
 
 
 @intrinsic(prefer_literal=True)
 def _matmul_block_in_registers(
     _typing, rows, columns, out, out_start, out_stride, x, x_start, x_stride, x_offsets,
-    y, y_start, y_stride, count,
+    y, y_start, y_stride, count, terms, add,
 ):  # fmt: skip
     args = (
         rows, columns, out, out_start, out_stride, x, x_start, x_stride, x_offsets,
-        y, y_start, y_stride, count,
+        y, y_start, y_stride, count, terms, add,
     )  # fmt: skip
-    if not isinstance(rows, types.IntegerLiteral) or not isinstance(columns, types.IntegerLiteral):
+    if not isinstance(rows, types.IntegerLiteral):
         return None  # Numba then tries again, with the values of constants
-    rows, columns = rows.literal_value, columns.literal_value
+    height, width = rows.literal_value, getattr(columns, "literal_value", None)
 
     def generate(context, build, signature, values):
-        _, _, out, out_start, out_stride, x, x_start, x_stride, offsets, *y_and_count = values
-        y, y_start, y_stride, count = y_and_count
+        _, columns, out, out_start, out_stride, x, x_start, x_stride, offsets, *others = values
+        y, y_start, y_stride, count, terms, add = others
         vectors = Vectors(context, build, signature, values)
-        lanes = min(columns, vectors.lanes(out))
-        starts = range(0, columns, lanes)
-        targets, factors = [], []
-        for row in range(rows):
-            begin = vectors.pointer(out, build.add(out_start, build.mul(out_stride, integer(row))))
-            targets += [build.gep(begin, [integer(lane)]) for lane in starts]
-            factors.append(
-                vectors.pointer(x, build.add(x_start, build.mul(x_stride, integer(row))))
-            )
+        lines, factors = [], []
+        for row in range(height):
+            start = build.add(out_start, build.mul(out_stride, integer(row)))
+            lines.append(vectors.pointer(out, start))
+            start = build.add(x_start, build.mul(x_stride, integer(row)))
+            factors.append(vectors.pointer(x, start))
         y_begin = vectors.pointer(y, y_start)
 
-        def products(k):
-            y_row = build.gep(y_begin, [build.mul(k, y_stride)])
-            x_offset = build.load(vectors.pointer(offsets, k))
-            terms = [vectors.load(build.gep(y_row, [integer(lane)]), lanes) for lane in starts]
-            for x_row in factors:
-                factor = vectors.broadcast(build.gep(x_row, [x_offset]), lanes)
-                for term in terms:
-                    yield factor, term
+        def generate_block(columns):
+            lanes = min(columns, vectors.lanes(out))
+            starts = range(0, columns, lanes)
+            targets = [build.gep(line, [integer(lane)]) for line in lines for lane in starts]
+            zeros = [vectors.zeros(out, lanes)] * len(targets)
+            with cgutils.for_range_slice(build, integer(0), count, terms) as (first, _):
 
-        zeros = [vectors.zeros(out, lanes)] * len(targets)
-        vectors.store(targets, vectors.accumulate(zeros, count, products))
+                def products(k):
+                    k = build.add(first, k)
+                    y_row = build.gep(y_begin, [build.mul(k, y_stride)])
+                    x_offset = build.load(vectors.pointer(offsets, k))
+                    numbers = [vectors.load(build.gep(y_row, [integer(i)]), lanes) for i in starts]
+                    for x_row in factors:
+                        factor = vectors.broadcast(build.gep(x_row, [x_offset]), lanes)
+                        for number in numbers:
+                            yield factor, number
+
+                left = build.sub(count, first)
+                size = build.select(build.icmp_signed("<", left, terms), left, terms)
+                parts = vectors.accumulate(zeros, size, products)
+                no_sums_yet = build.icmp_signed("==", build.or_(first, add), integer(0))
+                olds = [
+                    build.select(no_sums_yet, zero, vectors.load(target, lanes))
+                    for zero, target in zip(zeros, targets, strict=True)
+                ]
+                sums = [build.fadd(old, part) for old, part in zip(olds, parts, strict=True)]
+                vectors.store(targets, sums)
+
+        if width is not None:
+            generate_block(width)
+        else:
+            lanes = vectors.lanes(out)
+            widths = sorted({SHORT, lanes, BLOCK_VECTORS * lanes})
+            cases = [([(wide,)], functools.partial(generate_block, wide)) for wide in widths]
+            vectors.choose((columns,), cases)
         return context.get_dummy_value()
 
     return types.void(*args), generate

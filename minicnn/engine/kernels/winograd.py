@@ -1,14 +1,14 @@
 """Winograd's minimal filtering: convolution with fewer multiplications, for stride 1, 3x3 and 5x5.
 
-The image is cut into overlapping tiles of 8x8 cells. A 5x5 kernel makes 4x4 outputs of each tile, a
-3x3 kernel 6x6. For a tile d and a kernel g, with * element by element (Lavin and Gray, "Fast
-Algorithms for Convolutional Neural Networks", 2015):
+The image is cut into overlapping tiles of n x n cells, of which the kernel makes m x m outputs: n
+is 7 and m is 3 for a 5x5 kernel, 6 and 4 for 3x3. For a tile d and a kernel g, with * element by
+element (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015):
 
     U = G g G'    V = B' d B    M = V * U    Y = A' M A
 
-These are 64 multiplications for 16 outputs, in place of 400. The sum over channels can be taken in
-M. So for each of the 64 elements, M is one matrix product, tiles x channels times channels x
-filters, and the transforms are computed only once per channel or filter.
+For 5x5 these are 49 multiplications for 9 outputs, in place of 225. The sum over channels can be
+taken in M. So for each of the n*n elements, M is one matrix product, tiles x channels times
+channels x filters, and the transforms are computed only once per channel or filter.
 
 The matrices, and why it works, are in `winograd_matrices`.
 
@@ -19,9 +19,9 @@ for each tile of dY, then V' Z for dU, the gradient of U, and Z U' for that of V
 
 Memory layout (channels and filters are padded with zeros to multiples of CHANNEL_MULTIPLE):
 
-    U, dU (64, c, f)                 | point 0: c x f values | point 1 | ... | point 63 |
-    U' (64, f, c)                    likewise
-    V, Z (tiles, 64*c), (tiles, 64*f)    | tile 0: point 0: c values | point 1 | ... | tile 1 | ...
+    U, dU (n*n, c, f)                | point 0: c x f values | point 1 | ... | point n*n - 1 |
+    U' (n*n, f, c)                   likewise
+    V, Z (tiles, n*n*c), (tiles, n*n*f)  | tile 0: point 0: c values | point 1 | ... | tile 1 | ...
 
 The loops over the tiles are in `winograd_tiles`.
 """
@@ -31,8 +31,8 @@ from functools import cache, cached_property
 import numpy as np
 
 from minicnn.engine.kernels.pooling import no_pooling
-from minicnn.engine.kernels.vector_registers import SHORT
-from minicnn.engine.kernels.winograd_matrices import TILE, matrices
+from minicnn.engine.kernels.vector_registers import BLOCK_ROWS, SHORT
+from minicnn.engine.kernels.winograd_matrices import matrices, tile_size
 from minicnn.engine.kernels.winograd_tiles import add_gradients, put_outputs
 
 # Channels and filters are padded with zeros, so that they fill vectors.
@@ -54,7 +54,7 @@ class Prepared:
     Attributes
     ----------
     kernel : ndarray (kh, kw, c, f)
-    u : ndarray (64, c, f)
+    u : ndarray (n*n, c, f)
         The transform U, with c and f rounded up to multiples of CHANNEL_MULTIPLE.
     """
 
@@ -64,7 +64,7 @@ class Prepared:
 
     @cached_property
     def u_transposed(self):
-        """U' (64, f, c), copied: BLAS would take almost twice as long with a transposed view."""
+        """U' (n*n, f, c), copied, since `vector_registers.matmul_block` reads contiguous rows."""
         return np.ascontiguousarray(self.u.swapaxes(1, 2))
 
 
@@ -82,7 +82,7 @@ def prepare(kernel):
     padded = _pad_channels(_pad_channels(kernel, 2), 3)
     r, _, c, f = padded.shape
     g = _float_matrices(r, kernel.dtype)["G"]
-    half = (g @ padded.reshape(r, r * c * f)).reshape(TILE, r, c * f)
+    half = (g @ padded.reshape(r, r * c * f)).reshape(len(g), r, c * f)
     return Prepared(kernel, (g @ half).reshape(-1, c, f))
 
 
@@ -157,7 +157,7 @@ def gradients(x, dy, prepared, geometry):
     dkernel : ndarray (kh, kw, c, f)
         Summed over the images.
     """
-    dx, du = _new_dx(dy, prepared, geometry), _new_du(x, dy)
+    dx, du = _new_dx(dy, prepared, geometry), _new_du(x, dy, geometry)
     _add_gradients(_pad_channels(x, 3), dy, prepared.u_transposed, geometry, dx, du)
     return np.ascontiguousarray(dx[..., : x.shape[3]]), _dkernel_from_du(du, x, dy, geometry)
 
@@ -165,13 +165,13 @@ def gradients(x, dy, prepared, geometry):
 def grad_input(dy, prepared, geometry):
     """Gradient dx (n, h, w, c) of the images: see `gradients`."""
     dx = _new_dx(dy, prepared, geometry)
-    _add_gradients(dx, dy, prepared.u_transposed, geometry, dx, _new_du(dx, dy)[:0])
+    _add_gradients(dx, dy, prepared.u_transposed, geometry, dx, _new_du(dx, dy, geometry)[:0])
     return np.ascontiguousarray(dx[..., : prepared.kernel.shape[2]])
 
 
 def grad_kernel(x, dy, geometry):
     """Gradient dkernel (kh, kw, c, f), summed over the images: see `gradients`."""
-    du = _new_du(x, dy)
+    du = _new_du(x, dy, geometry)
     padded = _pad_channels(x, 3)
     _add_gradients(padded, dy, du, geometry, padded[:0], du)
     return _dkernel_from_du(du, x, dy, geometry)
@@ -188,17 +188,19 @@ def _new_dx(dy, prepared, geometry):
     return np.zeros((len(dy), geometry.h, geometry.w, c), dy.dtype)
 
 
-def _new_du(x, dy):
+def _new_du(x, dy, geometry):
+    """Zeros for dU, whose channels fill whole blocks of rows of a matrix product."""
     c, f = (-(-a.shape[3] // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE for a in (x, dy))
-    return np.zeros((TILE * TILE, c, f), x.dtype)
+    rows = -(-c // BLOCK_ROWS) * BLOCK_ROWS
+    return np.zeros((tile_size(geometry.kh) ** 2, rows, f), x.dtype)
 
 
 def _dkernel_from_du(du, x, dy, geometry):
     """The transpose of the kernel transform, G' dU G, without the padding."""
     _, c, f = du.shape
-    r = geometry.kh
+    r, n = geometry.kh, tile_size(geometry.kh)
     g = _float_matrices(r, du.dtype)["G"]
-    half = (g.T @ du.reshape(TILE, TILE * c * f)).reshape(r, TILE, c * f)
+    half = (g.T @ du.reshape(n, n * c * f)).reshape(r, n, c * f)
     dkernel = (g.T @ half).reshape(r, r, c, f)
     return np.ascontiguousarray(dkernel[:, :, : x.shape[3], : dy.shape[3]])
 

@@ -1,35 +1,42 @@
 """The loops of Winograd's convolution: transforms of tiles, and one matrix product for each point.
 
     V = B' d B        input transform of a tile d
-    M = V * U         at each of the 64 points, summed over the channels
+    M = V * U         at each of the n x n points, summed over the channels
     Y = A' M A        output transform, which gives m x m outputs
 
 The backward pass uses the transposed transforms, A dY A' and B (...) B': see `winograd`.
 
-A tile has 8x8 cells, and its transform has 8x8 values, one for each pair of the points at which
-polynomials are evaluated. Both have c values for each of them (channels or filters). Memory layout:
+A tile has n x n cells, and its transform has n x n values, one for each pair of the points at which
+polynomials are evaluated. Both have c values for each of them (channels or filters). Memory layout,
+for n = 7:
 
-    tile (64*c,)                     | cell (0, 0): c values | cell (0, 1) | ... | cell (7, 7) |
+    tile (49*c,)                     | cell (0, 0): c values | cell (0, 1) | ... | cell (6, 6) |
                                      (outputs use the upper left m x m cells only)
 
-    v (tiles, 64*c + GAP)            tile 0: | point 0: c values | point 1 | ... | point 63 | GAP |
-    product (tiles, 64*f + GAP)      tile 1: | point 0: c values | ...
-    u (64, c, f)                     | point 0: c x f values | point 1 | ...
+    v (tiles, 49*c + GAP)            tile 0: | point 0: c values | point 1 | ... | point 48 | GAP |
+    product (tiles, 49*f + GAP)      tile 1: | point 0: c values | ...
+    u (49, c, f)                     | point 0: c x f values | point 1 | ...
 
 So the values of all tiles at point p are a block of columns, and the sum over channels is
 
     product[:, p*f : (p + 1)*f] (tiles, f)  =  v[:, p*c : (p + 1)*c] (tiles, c)  @  u[p] (c, f)
 
-c and f are multiples of SHORT.
+c and f are multiples of SHORT. The products are made in blocks of BLOCK_ROWS rows, so v and
+product have some more rows, and du more channels, than are used.
 """
 
 import numpy as np
 
 from minicnn.engine.compiling import called_by_kernels, inlined, jit
 from minicnn.engine.kernels.pooling import put_maxima
-from minicnn.engine.kernels.strided_matmul import add_matmul_of_transposed, matmul
-from minicnn.engine.kernels.vector_registers import VECTOR
-from minicnn.engine.kernels.winograd_matrices import TILE
+from minicnn.engine.kernels.vector_registers import (
+    BLOCK_ROWS,
+    BLOCK_VECTORS,
+    SHORT,
+    VECTOR,
+    matmul_block,
+)
+from minicnn.engine.kernels.winograd_matrices import tile_size
 from minicnn.engine.kernels.winograd_transforms import (
     ADD_DX,
     DX,
@@ -39,15 +46,16 @@ from minicnn.engine.kernels.winograd_transforms import (
     transform_tile,
 )
 
-N_POINTS = TILE * TILE
-# Index of the point (1, 1), whose powers are all 1: what is added there is added to all outputs.
-POINT_ONE = TILE + 1
-# Numbers at the end of a row. Without them rows would be a power of two apart in memory, and be
-# mapped to the same lines of the cache.
+TILE_OF_3, TILE_OF_5 = tile_size(3), tile_size(5)
+# Numbers at the end of a row. Without them rows could be a power of two apart in memory, and be
+# mapped to the same lines of the cache. Blocks of BLOCK_ROWS channels may extend into them.
 GAP = 16
 # Enough rows for an efficient matrix product; with more, v and product would not fit into the
 # second-level cache.
 TILES_PER_GROUP = 32
+# So many products at a time are added up, and then these sums: most of the rounding error is that
+# of the sums over the channels.
+TERMS = 16
 
 
 @jit
@@ -57,7 +65,7 @@ def put_outputs(x, u, bias, g, pool, winner, floor, y):
     Parameters
     ----------
     x : ndarray (n, h, w, c)
-    u : ndarray (64, c, f)
+    u : ndarray (n*n, c, f)
         The transformed kernel.
     bias : ndarray (f,)
     g, pool : Geometry
@@ -68,12 +76,12 @@ def put_outputs(x, u, bias, g, pool, winner, floor, y):
         Filled.
     """
     f, pooled = len(bias), pool.kh > 0
-    images, v, product = _workspace(g, x.shape[3], f, x.dtype)
+    images, tiles, v, product = _workspace(len(x), g, x.shape[3], f, x.dtype)
     z = np.empty((images if pooled else 0, g.oh, g.ow, f), x.dtype)
     for first in range(0, len(x), images):
         last = min(first + images, len(x))
         outputs = z[: last - first] if pooled else y[first:last]
-        _put_group(x[first:last], u, bias, g, v, product, outputs)
+        _put_group(x[first:last], u, bias, g, tiles, v, product, outputs)
         put_bias_on_blanks(x[first:last], bias, g, outputs)
         if pooled:
             put_maxima(outputs, pool, winner[first:last], floor, y[first:last])
@@ -81,68 +89,130 @@ def put_outputs(x, u, bias, g, pool, winner, floor, y):
 
 @jit
 def add_gradients(x, dy, u_transposed, g, dx, du):
-    """Add to dx (n, h, w, c) and du (64, c, f); either may be empty, and is not computed then."""
-    c, f = x.shape[3], dy.shape[3]
-    images, v, z = _workspace(g, c, f, x.dtype)
-    zero_and_one = np.array([0, 1], x.dtype)
+    """Add to dx (n, h, w, c) and du (n*n, c, f); either may be empty, and is not computed then.
+
+    c of du is rounded up to whole blocks of BLOCK_ROWS; what is in excess is not defined.
+    """
+    images, most, v, z = _workspace(len(dy), g, x.shape[3], dy.shape[3], x.dtype)
+    no_bias = np.empty(0, x.dtype)
     for start in range(0, len(dy), images):
         stop = min(start + images, len(dy))
         tiles = (stop - start) * _tiles(g.oh, g) * _tiles(g.ow, g)
-        for first in range(0, tiles, len(v)):
-            last = min(first + len(v), tiles)
-            rows = last - first
-            _transform(DY, dy[start:stop], g, first, last, z)
+        for first in range(0, tiles, most):
+            last = min(first + most, tiles)
+            _transform(DY, dy[start:stop], g, first, last, z, no_bias)
             if len(dx):
-                for p in range(N_POINTS):
-                    v_p, z_p = v[:rows, p * c : (p + 1) * c], z[:rows, p * f : (p + 1) * f]
-                    matmul(z_p, u_transposed[p], v_p, zero_and_one)
-                _transform(DX, dx[start:stop], g, first, last, v)
+                _put_products(z, u_transposed, last - first, v)
+                _transform(DX, dx[start:stop], g, first, last, v, no_bias)
             if len(du):
-                _transform(INPUT, x[start:stop], g, first, last, v)
-                for p in range(N_POINTS):
-                    v_p, z_p = v[:rows, p * c : (p + 1) * c], z[:rows, p * f : (p + 1) * f]
-                    add_matmul_of_transposed(v_p, z_p, du[p], zero_and_one)
+                _transform(INPUT, x[start:stop], g, first, last, v, no_bias)
+                _add_products(v, z, last - first, du)
 
 
 @inlined
-def _put_group(x, u, bias, g, v, product, y):
-    """Write the outputs of some images into y, as many tiles at a time as v and product hold."""
-    _, c, f = u.shape
-    zero_and_one = np.array([0, 1], x.dtype)
+def _put_group(x, u, bias, g, most, v, product, y):
+    """Write the outputs of some images into y, at most so many tiles at a time."""
     tiles = len(x) * _tiles(g.oh, g) * _tiles(g.ow, g)
-    for first in range(0, tiles, len(v)):
-        last = min(first + len(v), tiles)
-        rows = last - first
-        _transform(INPUT, x, g, first, last, v)
-        for p in range(N_POINTS):
-            v_p, product_p = v[:rows, p * c : (p + 1) * c], product[:rows, p * f : (p + 1) * f]
-            matmul(v_p, u[p], product_p, zero_and_one)
-        for row in range(rows):
-            at_one = product[row, POINT_ONE * f :]
-            for o in range(f):
-                at_one[o] += bias[o]
-        _transform(OUTPUT, y, g, first, last, product)
+    for first in range(0, tiles, most):
+        last = min(first + most, tiles)
+        _transform(INPUT, x, g, first, last, v, bias)
+        _put_products(v, u, last - first, product)
+        _transform(OUTPUT, y, g, first, last, product, bias)
+
+
+@inlined
+def _put_products(v, u, tiles, product):
+    """At each point, product = v @ u, the sum over the channels, for the first `tiles` rows."""
+    points, c, f = u.shape
+    channels, lanes = _multiples(c, 1), VECTOR // v.itemsize
+    for p in range(points):
+        first = 0
+        while first < f:
+            columns = _block_columns(f - first, lanes)
+            for row in range(0, tiles, BLOCK_ROWS):
+                matmul_block(
+                    BLOCK_ROWS, columns, product, row * product.shape[1] + p * f + first,
+                    product.shape[1], v, row * v.shape[1] + p * c, v.shape[1], channels,
+                    u, p * c * f + first, f, c, TERMS, 0,
+                )  # fmt: skip
+            first += columns
+
+
+@inlined
+def _add_products(v, z, tiles, du):
+    """At each point, add v' @ z, the sum over the first `tiles` rows, to du."""
+    points, rows, f = du.shape
+    c = v.shape[1] // points  # a gap is smaller than one number for each point
+    terms, lanes = _multiples(tiles, v.shape[1]), VECTOR // v.itemsize
+    for p in range(points):
+        first = 0
+        while first < f:
+            columns = _block_columns(f - first, lanes)
+            for ch in range(0, rows, BLOCK_ROWS):
+                matmul_block(
+                    BLOCK_ROWS, columns, du, (p * rows + ch) * f + first, f,
+                    v, p * c + ch, 1, terms, z, p * f + first, z.shape[1], tiles, TERMS, 1,
+                )  # fmt: skip
+            first += columns
+
+
+@inlined
+def _multiples(count, step):
+    """0, step, 2*step, ... (NumPy's `arange` takes half a second to compile.)"""
+    multiples = np.empty(count, np.intp)
+    for i in range(count):
+        multiples[i] = i * step
+    return multiples
+
+
+@inlined
+def _block_columns(left, lanes):
+    """How many columns the next block of a product has, if so many are left."""
+    if left >= BLOCK_VECTORS * lanes:
+        return BLOCK_VECTORS * lanes
+    return lanes if left >= lanes else SHORT
+
+
+@inlined
+def _tile(g):
+    """Height and width n of a tile."""
+    return TILE_OF_3 if g.kh == 3 else TILE_OF_5
 
 
 @inlined
 def _tiles(outputs, g):
     """How many tiles give so many outputs in one dimension."""
-    m = TILE + 1 - g.kh
+    m = _tile(g) + 1 - g.kh
     return -(-outputs // m)
 
 
 @inlined
-def _workspace(g, c, f, dtype):
-    """How many images are processed at a time, and scratch for transforms of some of their tiles.
+def _workspace(samples, g, c, f, dtype):
+    """How many images and tiles are processed at a time, and scratch for the tiles' transforms.
 
     Large images have more tiles than are transformed at a time.
     """
-    tiles = _tiles(g.oh, g) * _tiles(g.ow, g)
-    images = max(1, TILES_PER_GROUP // tiles)
+    tiles, points = _tiles(g.oh, g) * _tiles(g.ow, g), _tile(g) ** 2
+    images = min(samples, max(1, TILES_PER_GROUP // tiles))
     groups = -(-images * tiles // TILES_PER_GROUP)
-    rows = -(-images * tiles // groups)
-    v = np.empty((rows, N_POINTS * c + GAP), dtype)
-    return images, v, np.empty((rows, N_POINTS * f + GAP), dtype)
+    most = -(-images * tiles // groups)
+    rows = -(-most // BLOCK_ROWS) * BLOCK_ROWS
+    v, product = (
+        np.empty((rows, points * c + GAP), dtype),
+        np.empty((rows, points * f + GAP), dtype),
+    )
+    _set_unused_to_zero(v, most)
+    _set_unused_to_zero(product, most)
+    return images, most, v, product
+
+
+@inlined
+def _set_unused_to_zero(array, tiles):
+    """The gaps, and the rows that only complete a block: arbitrary numbers can be slow, or NaN."""
+    rows, length = array.shape
+    for row in range(rows):
+        for i in range(length - GAP if row < tiles else 0, length):
+            array[row, i] = 0
 
 
 @inlined
@@ -150,18 +220,18 @@ def _place(number, transform, g):
     """The image of a tile, its upper left cell, and its size.
 
     The tiles of all images are numbered. For outputs and their gradients a tile is m x m cells
-    large; for inputs and theirs 8 x 8, and it may begin in the padding.
+    large; for inputs and theirs n x n, and it may begin in the padding.
     """
-    m, across = TILE + 1 - g.kh, _tiles(g.ow, g)
+    m, across = _tile(g) + 1 - g.kh, _tiles(g.ow, g)
     tiles = _tiles(g.oh, g) * across
     row, column = number % tiles // across * m, number % across * m
     if transform in (OUTPUT, DY):
         return number // tiles, row, column, m
-    return number // tiles, row - g.top, column - g.left, TILE
+    return number // tiles, row - g.top, column - g.left, _tile(g)
 
 
 @called_by_kernels
-def _transform(transform, images, g, first, last, points):
+def _transform(transform, images, g, first, last, points, bias):
     """Transform tiles of images: matrix @ tile @ matrix', or the other way round.
 
     Parameters
@@ -173,12 +243,15 @@ def _transform(transform, images, g, first, last, points):
     g : Geometry
     first, last : int
         Numbers of the tiles.
-    points : ndarray (tiles, 64*c + GAP)
+    points : ndarray (tiles, n*n*c + GAP)
         The transformed tiles, in its first rows.
+    bias : ndarray (c,)
+        Added to outputs, and not used otherwise.
     """
     _, h, w, c = images.shape
+    n = _tile(g)
     pixels, transformed = images.reshape(-1), points.reshape(-1)
-    tile = np.empty(N_POINTS * c, images.dtype)
+    tile = np.empty(n * n * c, images.dtype)
     lanes = VECTOR // images.itemsize
     into_images = transform in (OUTPUT, DX)
     for number in range(first, last):
@@ -190,7 +263,7 @@ def _transform(transform, images, g, first, last, points):
         elif not into_images:
             _copy_tile(images[image], row, column, q, tile)
         source, source_start, source_row = cells, start, line
-        target, target_start, target_row = transformed, (number - first) * points.shape[1], TILE * c
+        target, target_start, target_row = transformed, (number - first) * points.shape[1], n * c
         if into_images:
             source, source_start, source_row, target, target_start, target_row = (
                 target, target_start, target_row, source, source_start, source_row,
@@ -199,7 +272,7 @@ def _transform(transform, images, g, first, last, points):
         for ch in range(0, c, lanes):
             transform_tile(
                 kind, g.kh, min(lanes, c - ch), source, source_start + ch, source_row, c,
-                target, target_start + ch, target_row, c,
+                target, target_start + ch, target_row, c, bias, ch,
             )  # fmt: skip
         if into_images and not inside:
             _put_tile(tile, row, column, q, transform == DX, images[image])

@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minicnn.engine.kernels.vector_registers import SHORT, Vectors, integer
-from minicnn.engine.kernels.winograd_matrices import TILE, matrices
+from minicnn.engine.kernels.winograd_matrices import matrices, tile_size
 
 # What is transformed. These are NumPy's integers, because Numba would compile a function anew for
 # each value of a Python constant.
@@ -37,7 +37,7 @@ def _matrix(transform, r):
 
 def _transform_tile(
     transform, r, lanes, source, source_start, source_row, source_cell,
-    target, target_start, target_row, target_cell,
+    target, target_start, target_row, target_cell, bias, bias_start,
 ):  # fmt: skip
     """Transform one tile, for some consecutive channels.
 
@@ -52,6 +52,8 @@ def _transform_tile(
     source, target : ndarray
     source_start, source_row, source_cell, target_start, target_row, target_cell : int
         Where the tiles begin, and the distances between their rows and cells.
+    bias : ndarray (c,)
+        Added to the results of OUTPUT, from `bias_start` on.
     """
     matrix = _matrix(transform, r).astype(source.dtype)
     source, target = source.reshape(-1), target.reshape(-1)
@@ -63,48 +65,51 @@ def _transform_tile(
     result = np.einsum("kl,ilc->ikc", matrix, half)
     rows, columns = np.arange(p)[:, None, None], np.arange(p)[:, None]
     at = target_start + rows * target_row + columns * target_cell + channels
+    if transform == OUTPUT:
+        result = bias[bias_start + channels] + result
     target[at] = target[at] + result if transform == ADD_DX else result
 
 
 @intrinsic
 def _transform_tile_in_registers(
     _typing, transform, r, lanes, source, source_start, source_row, source_cell,
-    target, target_start, target_row, target_cell,
+    target, target_start, target_row, target_cell, bias, bias_start,
 ):  # fmt: skip
     args = (
         transform, r, lanes, source, source_start, source_row, source_cell,
-        target, target_start, target_row, target_cell,
+        target, target_start, target_row, target_cell, bias, bias_start,
     )  # fmt: skip
 
     def generate(context, build, signature, values):
         transform, r, lanes, source, source_start, source_row, source_cell = values[:7]
-        target, target_start, target_row, target_cell = values[7:]
+        target, target_start, target_row, target_cell, bias, bias_start = values[7:]
         vectors = Vectors(context, build, signature, values)
         begin, end = vectors.pointer(source, source_start), vectors.pointer(target, target_start)
-        room = ir.ArrayType(vectors.number(source), TILE * TILE * vectors.lanes(source))
+        size = max(map(tile_size, SIZES))
+        room = ir.ArrayType(vectors.number(source), size * size * vectors.lanes(source))
         half = build.gep(cgutils.alloca_once(build, room), [integer(0), integer(0)])
 
-        def generate_transform(matrix, lanes, add):
+        def generate_transform(kind, size, lanes):
+            matrix = _matrix(kind, size)
             p, q = matrix.shape
             row, cell = integer(q * lanes), integer(lanes)  # of half, which is (p, q, lanes)
             # Down the q columns of the tile, then across the p rows of the result.
             _transform_lines(
                 vectors, matrix, lanes, q, begin, source_cell, source_row, half, cell, row
             )
+            added = None
+            if kind == OUTPUT:
+                added = vectors.load(vectors.pointer(bias, bias_start), lanes)
             _transform_lines(
-                vectors, matrix, lanes, p, half, row, cell, end, target_row, target_cell, add
-            )
+                vectors, matrix, lanes, p, half, row, cell, end, target_row, target_cell,
+                added, kind == ADD_DX,
+            )  # fmt: skip
 
-        # The transforms of inputs do not depend on the kernel size.
-        kinds = [(t, SIZES) for t in (INPUT, DX, ADD_DX)]
-        kinds += [(t, (size,)) for t in (DY, OUTPUT) for size in SIZES]
         cases = [
-            (
-                [(width, size, kind) for size in sizes],
-                partial(generate_transform, _matrix(kind, sizes[0]), width, kind == ADD_DX),
-            )
+            ([(width, size, kind)], partial(generate_transform, kind, size, width))
             for width in sorted({SHORT, vectors.lanes(source)})
-            for kind, sizes in kinds
+            for size in SIZES
+            for kind in (INPUT, DY, OUTPUT, DX, ADD_DX)
         ]
         vectors.choose((lanes, r, transform), cases)
         return context.get_dummy_value()
@@ -114,9 +119,12 @@ def _transform_tile_in_registers(
 
 def _transform_lines(
     vectors, matrix, lanes, lines, source, source_line, source_step,
-    target, target_line, target_step, add=False,
+    target, target_line, target_step, added=None, add_to_target=False,
 ):  # fmt: skip
-    """Instructions for target[line, i] = sum over j of matrix[i, j] * source[line, j]."""
+    """Instructions for target[line, i] = sum over j of matrix[i, j] * source[line, j].
+
+    A vector can be added to each of these sums, and what the target holds.
+    """
     build = vectors.build
     with cgutils.for_range(build, integer(lines)) as loop:
         source = build.gep(source, [build.mul(loop.index, source_line)])
@@ -129,7 +137,9 @@ def _transform_lines(
             build.gep(target, [build.mul(target_step, integer(i))]) for i in range(len(matrix))
         ]
         results = _product(build, matrix, x)
-        if add:
+        if added is not None:
+            results = [build.fadd(added, new) for new in results]
+        if add_to_target:
             olds = [vectors.load(place, lanes) for place in places]
             results = [build.fadd(old, new) for old, new in zip(olds, results, strict=True)]
         vectors.store(places, results)
@@ -138,25 +148,26 @@ def _transform_lines(
 def _product(build, matrix, x):
     """Instructions for the product of a matrix and a list of vectors.
 
-    Points come in pairs p and -p: rows 1 and 2, 3 and 4, 5 and 6 of the matrix, or columns of its
+    Points come in pairs p and -p: rows 0 and 1, 2 and 3, ... of the matrix, or columns of its
     transpose. Their even powers are equal and their odd powers opposite, so half of the
-    multiplications serve both.
+    multiplications serve both. The last points, 0 and infinity, have no partner.
     """
-    pairs = range(1, TILE - 1, 2)
-    if len(matrix) == TILE and all((abs(matrix[i]) == abs(matrix[i + 1])).all() for i in pairs):
-        results = {i: _sum(build, matrix[i], x) for i in (0, TILE - 1)}
+    n = max(matrix.shape)
+    pairs, single = range(0, n - 2, 2), range((n - 1) // 2 * 2, n)
+    if len(matrix) == n and all((abs(matrix[i]) == abs(matrix[i + 1])).all() for i in pairs):
+        results = []
         for i in pairs:
             equal = matrix[i] == matrix[i + 1]
             even = _sum(build, np.where(equal, matrix[i], 0), x)
             odd = _sum(build, np.where(equal, 0, matrix[i]), x)
-            results[i], results[i + 1] = build.fadd(even, odd), build.fsub(even, odd)
-        return [results[i] for i in range(TILE)]
-    paired = [x[0], x[-1]]
+            results += [build.fadd(even, odd), build.fsub(even, odd)]
+        return results + [_sum(build, matrix[i], x) for i in single]
+    paired = [x[j] for j in single]
     for j in pairs:
         paired += [build.fadd(x[j], x[j + 1]), build.fsub(x[j], x[j + 1])]
     results = []
     for row in matrix:
-        factors = [row[0], row[-1]]
+        factors = [row[j] for j in single]
         for j in pairs:
             equal = row[j] == row[j + 1]
             factors += [row[j] * equal, row[j] * (not equal)]
