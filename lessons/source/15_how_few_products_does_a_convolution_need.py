@@ -8,6 +8,7 @@
 
 # %%
 import time
+from fractions import Fraction
 
 import numba
 import numpy as np
@@ -17,7 +18,7 @@ from minicnn import plots
 from minicnn.checking.environment import machine
 from minicnn.engine.blas import one_thread
 from minicnn.engine.kernels import direct, im2col, winograd
-from minicnn.engine.kernels.winograd_matrices import POINTS, matrices
+from minicnn.engine.kernels.winograd_matrices import POINTS, error_growth, matrices
 from minicnn.shapes import window_geometry
 
 # %% [markdown]
@@ -315,8 +316,8 @@ figure
 # ## Tiles
 #
 # A whole image is cut into tiles of $m + r - 1$ by $m + r - 1$ cells. They start `m` cells apart, so they overlap by $r - 1$. Every
-# tile gives $m \times m$ outputs. The last tiles may reach beyond the image; the outputs there are dropped. minicnn uses 8 points, which
-# for kernels of 5 x 5 means $m = 4$, or F(4 x 4, 5 x 5):
+# tile gives $m \times m$ outputs. The last tiles may reach beyond the image; the outputs there are dropped. With 8 points, $m = 4$ for
+# kernels of 5 x 5, which is F(4 x 4, 5 x 5):
 
 # %% tags=["fold"]
 from matplotlib.patches import Rectangle
@@ -378,7 +379,7 @@ figure
 # reaches over the edge reads zeros there. The right picture shows why tiles are not larger. More points bring larger powers, up to
 # $4^{11}$, and sums of large numbers that cancel lose digits. With $m = 4$ one product in six is left, and the error is about ten
 # times that of the formula: one of seven digits is lost. With $m = 6$ one product in nine would be left, at hundreds of times the
-# error. (Other points may do better; choosing them is a research topic.)
+# error. (Other points do better: see "Which points?" below.)
 
 # %%
 error = dict(zip(sizes.tolist(), errors / of_formula, strict=True))
@@ -461,21 +462,56 @@ check.tile_outputs(tile_outputs)
 # <details><summary>Hint 2</summary>Add up <code>U * V</code> over the channels first, and transform the sum with
 # <code>A.T @ ... @ A</code>.</details>
 #
-# minicnn's own matrices are those of your `transforms` as exact fractions, except that factors are moved from $G$ to $B$ so that
-# $B$ has simple numbers. This is its $B'$ for kernels of 5 x 5, and also for 3 x 3, where the same 8 points give 6 x 6 outputs:
+# `matrices` in minicnn computes the same as your `transforms`, in exact fractions, except that factors are moved from $G$ to $B$ so
+# that $B$ has simple numbers. This is $B'$ for the 8 points of the picture, for kernels of 5 x 5, and also for 3 x 3, where these points
+# give 6 x 6 outputs:
 
 # %%
-A, B, G = matrices(5)
-print("points:", *POINTS, "and infinity")
+EIGHT = tuple(map(Fraction, ["0", "1", "-1", "2", "-2", "1/2", "-1/2"]))
+A, B, G = matrices(5, EIGHT)
+print("points:", *EIGHT, "and infinity")
 for row in B.T:
     print(*(f"{cell!s:>6}" for cell in row))
-assert (matrices(3)[1] == B).all()
+assert (matrices(3, EIGHT)[1] == B).all()
 
 d, g = rng.standard_normal(8), rng.standard_normal(5)
 A, B, G = (matrix.astype(float) for matrix in (A, B, G))
 assert np.allclose(A.T @ ((G @ g) * (B.T @ d)), [d[i : i + 5] @ g for i in range(4)])
 
 # %% [markdown]
+# ## Which points?
+#
+# How much rounding costs can be computed from the matrices alone. The sum over the channels at point $p$ is as large as row $p$ of $G\,g$
+# times row $p$ of $B'\,d$. It is rounded in proportion to its size, and this error reaches the outputs by row $p$ of $A$. For numbers
+# $g$ and $d$ that have nothing to do with each other, the squares of these errors add up, so that the error is that of the formula times
+#
+# $$\sqrt{\frac{1}{m\,r} \sum_p |A_p|^2\,|G_p|^2\,|B'_p|^2}$$
+#
+# in one dimension, and the square of this number in two. Here $|A_p|^2$ is the sum of the squares in row $p$. minicnn's points are those
+# with the smallest sum, found by trying, and rounded to fractions that float32 holds exactly.
+#
+# **Guess before you run:** by how much does the error shrink with seven points instead of eight?
+
+# %% tags=["fold"]
+for r, points in [(5, EIGHT), (5, tuple(POINTS[5])), (3, EIGHT), (3, tuple(POINTS[3]))]:
+    n = len(points) + 1
+    m = n + 1 - r
+    pairs = ", ".join(f"±{p}" if p else "0" for p in points if p >= 0)
+    print(f"F({m} x {m}, {r} x {r}) with {pairs} and infinity")
+    print(
+        f"   {n**2 / m**2:.2f} products an output, "
+        f"errors {error_growth(r, points) ** 2:.1f} times as large"
+    )
+assert round(error_growth(5, EIGHT) ** 2 / error_growth(5) ** 2) == 2
+assert round(error_growth(3, EIGHT) ** 2 / error_growth(3) ** 2) == 4
+assert 5**2 * 7**2 == 1225  # 5 x 5 tiles of 3 x 3 outputs for 14 x 14
+
+# %% [markdown]
+# Each point more saves products and doubles the error. Keras computes such layers by the formula, and training can only follow it closely
+# if rounding errors are about as small. So minicnn takes 7 points for kernels of 5 x 5, which is F(3 x 3, 5 x 5), and 6 for 3 x 3, F(4 x 4, 3 x 3).
+# Our layer then takes 25 tiles with 49 products each, 1,225 instead of 1,024. Besides, it adds up the channels in groups of 16, which rounds
+# less than one long sum.
+#
 # ## The backward pass
 #
 # Training needs two gradients for a given $dy$ (lesson 8): $dg$ of the kernel and $dd$ of the tile. Apply the chain rule to
@@ -507,23 +543,31 @@ assert (dkernel[:, :, 0, 0] == dg).all()
 # $dy$ is transformed once for both gradients, $U$ is kept from the forward pass, and no kernel has to be rotated.
 #
 # **What Winograd costs.** It needs stride 1, and its own matrices for each size of kernel. The transforms are work, too; with few
-# channels they cost more than is saved. The transformed kernel is larger, 64 numbers instead of 25. And it is less exact, as you
-# saw. On our layer, compared with float64:
+# channels they cost more than is saved. The transformed kernel is larger, 49 numbers instead of 25. And it is less exact. On our
+# layer, compared with float64:
 
-# %%
+# %% tags=["fold", "varies"]
 exact = direct.forward(
     x.astype(float), kernel.astype(float), bias.astype(float), geometry
 )
 prepared = winograd.prepare(kernel)  # U, for all channels and filters
-lost = {
-    "compiled loops": abs(expected - exact).max(),
-    "Winograd": abs(winograd.forward(x, prepared, bias, geometry) - exact).max(),
+outputs = {
+    "one product": im2col.forward(x, kernel, bias, geometry),
+    "compiled loops": expected,
+    "Winograd": winograd.forward(x, prepared, bias, geometry),
 }
-assert prepared.u.shape == (64, 32, 64)
-assert lost["compiled loops"] < lost["Winograd"] < 1e-4
-assert 3 < abs(exact).max() < 10
+print("root mean square of the rounding errors")
+lost = {name: np.sqrt(((y - exact) ** 2).mean()) for name, y in outputs.items()}
+for name, error in lost.items():
+    print(f"{name:14} {error:.1e}")
+assert prepared.u.shape == (49, 32, 64)
+assert lost["one product"] < lost["Winograd"] < 10 * lost["one product"]
+assert lost["Winograd"] < 3 * lost["compiled loops"]
 
 # %% [markdown]
+# All three round by less than a millionth or so. One product is the most exact, because BLAS keeps several sums for each output and adds them
+# up in the end; the loops add 800 products to one sum.
+#
 # ## Challenge: the whole layer as 64 products
 #
 # Join it: cut an image into tiles, transform all tiles and the whole kernel, do one matrix product for each cell of a tile,
@@ -567,7 +611,7 @@ check.conv_by_tiles(conv_by_tiles)
 # faster is it?
 
 # %% tags=["varies"]
-A, B, G = (matrix.astype(np.float32) for matrix in matrices(5))
+A, B, G = (matrix.astype(np.float32) for matrix in matrices(5, EIGHT))
 
 
 def numpy_tiles(x, kernel, bias):
@@ -594,7 +638,7 @@ times = in_turns(
         "one product, NumPy": lambda: numpy_product(padded, kernel, bias),
         "64 products, NumPy": lambda: numpy_tiles(padded, kernel, bias),
         "one product, minicnn": lambda: im2col.forward(x, kernel, bias, geometry),
-        "64 products, minicnn": lambda: winograd.forward(x, prepared, bias, geometry),
+        "49 products, minicnn": lambda: winograd.forward(x, prepared, bias, geometry),
     }
 )
 per_image = {name: times[name] / (16 if "minicnn" in name else 1) for name in times}
@@ -607,14 +651,14 @@ for name, seconds in per_image.items():
         else f"{said(1 / ratio)} times as slow"
     )
     print(f"{name:21} {how} as one product in NumPy")
-assert per_image["64 products, minicnn"] < per_image["one product, NumPy"]
-assert per_image["64 products, NumPy"] > per_image["64 products, minicnn"] * 3
+assert per_image["49 products, minicnn"] < per_image["one product, NumPy"]
+assert per_image["64 products, NumPy"] > per_image["49 products, minicnn"] * 3
 
 # %% [markdown]
 # In NumPy, the 64 products are right at once, and yet **slower** than the one large product. The 64 products are not what takes
 # the time. Most of it goes into the transforms: `@` multiplies thousands of tiny matrices, and has to start anew for each of them.
-# About half of it is the transform of the kernel, which is needed again for every image here. minicnn does the same arithmetic. It
-# transforms the kernel once for all images, and a compiled loop transforms the tiles, many channels at a time, in the processor's
+# About half of it is the transform of the kernel, which is needed again for every image here. minicnn's 49 products, for smaller tiles, need
+# about the same arithmetic. It transforms the kernel once for all images, and a compiled loop transforms the tiles, many channels at a time, in the processor's
 # registers. So counting products is only half of the story. The other half, how a processor gets at its numbers, is lesson 16.
 #
 # ## The fact
@@ -627,14 +671,15 @@ assert 4 * 4 * 25 == 400
 
 # %% [markdown]
 # > **A tile of 4 x 4 outputs of a 5 x 5 kernel takes 64 products where the formula has 400.** For the whole layer of 14 x 14 outputs
-# > it is 1,024 instead of 4,900 for each pair of channel and filter, 4.8 times fewer. The results differ from the formula's only by rounding.
+# > it is 1,024 instead of 4,900 for each pair of channel and filter, 4.8 times fewer. The results differ from the formula's only by rounding. minicnn takes 49 products for 3 x 3 outputs, in place of 225: 4 times
+# > fewer for this layer, with half the rounding error.
 #
 # ## In minicnn
 #
 # - `Conv2D.forward` in [minicnn/layers.py](../minicnn/layers.py): your `conv_by_product`, for a whole batch at once. `forward` in
 #   [minicnn/engine/kernels/im2col.py](../minicnn/engine/kernels/im2col.py): the same in the engine, image by image.
 # - `matrices` in [minicnn/engine/kernels/winograd_matrices.py](../minicnn/engine/kernels/winograd_matrices.py): your `transforms`,
-#   in exact fractions.
+#   in exact fractions. `POINTS` and `error_growth` are there, too.
 # - `forward` and `gradients` in [minicnn/engine/kernels/winograd.py](../minicnn/engine/kernels/winograd.py): your `conv_by_tiles`, for all
 #   images. The loops over tiles are in [minicnn/engine/kernels/winograd_tiles.py](../minicnn/engine/kernels/winograd_tiles.py), those of a
 #   tile's transform in [minicnn/engine/kernels/winograd_transforms.py](../minicnn/engine/kernels/winograd_transforms.py).

@@ -465,7 +465,7 @@ figure
 # %% [markdown]
 # The numbers in brackets compare each bar with the one above. The largest step by far is from Python to compiled
 # loops, whose innermost loop runs over the filters, in vectors.
-# Winograd saves a factor of 4.8 in products, but its transforms take time, so its step is smaller. (On a machine with one core the last
+# Winograd saves a factor of 4 in products (lesson 15), but its transforms take time, so its step is smaller. (On a machine with one core the last
 # bar adds nothing.)
 #
 # ## Where does a step spend its time?
@@ -616,7 +616,7 @@ adam_arrays = [np.ones(253_514, np.float32) for _ in range(4)]
 adam_numbers = [np.float32(number) for number in (0.001, 0.1, 0.001, 1e-7, 1e-38)]
 
 # What runs, its operations (a multiply-add is two), and the numbers it has to move, 4 bytes each.
-own = 2 * 16 * 64 * 16 * 32 * 64  # of Winograd: images, points, tiles, c, f
+own = 2 * 16 * 49 * 25 * 32 * 64  # of Winograd: images, points, tiles, c, f
 formula = 2 * 16 * 10_035_200
 moved = 16 * 14 * 14 * (32 + 64) + kernel.size
 layers = {
