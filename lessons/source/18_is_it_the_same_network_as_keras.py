@@ -283,15 +283,15 @@ figure
 
 # %% [markdown]
 # In single precision the weights drift apart, in some steps by leaps, although the loss does not show it. Keras, with and without
-# oneDNN, drifts away from itself, too, but in this run more slowly, since Winograd's rounding errors are several times as large
+# oneDNN, drifts away from itself, too, but in this run more slowly, since Winograd's rounding errors are two to three times as large
 # as those of a plain sum (lesson 15). A small bug in minicnn would look just like that! But in double precision,
 # where rounding is $2^{53-24} \approx 5 \cdot 10^8$ times smaller, they stay together. (The ratio of the two differences is even
 # larger, because the leaps at kinks, below, do not happen there.) **A bug is as large in float64 as
 # in float32; rounding is not.** So it is the same network, and rounding parts them.
 #
 # At which step the losses first differ by more than a thousandth depends on the batches and on the processor, which decides the order
-# of sums. Over twelve starts (`python tests/promises/lockstep.py`) the median is step 27 for minicnn and Keras, about
-# 57 with `algorithm="im2col"`, and about 42 for Keras with and without oneDNN.
+# of sums. Over 48 starts (`python tests/promises/lockstep.py --starts 48`) the median is step 37 for minicnn and Keras,
+# 47 with `algorithm="im2col"`, and 57 for Keras with and without oneDNN.
 #
 # ## Why a rounding error grows
 #

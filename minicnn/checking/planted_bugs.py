@@ -449,8 +449,8 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "Dense: of long sums only the last terms",
         "forward",
         "engine/kernels/dense.py",
-        "y[first + row, unit + u] += sums[row, u]",
-        "y[first + row, unit + u] = bias[unit + u] + sums[row, u]",
+        "kernel, kernel_start, units, count, count, 1,",
+        "kernel, kernel_start, units, count, count, 0,",
     ),
     Bug(
         "Dense: kernel reshaped for dx, not transposed",

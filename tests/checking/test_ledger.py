@@ -91,6 +91,8 @@ def test_errors_larger_than_twice_those_of_tensorflow_are_not_ok():
     assert not row.ok
     assert "TOO INEXACT" in row.line()
     assert row._replace(error_ratio=1.9).ok
+    assert row._replace(error_ratio=3.9, tolerance="float32 winograd").ok
+    assert not row._replace(error_ratio=4.1, tolerance="float32 winograd").ok
 
 
 def test_numbers_never_change():

@@ -59,7 +59,8 @@ def losses(program: str, starts: int, steps: int) -> list[list[float]]:
             model = network(minicnn, algorithm="im2col" if "im2col" in program else "auto")
         model.set_weights(weights)
         model.compile("adam", "sparse_categorical_crossentropy")
-        batches = [slice(at, at + 32) for at in range(2000 * start, 2000 * start + 32 * steps, 32)]
+        first = 2000 * start % (len(x) - 32 * steps)
+        batches = [slice(at, at + 32) for at in range(first, first + 32 * steps, 32)]
         found.append([float(np.ravel(model.train_on_batch(x[b], y[b]))[0]) for b in batches])
     return found
 
