@@ -79,7 +79,7 @@ def error_growth(r, points=None):
 
         sum over p of |A_p|^2 |G_p|^2 |B'_p|^2 / m / r
 
-    In two dimensions the error grows twice.
+    In two dimensions the error grows by the square of the result.
     """
     a, b, g = (matrix.astype(float) for matrix in matrices(r, points))
     sizes = [(rows**2).sum(axis=1) for rows in (a, g, b.T)]
