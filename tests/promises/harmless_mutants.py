@@ -35,7 +35,8 @@ only speed may differ
     engine/kernels/vector_registers.py Vectors.lanes: VECTOR * 8 -> VECTOR * 9
     engine/kernels/winograd_tiles.py: 16 -> 17
     engine/kernels/winograd_tiles.py _workspace:
-        max(1, TILES_PER_GROUP // tiles) -> max(2, TILES_PER_GROUP // tiles)
+        max(1, GROUPS * TILES_PER_GROUP // tiles)
+        -> max(2, GROUPS * TILES_PER_GROUP // tiles)
     engine/threads.py _keep_freed_memory:
         mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY) -> mallopt(KEPT_MEMORY, M_TRIM_THRESHOLD)
     engine/threads.py _keep_freed_memory:

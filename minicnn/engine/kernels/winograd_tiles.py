@@ -53,6 +53,9 @@ GAP = 16
 # Enough rows for an efficient matrix product; with more, v and product would not fit into the
 # second-level cache.
 TILES_PER_GROUP = 32
+# So many groups of tiles are cut from the same images, if these are small. With only one, the last
+# block of rows would often be filled in part: an image of 14x14 has 25 tiles for a 5x5 kernel.
+GROUPS = 8
 # So many products at a time are added up, and then these sums: most of the rounding error is that
 # of the sums over the channels.
 TERMS = 16
@@ -193,9 +196,8 @@ def _workspace(samples, g, c, f, dtype):
     Large images have more tiles than are transformed at a time.
     """
     tiles, points = _tiles(g.oh, g) * _tiles(g.ow, g), _tile(g) ** 2
-    images = min(samples, max(1, TILES_PER_GROUP // tiles))
-    groups = -(-images * tiles // TILES_PER_GROUP)
-    most = -(-images * tiles // groups)
+    images = min(samples, max(1, GROUPS * TILES_PER_GROUP // tiles))
+    most = min(images * tiles, TILES_PER_GROUP)
     rows = -(-most // BLOCK_ROWS) * BLOCK_ROWS
     v, product = (
         np.empty((rows, points * c + GAP), dtype),
