@@ -561,8 +561,8 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "Winograd: dkernel of the last group of images",
         "gradient",
         "engine/kernels/winograd_tiles.py",
-        "z.shape[1], tiles, TERMS, 1,",
-        "z.shape[1], tiles, TERMS, 0,",
+        "z, f, z.shape[1], tiles, 1,",
+        "z, f, z.shape[1], tiles, 0,",
     ),
     Bug(
         "max pooling: last maximum wins",

@@ -29,7 +29,12 @@ import numpy as np
 
 from minicnn.engine.compiling import inlined, jit
 from minicnn.engine.kernels.relu import relu_backward
-from minicnn.engine.kernels.vector_registers import BLOCK_COLUMNS, BLOCK_ROWS, matmul_block
+from minicnn.engine.kernels.vector_registers import (
+    BLOCK_COLUMNS,
+    BLOCK_ROWS,
+    matmul_block,
+    multiples,
+)
 
 # Each sum is split into parts of this many terms, which are then added up. This rounds less than
 # one long sum.
@@ -57,15 +62,6 @@ def _put_rows(rows, x, kernel, bias, first, offsets, y):
             )  # fmt: skip
 
 
-@inlined
-def _multiples(count, step):
-    """0, step, 2*step, ... (NumPy's `arange` takes half a second to compile.)"""
-    multiples = np.empty(count, np.intp)
-    for i in range(count):
-        multiples[i] = i * step
-    return multiples
-
-
 @jit
 def forward(x, kernel, bias, floor):
     """Forward pass of a dense layer.
@@ -86,7 +82,7 @@ def forward(x, kernel, bias, floor):
     n, units = len(x), kernel.shape[1]
     y = np.empty((n, units), x.dtype)
     if units % BLOCK_COLUMNS == 0:
-        offsets, rest = _multiples(TERMS, 1), n - n % BLOCK_ROWS
+        offsets, rest = multiples(TERMS, 1), n - n % BLOCK_ROWS
         for first in range(0, rest, BLOCK_ROWS):
             _put_rows(BLOCK_ROWS, x, kernel, bias, first, offsets, y)
         for first in range(rest, n):
@@ -150,7 +146,7 @@ def grad_kernel(x, dz, first, last):
                 x_transposed[i - first, row] = x[row, i]
         np.dot(x_transposed, dz, rows)
         return rows
-    offsets = _multiples(n, inputs)
+    offsets = multiples(n, inputs)
     whole = (last - first) // BLOCK_ROWS * BLOCK_ROWS
     for unit in range(0, units, BLOCK_COLUMNS):
         for i in range(0, whole, BLOCK_ROWS):

@@ -28,6 +28,8 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from minicnn.engine.compiling import inlined
+
 VECTOR = 64  # bytes: a cache line, and the size of the largest vector registers
 # How many vectors of 64 bytes fit into the registers, beside the numbers that are added to them.
 # Where registers are shorter, two or four of them hold one such vector.
@@ -146,6 +148,18 @@ def _matmul_block_in_registers(
         return context.get_dummy_value()
 
     return types.void(*args), generate
+
+
+@inlined
+def multiples(count, step):
+    """0, step, 2*step, ..., as `x_offsets` of `matmul_block` where columns are equally far apart.
+
+    (NumPy's `arange` takes half a second to compile.)
+    """
+    offsets = np.empty(count, np.intp)
+    for i in range(count):
+        offsets[i] = i * step
+    return offsets
 
 
 def _add_windows(

@@ -35,6 +35,7 @@ from minicnn.engine.kernels.vector_registers import (
     SHORT,
     VECTOR,
     matmul_block,
+    multiples,
 )
 from minicnn.engine.kernels.winograd_matrices import tile_size
 from minicnn.engine.kernels.winograd_transforms import (
@@ -127,18 +128,10 @@ def _put_group(x, u, bias, g, most, v, product, y):
 def _put_products(v, u, tiles, product):
     """At each point, product = v @ u, the sum over the channels, for the first `tiles` rows."""
     points, c, f = u.shape
-    channels, lanes = _multiples(c, 1), VECTOR // v.itemsize
-    for p in range(points):
-        first = 0
-        while first < f:
-            columns = _block_columns(f - first, lanes)
-            for row in range(0, tiles, BLOCK_ROWS):
-                matmul_block(
-                    BLOCK_ROWS, columns, product, row * product.shape[1] + p * f + first,
-                    product.shape[1], v, row * v.shape[1] + p * c, v.shape[1], channels,
-                    u, p * c * f + first, f, c, TERMS, 0,
-                )  # fmt: skip
-            first += columns
+    _multiply(
+        points, tiles, f, product, f, product.shape[1], v, c, v.shape[1], multiples(c, 1),
+        u, c * f, f, c, 0,
+    )  # fmt: skip
 
 
 @inlined
@@ -146,26 +139,34 @@ def _add_products(v, z, tiles, du):
     """At each point, add v' @ z, the sum over the first `tiles` rows, to du."""
     points, rows, f = du.shape
     c = v.shape[1] // points  # a gap is smaller than one number for each point
-    terms, lanes = _multiples(tiles, v.shape[1]), VECTOR // v.itemsize
+    _multiply(
+        points, rows, f, du, rows * f, f, v, c, 1, multiples(tiles, v.shape[1]),
+        z, f, z.shape[1], tiles, 1,
+    )  # fmt: skip
+
+
+@inlined
+def _multiply(
+    points, rows, f, out, out_point, out_row, x, x_point, x_row, x_offsets,
+    y, y_point, y_row, count, add,
+):  # fmt: skip
+    """One matrix product (rows, f) for each point, in blocks.
+
+    `out_point` and `out_row` are the distances between points and between rows, in numbers; the
+    same for x and y. `x_offsets`, `count` and `add` are those of `matmul_block`.
+    """
+    lanes = VECTOR // out.itemsize
     for p in range(points):
         first = 0
         while first < f:
             columns = _block_columns(f - first, lanes)
-            for ch in range(0, rows, BLOCK_ROWS):
+            for row in range(0, rows, BLOCK_ROWS):
                 matmul_block(
-                    BLOCK_ROWS, columns, du, (p * rows + ch) * f + first, f,
-                    v, p * c + ch, 1, terms, z, p * f + first, z.shape[1], tiles, TERMS, 1,
+                    BLOCK_ROWS, columns, out, p * out_point + row * out_row + first, out_row,
+                    x, p * x_point + row * x_row, x_row, x_offsets,
+                    y, p * y_point + first, y_row, count, TERMS, add,
                 )  # fmt: skip
             first += columns
-
-
-@inlined
-def _multiples(count, step):
-    """0, step, 2*step, ... (NumPy's `arange` takes half a second to compile.)"""
-    multiples = np.empty(count, np.intp)
-    for i in range(count):
-        multiples[i] = i * step
-    return multiples
 
 
 @inlined
