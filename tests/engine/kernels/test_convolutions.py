@@ -174,3 +174,16 @@ def test_images_do_not_affect_each_other(name):
         y_alone, dx_alone, _ = convolve(name, case._replace(n=1), alone)
         assert_close(y[i : i + 1], y_alone, "float32")
         assert_close(dx[i : i + 1], dx_alone, "float32")
+
+
+@floats
+@pytest.mark.parametrize("side", [3, 5])
+def test_winograd_gives_exactly_the_bias_where_a_window_is_blank(rng, dtype, side):
+    """Windows of zeros in tiles with other pixels: `put_bias_on_blanks`."""
+    case = Case(2, 14, 14, 8, 8, side, side, 1, 1, "same")
+    x, kernel, _, _ = operands(case, dtype)
+    x[:, :6], bias = 0, np.zeros(8, dtype)
+    y = ALGORITHMS["winograd"].forward(x, prepare("winograd", kernel), bias, case.geometry)
+    blank = 6 - side // 2
+    assert (y[:, :blank] == 0).all()
+    assert (y[:, blank:] != 0).all()
