@@ -22,8 +22,9 @@ from minicnn.losses import Loss, SparseCategoricalCrossentropy
 from minicnn.optimizers import Optimizer
 from minicnn.validation import (
     Check,
+    not_finite,
+    refuse_gradients,
     require_finite,
-    require_finite_gradients,
     usual_float_errors,
 )
 
@@ -36,8 +37,15 @@ class Gradients(NamedTuple):
 
     losses: np.ndarray  # (n,)
     predictions: np.ndarray  # (n, ...)
-    by_weight: list[list[np.ndarray]]  # of the mean loss; for each weight, one array per shard
+    by_weight: list[Any]  # of the mean loss; for each weight, a list of arrays, one per shard
     states: list[tuple[Layer, Any]]  # layers with `state`, and the caches of their passes
+
+
+class WeightGradient(NamedTuple):
+    """The gradient of one weight, as training uses it."""
+
+    parts: list[updates.Gradient]  # their sum is the gradient
+    not_finite: list[np.floating]  # numbers in the parts
 
 
 class Plan:
@@ -96,13 +104,13 @@ class Plan:
         found = self._gradients(x, y_true, seed, training=True)
         require_finite(found.losses)
         weights = [(layer, key) for layer in self.layers for key in layer.params]
-        parts_and_weights = [
-            ([*parts, *layer.penalty_gradients(key)], layer.params[key])
-            for parts, (layer, key) in zip(found.by_weight, weights, strict=True)
-            if layer.trainable
-        ]
-        parts, trained = ([pair[i] for pair in parts_and_weights] for i in (0, 1))
-        require_finite_gradients(updates.factors(parts))
+        parts, trained = [], []
+        for gradient, (layer, key) in zip(found.by_weight, weights, strict=True):
+            if layer.trainable:
+                penalties = layer.penalty_gradients(key)
+                refuse_gradients(gradient.not_finite + not_finite(penalties))
+                parts.append([*gradient.parts, *penalties])
+                trained.append(layer.params[key])
         updates.update_weights(optimizer, parts, trained)
         for layer, cache in found.states:
             layer.update_state(cache)
@@ -138,12 +146,12 @@ class Plan:
     ) -> Gradients:
         """One forward and backward pass over a batch, without an update."""
         found = self._gradients(x, y_true, seed, training)
-        return found._replace(by_weight=updates.arrays(found.by_weight))
+        return found._replace(by_weight=_arrays(found.by_weight))
 
     def _gradients(
         self, x: np.ndarray, y_true: np.ndarray, seed: Seed, training: bool
     ) -> Gradients:
-        """`gradients`, in which products have not been computed yet: see `updates.Product`."""
+        """`gradients`, with a `WeightGradient` for each weight."""
         self._prepare()
         tapes = []
         for segment in self._first:
@@ -154,8 +162,8 @@ class Plan:
             y, caches = _forward(self._last.operations, x[shard], Run(training, seed, shard.start))
             losses, dy = self.losses_and_gradient(y_true[shard], y)
             # The loss of a batch is the mean over all its samples.
-            passed = _backward(self._last.operations, caches, dy / len(x), is_first=not tapes)
-            return losses, activate(self._last_activation, y), caches, *passed
+            dx, grads = _backward(self._last.operations, caches, dy / len(x), is_first=not tapes)
+            return losses, activate(self._last_activation, y), caches, dx, _checked(grads)
 
         results = self._run(last_segment, self._last.in_shards, len(x))
         losses, predictions, caches, dxs, grads = zip(*results, strict=True)
@@ -184,7 +192,7 @@ class Plan:
             x, tape = self._forward(segment, x, training, seed)
             tapes.append(tape)
         dx, by_weight = self._backward(tapes, dy, with_dx=True)
-        return x, dx, [sum(parts) for parts in updates.arrays(by_weight)]
+        return x, dx, [sum(parts) for parts in _arrays(by_weight)]
 
     def _prepare(self) -> None:
         for segment in self.segments:
@@ -222,7 +230,7 @@ class Plan:
 
     def _backward(self, tapes: list[Any], dy: np.ndarray, with_dx: bool = False) -> Any:
         """dx, and the gradients by weight, of the first segments: those that there are tapes of."""
-        by_weight: list[list[np.ndarray]] = []
+        by_weight: list[WeightGradient] = []
         for place in reversed(range(len(tapes))):
             is_first = place == 0 and not with_dx
             dy, own = self._segment_backward(self.segments[place], tapes[place], dy, is_first)
@@ -231,10 +239,11 @@ class Plan:
 
     def _segment_backward(
         self, segment: Segment, tape: list[Any], dy: np.ndarray, is_first: bool
-    ) -> tuple[Any, list[list[np.ndarray]]]:
+    ) -> tuple[Any, list[WeightGradient]]:
         def backward(part: tuple[slice, Any]) -> Any:
             shard, caches = part
-            return _backward(segment.operations, caches, dy[shard], is_first)
+            dx, grads = _backward(segment.operations, caches, dy[shard], is_first)
+            return dx, _checked(grads)
 
         shards = self._shards(segment.in_shards, len(dy))
         results = threads.run(backward, list(zip(shards, tape, strict=True)))
@@ -279,8 +288,25 @@ def _backward(
     return dy, grads
 
 
-def _by_weight(grads_of_shards: Any) -> list[list[updates.Gradient]]:
-    return [updates.joined(list(parts)) for parts in zip(*grads_of_shards, strict=True)]
+def _checked(grads: list[updates.Gradient]) -> list[tuple[updates.Gradient, list[np.floating]]]:
+    """The gradients of a shard, each with its numbers that are not finite.
+
+    They are looked for here because all threads are at work, and gradients still in the cache.
+    """
+    return [(gradient, not_finite(updates.factors(gradient))) for gradient in grads]
+
+
+def _by_weight(checked_of_shards: Any) -> list[WeightGradient]:
+    found = []
+    for checked in zip(*checked_of_shards, strict=True):
+        parts, not_finite = zip(*checked, strict=True)
+        numbers = [number for shard in not_finite for number in shard]
+        found.append(WeightGradient(updates.joined(list(parts)), numbers))
+    return found
+
+
+def _arrays(by_weight: list[WeightGradient]) -> list[list[np.ndarray]]:
+    return [updates.arrays(gradient.parts) for gradient in by_weight]
 
 
 def _with_state(operations: list[Operation], caches_of_shards: Any) -> list[tuple[Layer, Any]]:

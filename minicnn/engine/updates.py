@@ -5,7 +5,7 @@ user's own receives whole weights, and runs as its author wrote it.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -68,12 +68,12 @@ def update_weights(
         Those of the shards, in order; the sums are made in this order, whatever the threads.
     """
     if type(optimizer).apply is not Optimizer.apply:
-        optimizer.apply([_sum(parts) for parts in arrays(gradients)], weights)
+        optimizer.apply([_sum(arrays(parts)) for parts in gradients], weights)
         return
     own_arrays = optimizer.start_step([parts[0].shape for parts in gradients], weights)
     if not (type(optimizer) in (SGD, Adam) or optimizer.elementwise):
-        for parts, own in zip(arrays(gradients), own_arrays, strict=True):
-            optimizer.update(_sum(parts), *own)
+        for parts, own in zip(gradients, own_arrays, strict=True):
+            optimizer.update(_sum(arrays(parts)), *own)
         return
     update = _adam(optimizer) if type(optimizer) is Adam else optimizer.update
     flat = [[array.reshape(-1) for array in arrays] for arrays in own_arrays]
@@ -103,20 +103,14 @@ def cut(sizes: list[int]) -> list[Slices]:
     return found
 
 
-def arrays(gradients: list[list[Gradient]]) -> list[list[np.ndarray]]:
+def arrays(parts: list[Gradient]) -> list[np.ndarray]:
     """The same gradients, with the products computed."""
-    return [[_array(gradient) for gradient in parts] for parts in gradients]
+    return [part.array() if isinstance(part, Product) else part for part in parts]
 
 
-def factors(gradients: list[list[Gradient]]) -> Iterator[np.ndarray]:
-    """All arrays of the gradients; of a product, its two factors."""
-    for parts in gradients:
-        for gradient in parts:
-            yield from gradient if isinstance(gradient, Product) else [gradient]
-
-
-def _array(gradient: Gradient) -> np.ndarray:
-    return gradient.array() if isinstance(gradient, Product) else gradient
+def factors(gradient: Gradient) -> Iterable[np.ndarray]:
+    """The arrays that a gradient consists of: itself, or the two factors of a product."""
+    return gradient if isinstance(gradient, Product) else [gradient]
 
 
 def _numbers(gradient: Gradient, part: slice) -> np.ndarray:

@@ -13,7 +13,12 @@ from typing import Any
 
 from minicnn.validation.arrays import is_plain, plain, usual_float_errors
 from minicnn.validation.data import DataChecks
-from minicnn.validation.finite import require_finite, require_finite_gradients
+from minicnn.validation.finite import (
+    not_finite,
+    refuse_gradients,
+    require_finite,
+    require_finite_gradients,
+)
 from minicnn.validation.keywords import (
     AnswersUnknownNames,
     ClassAnswersUnknownNames,
@@ -31,7 +36,8 @@ __all__ = [
     "answers_unknown_keywords",
     "frames_to_user",
 ]
-__all__ += ["is_plain", "plain", "require_finite", "require_finite_gradients"]
+__all__ += ["is_plain", "not_finite", "plain", "refuse_gradients"]
+__all__ += ["require_finite", "require_finite_gradients"]
 __all__ += ["usual_float_errors"]
 
 

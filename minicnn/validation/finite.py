@@ -15,9 +15,18 @@ def require_finite(losses: np.ndarray) -> None:
 
 def require_finite_gradients(gradients: Iterable[np.ndarray]) -> None:
     """The same for gradients: those of an infinite pixel may be NaN, and yet the loss finite."""
-    for gradient in gradients:
-        if not np.isfinite(gradient).all():
-            _refuse_step("a gradient", gradient[~np.isfinite(gradient)][0])
+    refuse_gradients(not_finite(gradients))
+
+
+def not_finite(arrays: Iterable[np.ndarray]) -> list[np.floating]:
+    """From each array that has numbers which are not finite, the first of them."""
+    return [array[~np.isfinite(array)][0] for array in arrays if not np.isfinite(array).all()]
+
+
+def refuse_gradients(numbers: list[np.floating]) -> None:
+    """Raise FloatingPointError if `not_finite` has found any numbers in gradients."""
+    if numbers:
+        _refuse_step("a gradient", numbers[0])
 
 
 def _refuse_step(what: str, number: Any) -> None:
