@@ -14,7 +14,9 @@ from minicnn.engine import threads
 from minicnn.engine.kernels import adam, dense
 from minicnn.optimizers import SGD, Adam, Optimizer
 
-MOST_NUMBERS = 1 << 16  # per part: the tutorial's 253,514 weights make four parts
+# Numbers in a part. Another thread needs some 40 us to wake up, and then waits for the GIL again and
+# again: in four parts, the update of the tutorial's 253,514 weights took longer than in one.
+MOST_NUMBERS = 1 << 18
 # A moment below this is taken for 0: see `kernels.adam`.
 SMALLEST = {np.dtype(kind): np.finfo(kind).tiny for kind in (np.float32, np.float64)}
 

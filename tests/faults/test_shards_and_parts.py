@@ -73,7 +73,7 @@ class Counting(Optimizer):
         weight -= self.learning_rate * gradient
 
 
-LARGE = (700, 400)  # the dense kernel has 280,000 numbers: five parts
+LARGE = (900, 700)  # the dense kernel has 630,000 numbers: three parts
 
 
 def large_model(optimizer, run_eagerly=False):
