@@ -246,7 +246,8 @@ class Trainer:
         x = check.samples(x, "x", self.input_shape)
         if len(x) == 0:
             return np.empty((0, *self.output_shape), self.dtype)
-        return self._plan().predict_on_batch(plain(x, self.dtype))
+        plan = self._plan() if self.run_eagerly else engine.plan_to_predict(self)
+        return plan.predict_on_batch(plain(x, self.dtype))
 
     def train_on_batch(self, x: Any, y: Any) -> Any:
         """One step on one batch of arrays, as in `fit`.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import Input, Sequential
+from minicnn.activations import ACTIVATIONS
 from minicnn.data import Dataset
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D, ReLU
 from tests.reference import built
@@ -96,6 +97,25 @@ def test_predict_on_batch_gives_the_bits_of_predict(rng, samples):
         model.layers[0].params["kernel"][entry] += 1  # a kernel prepared before is out of date
         before, found = found, model.predict_on_batch(x)
         assert samples == 0 or (found != before).any()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layers: setattr(layers[0], "activation", ACTIVATIONS["linear"]),
+        lambda layers: setattr(layers[3], "activation", ACTIVATIONS["relu"]),
+        lambda layers: setattr(layers[3], "params", {k: -w for k, w in layers[3].params.items()}),
+        lambda layers: layers.insert(3, built(ReLU(), layers[3].input_shape, None, "float32")),
+        lambda layers: layers.pop(),
+    ],
+)
+def test_predict_on_batch_notices_what_has_changed(change, rng):
+    """A plan is kept from call to call."""
+    model, x = small_model(), rng.standard_normal((2, 6, 5, 2))
+    before = model.predict_on_batch(x)
+    np.testing.assert_array_equal(model.predict_on_batch(x), before)
+    change(model.layers)
+    np.testing.assert_array_equal(model.predict_on_batch(x), model.predict(x, verbose=0))
 
 
 def test_data_that_do_not_fit_do_not_build_a_model():

@@ -28,6 +28,7 @@ _MODULES = {
     "compile_ahead": "parallel_compilation",
     "get_num_threads": "threads",
     "kernel_imports": "compiling",
+    "plan_to_predict": "plan",
     "prefetched": "prefetching",
     "set_num_threads": "threads",
     "update_weights": "updates",

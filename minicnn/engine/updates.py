@@ -14,8 +14,8 @@ from minicnn.engine import threads
 from minicnn.engine.kernels import adam, dense
 from minicnn.optimizers import SGD, Adam, Optimizer
 
-# Numbers in a part. Another thread needs some 40 us to wake up, and then waits for the GIL again and
-# again: in four parts, the update of the tutorial's 253,514 weights took longer than in one.
+# Numbers in a part. Another thread needs some 40 us to wake up, and then waits for the GIL again
+# and again: in four parts, the update of the tutorial's 253,514 weights took longer than in one.
 MOST_NUMBERS = 1 << 18
 # A moment below this is taken for 0: see `kernels.adam`.
 SMALLEST = {np.dtype(kind): np.finfo(kind).tiny for kind in (np.float32, np.float64)}

@@ -39,14 +39,17 @@ from minicnn.engine.kernels.vector_registers import (
 # Each sum is split into parts of this many terms, which are then added up. This rounds less than
 # one long sum.
 TERMS = 256
+# A single row is computed in wider blocks: each sum has to wait for the one before, so several of
+# them should be under way at the same time.
+SINGLE_COLUMNS = 64
 
 
 @inlined
-def _put_rows(rows, x, kernel, bias, first, offsets, y):
+def _put_rows(rows, columns, x, kernel, bias, first, offsets, y):
     """Write rows `first`, ..., `first + rows - 1` of x @ kernel + bias into y.
 
-    The number of units must be a multiple of BLOCK_COLUMNS, and `rows` a constant. `offsets` is
-    0, 1, ..., TERMS - 1.
+    `rows` and `columns` are constants, and the number of units is a multiple of `columns`.
+    `offsets` is 0, 1, ..., TERMS - 1.
     """
     inputs, units = kernel.shape
     for row in range(first, first + rows):
@@ -54,10 +57,10 @@ def _put_rows(rows, x, kernel, bias, first, offsets, y):
             y[row, unit] = bias[unit]
     for start in range(0, inputs, TERMS):
         count = min(TERMS, inputs - start)
-        for unit in range(0, units, BLOCK_COLUMNS):
+        for unit in range(0, units, columns):
             x_start, kernel_start = first * inputs + start, start * units + unit
             matmul_block(
-                rows, BLOCK_COLUMNS, y, first * units + unit, units, x, x_start, inputs, offsets,
+                rows, columns, y, first * units + unit, units, x, x_start, inputs, offsets,
                 kernel, kernel_start, units, count, count, 1,
             )  # fmt: skip
 
@@ -84,9 +87,12 @@ def forward(x, kernel, bias, floor):
     if units % BLOCK_COLUMNS == 0:
         offsets, rest = multiples(TERMS, 1), n - n % BLOCK_ROWS
         for first in range(0, rest, BLOCK_ROWS):
-            _put_rows(BLOCK_ROWS, x, kernel, bias, first, offsets, y)
+            _put_rows(BLOCK_ROWS, BLOCK_COLUMNS, x, kernel, bias, first, offsets, y)
         for first in range(rest, n):
-            _put_rows(1, x, kernel, bias, first, offsets, y)
+            if units % SINGLE_COLUMNS == 0:
+                _put_rows(1, SINGLE_COLUMNS, x, kernel, bias, first, offsets, y)
+            else:
+                _put_rows(1, BLOCK_COLUMNS, x, kernel, bias, first, offsets, y)
     else:
         np.dot(x, kernel, y)
         for row in range(n):

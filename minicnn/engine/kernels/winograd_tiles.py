@@ -327,13 +327,15 @@ def put_bias_on_blanks(x, bias, g, y):
     n, h, w, c = x.shape
     blank = np.empty((h, w), np.bool_)
     for image in range(n):
+        blanks = 0
         for row in range(h):
             for column in range(w):
                 pixel, ch = x[image, row, column], 0
                 while ch < c and pixel[ch] == 0:
                     ch += 1
                 blank[row, column] = ch == c
-        for i in range(g.oh):
+                blanks += ch == c
+        for i in range(g.oh if blanks > 0 else 0):
             top, bottom = max(0, i - g.top), min(h, i - g.top + g.kh)
             for j in range(g.ow):
                 left, right = max(0, j - g.left), min(w, j - g.left + g.kw)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from minicnn.engine.kernels import dense
-from minicnn.engine.kernels.dense import BLOCK_COLUMNS, BLOCK_ROWS, TERMS
+from minicnn.engine.kernels.dense import BLOCK_COLUMNS, BLOCK_ROWS, SINGLE_COLUMNS, TERMS
 
 SIZES = [
     (n, inputs, units)
     for n in (1, BLOCK_ROWS - 1, 2 * BLOCK_ROWS + 1)
     for inputs in (3, TERMS, TERMS + 1, 2 * TERMS + 8)
-    for units in (10, BLOCK_COLUMNS, BLOCK_COLUMNS + 1, 2 * BLOCK_COLUMNS)
+    for units in (10, BLOCK_COLUMNS, BLOCK_COLUMNS + 1, SINGLE_COLUMNS)
 ]
 
 
