@@ -318,10 +318,12 @@ def _copy(source, target):
 
 @inlined
 def _transpose(matrix, transposed):
-    """transposed[j, i] = matrix[i, j], in blocks of 16 x 16, which fit into the cache."""
+    """transposed[j, i] = matrix[i, j], in blocks of 64 x 16, which fit into the cache."""
     height, width = matrix.shape
-    for top in range(0, height, 16):
+    for top in range(0, height, 64):
         for left in range(0, width, 16):
             for j in range(left, min(left + 16, width)):
-                for i in range(top, min(top + 16, height)):
-                    transposed[j, i] = matrix[i, j]
+                # Slices, since an index into two dimensions takes more time than copying a number.
+                source, target = matrix[top : top + 64, j], transposed[j, top : top + 64]
+                for i in range(len(source)):
+                    target[i] = source[i]
