@@ -320,9 +320,9 @@ def _checked(grads: list[updates.Gradient]) -> list[tuple[updates.Gradient, list
 def _by_weight(checked_of_shards: Any) -> list[WeightGradient]:
     found = []
     for checked in zip(*checked_of_shards, strict=True):
-        parts, not_finite = zip(*checked, strict=True)
-        numbers = [number for shard in not_finite for number in shard]
-        found.append(WeightGradient(updates.joined(list(parts)), numbers))
+        parts, numbers = zip(*checked, strict=True)
+        all_numbers = [number for of_shard in numbers for number in of_shard]
+        found.append(WeightGradient(updates.joined(list(parts)), all_numbers))
     return found
 
 
