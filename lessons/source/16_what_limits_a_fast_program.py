@@ -474,7 +474,7 @@ figure
 # multiply-adds, forward and backward (lesson 8: three times those of the forward pass, twice in the first layer). The time of a
 # convolution includes the pooling after it, since the engine computes the two together
 # (`PooledConvolution` in [minicnn/engine/operations.py](../minicnn/engine/operations.py)). The gradient of a dense kernel
-# counts as "Adam, rest": it is computed once for the whole batch, part by part, and Adam uses each part while it is in the cache
+# counts as "Adam, rest": it is computed once for the whole batch, where Adam needs it
 # (`Product` in [minicnn/engine/updates.py](../minicnn/engine/updates.py)).
 
 # %% tags=["varies", "fold"]
@@ -794,7 +794,7 @@ for measure in runs["keras"][0]:
 
 # %% [markdown]
 # > **On the same cores, Keras takes longer than minicnn, in training and in inference, by the ratios printed above.** Keras runs on
-# > libraries that many people have written in C++. minicnn does fewer products: 64 instead of 400 in the forward pass, and none
+# > libraries that many people have written in C++. minicnn does fewer products: 49 instead of 225 in the forward pass, and none
 # > for a gradient of 0 in the backward pass; and it keeps what it computes close to the processor.
 #
 # Not every ratio is above 1: a single image is faster in ONNX Runtime, which divides it between the cores. The words after a name are

@@ -14,9 +14,10 @@ from minicnn.engine import threads
 from minicnn.engine.kernels import adam, dense
 from minicnn.optimizers import SGD, Adam, Optimizer
 
-# Numbers in a part. Another thread needs some 40 us to wake up, and then waits for the GIL again
-# and again: in four parts, the update of the tutorial's 253,514 weights took longer than in one.
-MOST_NUMBERS = 1 << 18
+# Numbers in a part. Another thread needs some 40 us to wake up, and then waits for the GIL before
+# each call, so parts are large, and of few weights. The tutorial's network has two: the 200,704
+# numbers of its large dense kernel, and all others. In four parts it took longer than in one.
+MOST_NUMBERS = 220_000
 # A moment below this is taken for 0: see `kernels.adam`.
 SMALLEST = {np.dtype(kind): np.finfo(kind).tiny for kind in (np.float32, np.float64)}
 
@@ -27,7 +28,7 @@ class Product(NamedTuple):
     """The gradient x' @ dz of a dense kernel, which is computed where it is needed.
 
     It has many more numbers than x (n, inputs) and dz (n, units). So it is made once for a whole
-    batch, part by part, and each part is used while it is in the cache.
+    batch instead of for each shard, part by part where weights are updated in parts.
     """
 
     x: np.ndarray
@@ -89,13 +90,16 @@ def update_weights(
 
 
 def cut(sizes: list[int]) -> list[Slices]:
-    """Arrays of those sizes in parts of `MOST_NUMBERS`: (which array, slice) for each piece."""
+    """Arrays of those sizes in parts: (which array, slice) for each piece.
+
+    The largest come first, and a part has at most `MOST_NUMBERS`. An array that does not fit into the rest of a part begins another one.
+    """
     found: list[Slices] = [[]]
     room = MOST_NUMBERS
-    for index, size in enumerate(sizes):
-        start = 0
+    for index in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
+        start, size = 0, sizes[index]
         while start < size:
-            if room == 0:
+            if room < min(size - start, MOST_NUMBERS):
                 found.append([])
                 room = MOST_NUMBERS
             stop = min(start + room, size)
