@@ -92,7 +92,8 @@ def update_weights(
 def cut(sizes: list[int]) -> list[Slices]:
     """Arrays of those sizes in parts: (which array, slice) for each piece.
 
-    The largest come first, and a part has at most `MOST_NUMBERS`. An array that does not fit into the rest of a part begins another one.
+    The largest come first, and a part has at most `MOST_NUMBERS`. An array that does not fit into
+    the rest of a part begins another one.
     """
     found: list[Slices] = [[]]
     room = MOST_NUMBERS
