@@ -393,8 +393,8 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         "the engine trains a frozen layer",
         "training",
         "engine/plan.py",
-        "            if layer.trainable\n",
-        "",
+        "            if layer.trainable:\n",
+        "            if True:\n",
     ),
     Bug(
         "state updated twice",
