@@ -39,7 +39,8 @@ class Gradients(NamedTuple):
 
     losses: np.ndarray  # (n,)
     predictions: np.ndarray  # (n, ...)
-    by_weight: list[Any]  # of the mean loss; for each weight, a list of arrays, one per shard
+    by_weight: list[Any]  # of the mean loss: for each weight one array per shard, as a list or,
+    # in training, as a `WeightGradient`
     states: list[tuple[Layer, Any]]  # layers with `state`, and the caches of their passes
 
 
@@ -139,6 +140,7 @@ class Plan:
         """`predict` by itself, not in a context; one shard does not need one, which takes time."""
         if len(x) <= threads.USUAL_SHARD:
             return self.predict(x)
+        # Not `with self`: this plan may be kept (`plan_to_predict`) and in use by several threads.
         with interrupts.Deferred(), one_thread:
             return self.predict(x)
 

@@ -90,6 +90,32 @@ def test_an_interrupt_while_compiling_says_that_it_has_to_wait(ctrl_c, capsys):
     assert capsys.readouterr().err == ""
 
 
+class Looks(layers.Layer):
+    """Notes whether signals wait, and how often BLAS is held to one thread."""
+
+    samples_are_independent = True
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append((interrupts._current is not None, blas.one_thread.inside))
+        return x, None
+
+
+@pytest.mark.parametrize(("samples", "expected"), [(16, (False, 0)), (17, (True, 2))])
+def test_promise_19_signals_wait_in_predict_on_batch_where_there_are_shards(
+    ctrl_c, samples, expected
+):
+    """A single shard does without, since it takes time."""
+    looks = Looks()
+    model = Sequential([Input((5,)), looks, layers.Dense(2)])
+    model.predict_on_batch(np.zeros((samples, 5)))
+    assert set(looks.seen) == {expected}
+    assert blas.one_thread.inside == 0
+
+
 def test_promise_19_an_interrupt_in_a_callback_acts_at_once(ctrl_c):
     class Interrupting(Callback):
         def on_train_batch_end(self, batch, logs=None):

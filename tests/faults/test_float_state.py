@@ -79,6 +79,12 @@ class InfiniteGradient(Loss):
         return np.ones(len(y_pred)), gradient
 
 
+class OfWholeBatches(InfiniteGradient):
+    """Computed after the shards of all layers, not in those of the last ones."""
+
+    samples_are_independent = False
+
+
 class StopGradient(layers.Layer):
     """What comes after it teaches nothing to what is before."""
 
@@ -98,17 +104,40 @@ class StopGradient(layers.Layer):
 @pytest.mark.parametrize("run_eagerly", [False, True])
 @pytest.mark.parametrize("use_bias", [False, True])
 @pytest.mark.parametrize("sample", [0, 9, 39])
-def test_no_gradient_is_left_out_of_that(run_eagerly, use_bias, sample):
+@pytest.mark.parametrize("loss", [InfiniteGradient, OfWholeBatches])
+def test_no_gradient_is_left_out_of_that(run_eagerly, use_bias, sample, loss):
     """Only those of the last layer are infinite: without a bias, only a factor of its kernel's."""
     parts = [layers.Dense(4), StopGradient(), layers.Dense(2, use_bias=use_bias)]
     model = minicnn.Sequential([minicnn.Input((3,)), *parts])
-    model.compile("adam", InfiniteGradient(), run_eagerly=run_eagerly)
+    model.compile("adam", loss(), run_eagerly=run_eagerly)
     before = bits(model)
     y = np.zeros(40, int)
     y[sample] = 7
     with pytest.raises(FloatingPointError, match="a gradient is not finite"):
         model.fit(np.ones((40, 3)), y, batch_size=40, verbose=0)
     assert bits(model) == before
+
+
+class InfinitePenaltyGradient:
+    """A finite penalty whose gradient is infinite."""
+
+    def __call__(self, weight):
+        return 0.0
+
+    def gradient(self, weight):
+        return np.full_like(weight, np.inf)
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_nor_is_that_of_a_penalty(run_eagerly):
+    model, (x, y) = network(run_eagerly), images(40)
+    model.layers[0].regularizers["kernel"] = InfinitePenaltyGradient()
+    before = bits(model), model.optimizer.iterations
+    with pytest.raises(FloatingPointError, match="a gradient is not finite"):
+        model.fit(x, y, batch_size=40, verbose=0)
+    assert (bits(model), model.optimizer.iterations) == before
+    model.layers[0].trainable = False  # of a frozen layer nothing is used
+    model.fit(x, y, batch_size=40, verbose=0)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
