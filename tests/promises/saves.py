@@ -10,7 +10,6 @@ import json
 import multiprocessing
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -84,26 +83,26 @@ def _forked(work: Callable[..., object], *arguments: object) -> BaseProcess:
 
 def _kill_saves(folder: Path, times: int) -> Outcome:
     path = folder / "w.npz"
-    durations = []
-    for _ in range(10):
-        start = time.perf_counter()
-        _model(0).save_weights(path)
-        durations.append(time.perf_counter() - start)
-    # Moments are drawn from the usual duration of a save, and a little after.
+    start = time.perf_counter()
+    _model(0).save_weights(path)
+    # How long a save takes changes with what else runs on the machine: the moments are drawn from
+    # a span that grows after a save that was killed and shrinks after one that was complete.
+    span = time.perf_counter() - start
     latest, draw, found = 0, random.Random(18), Counter()
     for number in range(1, times + 1):
         model = _model(number)
+        before = len(_parts(folder))
         begun, begin = FORK.Pipe(duplex=False)
         child = _forked(lambda m=model, b=begin: (b.send_bytes(b"."), m.save_weights(path)))
         begun.recv_bytes()
-        before = len(_parts(folder))
-        time.sleep(1.2 * statistics.median(durations) * draw.random())
+        time.sleep(span * draw.random())
         child.kill()
         child.join()
         content = _number_in(path)
         in_the_middle = len(_parts(folder)) > before
         moment = "after" if content == number else "in the middle" if in_the_middle else "before"
         found[moment if content in (latest, number) else "broken"] += 1
+        span *= 0.8 if moment == "after" else 1.25
         latest = latest if content is None else content
     left = _parts(folder)
     long_ago = time.time() - 2 * SECONDS_TO_ABANDONED
