@@ -31,7 +31,7 @@ from minicnn.shapes import Geometry
 # w for winners and l for labels, s for a float, n for an integer, g for a Geometry.
 FORWARD = {
     "few_channels._forward": "441ggws4",
-    "winograd_tiles.put_outputs": "431ggws4",
+    "winograd_tiles.put_outputs": "4431ggws4",
     "dense.forward": "221s",
     "softmax.cross_entropy": "l2",
     "softmax.softmax": "2",

@@ -9,7 +9,8 @@ Convolution:
     pooled_gradients  gradients of a convolution that a max pooling follows
 
 Other layers: pooling, dense, relu, softmax. Optimizer: adam.
-Parts of the above: winograd_matrices, winograd_transforms, winograd_tiles, vector_registers.
+Parts of the above: winograd_matrices, winograd_transforms, winograd_tiles, near_ties,
+vector_registers.
 
 Arrays are contiguous and have the dtype of the model. The letters in their shapes, and the fields
 of a `Geometry` g, are explained in `minicnn.shapes`. Functions called put_... write their results

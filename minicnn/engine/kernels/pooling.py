@@ -55,13 +55,19 @@ def put_maxima(x, g, winner, floor, y):
 
     If x has more channels than y, only the first c channels of x are used.
     """
-    inside = g.top == g.left == 0 and (
-        (g.oh - 1) * g.sh + g.kh <= g.h and (g.ow - 1) * g.sw + g.kw <= g.w
-    )
-    if inside and g.kh == g.kw == 2:
+    if is_2x2_inside(g):
         _put_maxima_2x2(x, g, winner, floor, y)
     else:
         _put_maxima_of_any_size(x, g, winner, floor, y)
+
+
+@inlined
+def is_2x2_inside(g):
+    """Whether the windows are of 2x2, and all of them inside the image."""
+    inside = g.top == g.left == 0 and (
+        (g.oh - 1) * g.sh + g.kh <= g.h and (g.ow - 1) * g.sw + g.kw <= g.w
+    )
+    return inside and g.kh == g.kw == 2
 
 
 @inlined

@@ -106,7 +106,8 @@ def forward(x, prepared, bias, geometry):
     f = prepared.u.shape[2]
     y = np.empty((len(x), geometry.oh, geometry.ow, f), x.dtype)
     padded_x, padded_bias = _pad_channels(x, 3), _pad_channels(bias, 0)
-    put_outputs(padded_x, prepared.u, padded_bias, geometry, *no_pooling(geometry, x), y)
+    unpooled = no_pooling(geometry, x)
+    put_outputs(padded_x, prepared.kernel, prepared.u, padded_bias, geometry, *unpooled, y)
     return np.ascontiguousarray(y[..., : len(bias)])
 
 
@@ -130,8 +131,8 @@ def forward_pooled(x, prepared, bias, geometry, pool, winner, floor):
     f = prepared.u.shape[2]
     y = np.empty((len(x), pool.oh, pool.ow, f), x.dtype)
     padded_winner = _pad_channels(winner, 3)
-    padded_x, padded_bias = _pad_channels(x, 3), _pad_channels(bias, 0)
-    put_outputs(padded_x, prepared.u, padded_bias, geometry, pool, padded_winner, floor, y)
+    operands = _pad_channels(x, 3), prepared.kernel, prepared.u, _pad_channels(bias, 0), geometry
+    put_outputs(*operands, pool, padded_winner, floor, y)
     if f == len(bias):
         return y
     winner[...] = padded_winner[..., : len(bias)]

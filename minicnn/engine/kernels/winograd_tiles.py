@@ -28,7 +28,8 @@ product have some more rows, and du more channels, than are used.
 import numpy as np
 
 from minicnn.engine.compiling import called_by_kernels, inlined, jit
-from minicnn.engine.kernels.pooling import put_maxima
+from minicnn.engine.kernels.near_ties import decide_near_ties
+from minicnn.engine.kernels.pooling import is_2x2_inside, put_maxima
 from minicnn.engine.kernels.vector_registers import (
     BLOCK_ROWS,
     BLOCK_VECTORS,
@@ -63,12 +64,14 @@ TERMS = 16
 
 
 @jit
-def put_outputs(x, u, bias, g, pool, winner, floor, y):
+def put_outputs(x, kernel, u, bias, g, pool, winner, floor, y):
     """Outputs of a convolution, or their maxima, pooled while they are in the cache.
 
     Parameters
     ----------
     x : ndarray (n, h, w, c)
+    kernel : ndarray (kh, kw, c, f)
+        It may have fewer channels and filters than u.
     u : ndarray (n*n, c, f)
         The transformed kernel.
     bias : ndarray (f,)
@@ -89,6 +92,11 @@ def put_outputs(x, u, bias, g, pool, winner, floor, y):
         put_bias_on_blanks(x[first:last], bias, g, outputs)
         if pooled:
             put_maxima(outputs, pool, winner[first:last], floor, y[first:last])
+            if is_2x2_inside(pool):
+                decide_near_ties(
+                    x[first:last], kernel, bias, g, outputs, pool, winner[first:last], floor,
+                    y[first:last],
+                )  # fmt: skip
 
 
 @jit

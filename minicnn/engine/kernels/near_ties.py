@@ -1,0 +1,121 @@
+"""Max pooling after Winograd's algorithm: decisions that its rounding errors could turn, made by
+the formula of the convolution.
+
+Which cell of a pooling window is the largest, and whether it is above ReLU's 0, decides where the
+gradient goes. So a wrong decision changes gradients by a thousandth of their size, where rounding
+errors alone change them by a ten-millionth. With Winograd's errors it would happen in one of 20
+training steps of the tutorial's network, and soon training would no longer follow Keras.
+
+Of the five values that are compared, the outputs z of the four cells and the floor, those within a
+margin of the largest one could be the largest by the formula:
+
+    margin   =  MARGIN * epsilon * (largest |y| of the image)
+    z[i, j]  =  bias + sum over ki, kj, c of  x[i + ki - top, j + kj - left, c] * kernel[ki, kj, c]
+
+If there are several, the second line is computed for all four cells in double precision. This is
+so rare that its time does not count.
+
+Memory layout:
+
+    z (n, oh, ow, f)             | output (0, 0): f values | output (0, 1) | ...
+    y, winner (n, ph, pw, f)     | window (0, 0): f values | window (0, 1) | ...
+"""
+
+import numpy as np
+
+from minicnn.engine.compiling import called_by_kernels, inlined
+
+# Five times the root mean square error of an output, or more.
+MARGIN = 8
+# If more filters are undecided in one window, it lies in a part of the image that is the same
+# everywhere, such as a blank border. The outputs are equal by the formula, too, and it does not
+# matter which of them wins.
+MOST_IN_WINDOW = 2
+# Limits the time if such a part of the image has outputs above the floor in few filters.
+MOST_IN_IMAGE = 8
+
+
+@called_by_kernels
+def decide_near_ties(x, kernel, bias, g, z, pool, winner, floor, y):
+    """Correct y and winner where values are nearly equal, for windows of 2x2 inside the image.
+
+    Parameters
+    ----------
+    x : ndarray (n, h, w, c)
+        Images; they may have more channels than the kernel.
+    kernel : ndarray (kh, kw, c, f)
+    bias : ndarray (f,)
+    g, pool : Geometry
+        Of the convolution and of the pooling.
+    z : ndarray (n, oh, ow, f)
+        Outputs of the convolution.
+    winner, floor, y
+        As filled by `pooling.put_maxima`.
+    """
+    undecided = np.empty(kernel.shape[3], np.int32)
+    for image in range(len(x)):
+        margin = y.dtype.type(MARGIN * np.finfo(y.dtype).eps) * _largest(y[image])
+        left = MOST_IN_IMAGE
+        for i in range(pool.oh):
+            for j in range(pool.ow):
+                row, column, best = i * pool.sh, j * pool.sw, y[image, i, j]
+                upper, lower = z[image, row], z[image, row + 1]
+                count = _mark_undecided(
+                    upper[column], upper[column + 1], lower[column], lower[column + 1],
+                    floor, best, margin, undecided,
+                )  # fmt: skip
+                if count == 0 or count > min(left, MOST_IN_WINDOW):
+                    continue
+                left -= count
+                for o in range(len(undecided)):
+                    if undecided[o] == 0:
+                        continue
+                    largest = -np.inf
+                    for cell in range(4):
+                        at = row + cell // 2 - g.top, column + cell % 2 - g.left
+                        value = bias[o] + _sum_over_window(x[image], kernel, at, o)
+                        if value > largest:
+                            largest = value
+                            winner[image, i, j, o] = cell
+                    best[o] = largest if largest > floor else floor
+
+
+@inlined
+def _largest(y):
+    """The largest absolute value of the outputs (ph, pw, f) of an image."""
+    by_filter = y[0, 0].copy()
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            pixel = y[i, j]
+            for o in range(len(by_filter)):
+                size = abs(pixel[o])
+                by_filter[o] = size if size > by_filter[o] else by_filter[o]
+    largest = by_filter[0]
+    for o in range(len(by_filter)):
+        largest = by_filter[o] if by_filter[o] > largest else largest
+    return largest
+
+
+@inlined
+def _mark_undecided(a, b, c, d, floor, best, margin, undecided):
+    """Mark the filters with several values that could be the largest; return their number."""
+    count = 0
+    for o in range(len(undecided)):
+        least = best[o] - margin
+        near = (a[o] >= least) + (b[o] >= least) + (c[o] >= least) + (d[o] >= least)
+        undecided[o] = near + (floor >= least) > 1
+        count += undecided[o]
+    return count
+
+
+@inlined
+def _sum_over_window(x, kernel, at, o):
+    """An output of the convolution without its bias, summed in double precision."""
+    kh, kw, c, _ = kernel.shape
+    total = 0.0
+    for ki in range(max(0, -at[0]), min(kh, len(x) - at[0])):
+        for kj in range(max(0, -at[1]), min(kw, x.shape[1] - at[1])):
+            pixel, factors = x[at[0] + ki, at[1] + kj], kernel[ki, kj]
+            for ch in range(c):
+                total += np.float64(pixel[ch]) * np.float64(factors[ch, o])
+    return total
