@@ -37,6 +37,7 @@ FORWARD = {
     "softmax.softmax": "2",
 }
 BACKWARD = {
+    "finite.all_finite": "1",
     "dense.gradients": "2222s",
     "pooled_gradients.prepare": "4",
     "pooled_gradients.gradients": "444ws3gg",
@@ -64,6 +65,7 @@ _DENSE = (
     "dense.forward",
     "softmax.softmax",
     "softmax.cross_entropy",
+    "finite.all_finite",
     "dense.gradients",
     "dense.grad_kernel",
     "adam.adam",

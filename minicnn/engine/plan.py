@@ -17,7 +17,7 @@ from minicnn.eager import without_softmax
 from minicnn.engine import interrupts, threads, updates
 from minicnn.engine.blas import one_thread
 from minicnn.engine.fusion import Segment, segments
-from minicnn.engine.kernels import softmax
+from minicnn.engine.kernels import finite, softmax
 from minicnn.engine.operations import Operation, Run, activate
 from minicnn.layer import Layer
 from minicnn.losses import Loss, SparseCategoricalCrossentropy
@@ -316,7 +316,14 @@ def _checked(grads: list[updates.Gradient]) -> list[tuple[updates.Gradient, list
 
     They are looked for here because all threads are at work, and gradients still in the cache.
     """
-    return [(gradient, not_finite(updates.factors(gradient))) for gradient in grads]
+    return [(gradient, _not_finite(gradient)) for gradient in grads]
+
+
+def _not_finite(gradient: updates.Gradient) -> list[np.floating]:
+    arrays = updates.factors(gradient)
+    if all(finite.all_finite(array.reshape(-1)) for array in arrays):
+        return []
+    return not_finite(arrays)
 
 
 def _by_weight(checked_of_shards: Any) -> list[WeightGradient]:

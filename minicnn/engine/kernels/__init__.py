@@ -8,7 +8,7 @@ Convolution:
     winograd          fewer multiplications, for strides of 1 and kernels of 3x3 and 5x5
     pooled_gradients  gradients of a convolution that a max pooling follows
 
-Other layers: pooling, dense, relu, softmax. Optimizer: adam.
+Other layers: pooling, dense, relu, softmax. Optimizer: adam. Checks: finite.
 Parts of the above: winograd_matrices, winograd_transforms, winograd_tiles, near_ties,
 vector_registers.
 
