@@ -161,15 +161,13 @@ class Plan:
         for segment in self._first:
             x, tape = self._forward(segment, x, training, seed)
             tapes.append(tape)
-        products = updates.BatchProducts(len(x))
 
         def last_segment(shard: slice) -> Any:
             y, caches = _forward(self._last.operations, x[shard], Run(training, seed, shard.start))
             losses, dy = self.losses_and_gradient(y_true[shard], y)
             # The loss of a batch is the mean over all its samples.
             dx, grads = _backward(self._last.operations, caches, dy / len(x), is_first=not tapes)
-            grads = _checked(grads, products, shard)
-            return losses, activate(self._last_activation, y), caches, dx, grads
+            return losses, activate(self._last_activation, y), caches, dx, _checked(grads)
 
         results = self._run(last_segment, self._last.in_shards, len(x))
         losses, predictions, caches, dxs, grads = zip(*results, strict=True)
@@ -246,12 +244,10 @@ class Plan:
     def _segment_backward(
         self, segment: Segment, tape: list[Any], dy: np.ndarray, is_first: bool
     ) -> tuple[Any, list[WeightGradient]]:
-        products = updates.BatchProducts(len(dy))
-
         def backward(part: tuple[slice, Any]) -> Any:
             shard, caches = part
             dx, grads = _backward(segment.operations, caches, dy[shard], is_first)
-            return dx, _checked(grads, products, shard)
+            return dx, _checked(grads)
 
         shards = self._shards(segment.in_shards, len(dy))
         results = threads.run(backward, list(zip(shards, tape, strict=True)))
@@ -315,21 +311,12 @@ def _backward(
     return dy, grads
 
 
-def _checked(
-    grads: list[updates.Gradient], products: updates.BatchProducts, shard: slice
-) -> list[tuple[updates.Gradient, list[np.floating]]]:
+def _checked(grads: list[updates.Gradient]) -> list[tuple[updates.Gradient, list[np.floating]]]:
     """The gradients of a shard, each with its numbers that are not finite.
 
     They are looked for here because all threads are at work, and gradients still in the cache.
-    Products are replaced by those of the batch.
     """
-    found = []
-    for index, gradient in enumerate(grads):
-        numbers = _not_finite(gradient)
-        if isinstance(gradient, updates.Product):
-            gradient = products.put(index, gradient, shard)
-        found.append((gradient, numbers))
-    return found
+    return [(gradient, _not_finite(gradient)) for gradient in grads]
 
 
 def _not_finite(gradient: updates.Gradient) -> list[np.floating]:
@@ -343,10 +330,8 @@ def _by_weight(checked_of_shards: Any) -> list[WeightGradient]:
     found = []
     for checked in zip(*checked_of_shards, strict=True):
         parts, numbers = zip(*checked, strict=True)
-        if isinstance(parts[0], updates.Product):
-            parts = parts[:1]  # that of the batch
         all_numbers = [number for of_shard in numbers for number in of_shard]
-        found.append(WeightGradient(list(parts), all_numbers))
+        found.append(WeightGradient(updates.joined(list(parts)), all_numbers))
     return found
 
 

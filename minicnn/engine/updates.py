@@ -53,30 +53,11 @@ class Product(NamedTuple):
 Gradient = np.ndarray | Product
 
 
-class BatchProducts:
-    """The products of a batch, which its shards put their rows into.
-
-    That way all threads copy, each what is in its cache.
-    """
-
-    def __init__(self, samples: int):
-        self.samples = samples
-        self._products: dict[int, Product] = {}
-
-    def put(self, index: int, product: Product, shard: slice) -> Product:
-        """Put the rows of a shard's product, gradient number `index`, into that of the batch."""
-        size = shard.stop - shard.start
-        if size == self.samples:
-            return product
-        rows = len(product.x) // size  # for each sample
-        whole = self._products.get(index)
-        if whole is None:
-            shapes = [(rows * self.samples, factor.shape[1]) for factor in product]
-            new = Product(*map(np.empty, shapes, [factor.dtype for factor in product]))
-            whole = self._products.setdefault(index, new)  # another thread may have been faster
-        for factor, part in zip(whole, product, strict=True):
-            factor[rows * shard.start : rows * shard.stop] = part
-        return whole
+def joined(parts: list[Gradient]) -> list[Gradient]:
+    """The gradients of one weight by the shards of a batch; products become one for the batch."""
+    if len(parts) == 1 or not isinstance(parts[0], Product):
+        return parts
+    return [Product(*map(np.concatenate, zip(*parts, strict=True)))]
 
 
 def update_weights(

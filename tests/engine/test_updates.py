@@ -74,16 +74,11 @@ def test_an_own_apply_receives_the_sums_of_all_gradients(rng):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("units", [10, 64])
-@pytest.mark.parametrize("samples", [9, 3])  # of one and of three rows
-def test_products_are_computed_where_they_are_needed(rng, samples, units, dtype, monkeypatch):
+def test_products_are_computed_where_they_are_needed(rng, units, dtype, monkeypatch):
     """Whatever the parts, the numbers are those of the product of the whole batch."""
     x, dz = (rng.standard_normal((9, size)).astype(dtype) for size in (101, units))
-    products = updates.BatchProducts(samples)
-    for shard, rows in (
-        (slice(samples // 3, samples), slice(3, 9)),
-        (slice(0, samples // 3), slice(0, 3)),
-    ):
-        product = products.put(0, updates.Product(x[rows], dz[rows]), shard)
+    shards = [updates.Product(x[part], dz[part]) for part in (slice(0, 4), slice(4, 9))]
+    (product,) = updates.joined(shards)
     assert product.shape == product.array().shape == (101, units)
     assert_close(product.array(), x.T @ dz, dtype)
     others = [rng.standard_normal(product.shape).astype(dtype)]  # of a regularizer, for instance
