@@ -1,19 +1,19 @@
-"""Max pooling after Winograd's algorithm: decisions that its rounding errors could turn, made by
-the formula of the convolution.
+"""Near ties in max pooling, decided by the formula instead of by Winograd's outputs.
 
-Which cell of a pooling window is the largest, and whether it is above ReLU's 0, decides where the
-gradient goes. So a wrong decision changes gradients by a thousandth of their size, where rounding
-errors alone change them by a ten-millionth. With Winograd's errors it would happen in one of 20
-training steps of the tutorial's network, and soon training would no longer follow Keras.
+The largest cell of a pooling window gets the gradient, if it is above the 0 of ReLU. Where two of
+these values are nearly equal, Winograd's rounding errors can make the wrong one the larger. This
+changes gradients by a thousandth of their size, whereas rounding alone changes them by a
+ten-millionth. It happened in one of 20 training steps of the tutorial's network, and was the main
+reason why training in single precision parted from Keras.
 
-Of the five values that are compared, the outputs z of the four cells and the floor, those within a
-margin of the largest one could be the largest by the formula:
+In each window of 2x2, five values are compared: the outputs z of its cells, and the floor. Those
+that are not below the largest one, y, by more than a margin may be the largest by the formula:
 
     margin   =  MARGIN * epsilon * (largest |y| of the image)
     z[i, j]  =  bias + sum over ki, kj, c of  x[i + ki - top, j + kj - left, c] * kernel[ki, kj, c]
 
-If there are several, the second line is computed for all four cells in double precision. This is
-so rare that its time does not count.
+If there are several of them, z is computed for all four cells in double precision. This is so rare
+that its time does not count.
 
 Memory layout:
 
@@ -25,13 +25,12 @@ import numpy as np
 
 from minicnn.engine.compiling import called_by_kernels, inlined
 
-# Five times the root mean square error of an output, or more.
+# This makes the margin at least 5 times an output's root mean square error, and usually 17 times.
 MARGIN = 8
-# If more filters are undecided in one window, it lies in a part of the image that is the same
-# everywhere, such as a blank border. The outputs are equal by the formula, too, and it does not
-# matter which of them wins.
+# If more filters have a near tie in the same window, the image is uniform there, as in a blank
+# border. Then the outputs are also equal by the formula, and it does not matter which one wins.
 MOST_IN_WINDOW = 2
-# Limits the time if such a part of the image has outputs above the floor in few filters.
+# Limits the time where the image is uniform and only few filters have outputs above the floor.
 MOST_IN_IMAGE = 8
 
 
