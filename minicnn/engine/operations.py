@@ -124,8 +124,8 @@ class Convolution(Operation):
         last = _prepared.get(self.layer)
         # Comparing kernels is faster than transforming one, and in prediction they are the same.
         if last is None or last[0].item(0) != kernel.item(0) or not (last[0] == kernel).all():
-            last = kernel.copy(), algorithms.prepare(self.name, kernel)
-            _prepared[self.layer] = last
+            kernel = kernel.copy()
+            last = _prepared[self.layer] = kernel, algorithms.prepare(self.name, kernel)
         self.kernel = last[1]
 
     def forward(self, x, run):

@@ -82,7 +82,7 @@ def decide_near_ties(x, kernel, bias, g, z, pool, winner, floor, y):
 @inlined
 def _largest(y):
     """The largest absolute value of the outputs (ph, pw, f) of an image."""
-    by_filter = y[0, 0].copy()
+    by_filter = y[0, 0].copy()  # first by filter, which is compiled to vector instructions
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             pixel = y[i, j]
