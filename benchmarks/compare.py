@@ -11,6 +11,7 @@ timed), and ten batches to warm up, so that compilation is not counted. What eac
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -123,7 +124,8 @@ def run_in_turns(
                 # On a new machine this compiles the kernels. In the run that did it, compilation
                 # of other kernels would go on beside the steps that are timed.
                 few = argparse.Namespace(**vars(arguments) | {"images": 256, "test_images": 256})
-                in_a_process(OURS, network, seed, folder, few)
+                with contextlib.suppress(RuntimeError):  # the run below reports it
+                    in_a_process(OURS, network, seed, folder, few)
             for name in [name for name in peers if name not in failed]:
                 try:
                     runs[name].append(in_a_process(name, network, seed, folder, arguments))

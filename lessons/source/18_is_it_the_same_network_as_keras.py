@@ -289,8 +289,8 @@ figure
 # rounding parts them.
 #
 # At which step the losses first differ by more than a thousandth, and which pair parts first, depends on the batches and on the processor,
-# which decides the order of sums. Over 48 starts (`python tests/promises/lockstep.py --starts 48`) the median is step 51 for minicnn and
-# Keras, and 54 for Keras with and without oneDNN. Keras in single precision parts from Keras in double precision at step 49, so a program
+# which decides the order of sums. Over 48 starts (`python tests/promises/lockstep.py --starts 48`) the median is step 51.5 for minicnn and
+# Keras, and 54.5 for Keras with and without oneDNN. Keras in single precision parts from Keras in double precision at step 49.5, so a program
 # without any rounding errors would not follow Keras longer.
 #
 # ## Why a rounding error grows
@@ -396,9 +396,9 @@ assert 200 < passed < 600
 #
 # - At a kink or a tie (ReLU, max pooling) an error of $10^{-16}$ can become an error of 1, and real data are full of
 #   ties (lesson 5).
-# - Ties need not be exact. Every few steps, two values of a pooling window are equal but for rounding, and the larger one gets
+# - Ties need not be exact. Now and then, two values of a pooling window are equal but for rounding, and the larger one gets
 #   the gradient. Winograd's errors, twice those of a plain sum (lesson 15), used to turn such a decision in one of 20 steps, and
-#   minicnn parted from Keras at step 32. Now it computes such values once more, by the formula and in double precision
+#   minicnn parted from Keras at step 32.5 (median). Now it computes such values once more, by the formula and in double precision
 #   (`decide_near_ties`).
 # - Tests with random numbers did not show it: none of their windows is all zeros.
 # - Without the run in float64, all of it would have been put down to rounding.

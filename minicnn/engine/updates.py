@@ -5,7 +5,7 @@ user's own receives whole weights, and runs as its author wrote it.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -115,7 +115,7 @@ def arrays(parts: list[Gradient]) -> list[np.ndarray]:
     return [part.array() if isinstance(part, Product) else part for part in parts]
 
 
-def factors(gradient: Gradient) -> Iterable[np.ndarray]:
+def factors(gradient: Gradient) -> Sequence[np.ndarray]:
     """The arrays that a gradient consists of: itself, or the two factors of a product."""
     return gradient if isinstance(gradient, Product) else [gradient]
 

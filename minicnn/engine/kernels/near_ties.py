@@ -54,7 +54,7 @@ def decide_near_ties(x, kernel, bias, g, z, pool, winner, floor, y):
     undecided = np.empty(kernel.shape[3], np.int32)
     for image in range(len(x)):
         margin = y.dtype.type(MARGIN * np.finfo(y.dtype).eps) * _largest(y[image])
-        left = MOST_IN_IMAGE
+        allowed = MOST_IN_IMAGE
         for i in range(pool.oh):
             for j in range(pool.ow):
                 row, column, best = i * pool.sh, j * pool.sw, y[image, i, j]
@@ -63,20 +63,14 @@ def decide_near_ties(x, kernel, bias, g, z, pool, winner, floor, y):
                     upper[column], upper[column + 1], lower[column], lower[column + 1],
                     floor, best, margin, undecided,
                 )  # fmt: skip
-                if count == 0 or count > min(left, MOST_IN_WINDOW):
+                if count == 0 or count > min(allowed, MOST_IN_WINDOW):
                     continue
-                left -= count
+                allowed -= count
                 for o in range(len(undecided)):
-                    if undecided[o] == 0:
-                        continue
-                    largest = -np.inf
-                    for cell in range(4):
-                        at = row + cell // 2 - g.top, column + cell % 2 - g.left
-                        value = bias[o] + _sum_over_window(x[image], kernel, at, o)
-                        if value > largest:
-                            largest = value
-                            winner[image, i, j, o] = cell
-                    best[o] = largest if largest > floor else floor
+                    if undecided[o]:
+                        top, left = row - g.top, column - g.left
+                        cells = winner[image, i, j]
+                        _decide(x[image], kernel, bias, top, left, o, floor, cells, best)
 
 
 @inlined
@@ -105,6 +99,22 @@ def _mark_undecided(a, b, c, d, floor, best, margin, undecided):
         undecided[o] = near + (floor >= least) > 1
         count += undecided[o]
     return count
+
+
+@inlined
+def _decide(x, kernel, bias, top, left, o, floor, winner, best):
+    """Put the largest of four outputs of filter o into `best`, and its cell into `winner`.
+
+    `top` and `left` are where the window of x for the first of the cells begins.
+    """
+    largest = -np.inf
+    for cell in range(4):
+        at = top + cell // 2, left + cell % 2
+        value = bias[o] + _sum_over_window(x, kernel, at, o)
+        if value > largest:
+            largest = value
+            winner[o] = cell
+    best[o] = largest if largest > floor else floor
 
 
 @inlined
